@@ -1,0 +1,66 @@
+# hull's targets. `make help` lists them.
+
+GO       ?= go
+BIN      := bin
+HULL     := $(BIN)/hull
+TOOLS    := $(CURDIR)/$(BIN)/tools
+LINT_VERSION   := v2.15.0
+FUMPT_VERSION  := v0.12.0
+VULN_VERSION   := v1.9.0
+
+export CGO_ENABLED := 0
+
+.PHONY: build test race bench lint vuln generate install demo check help FORCE
+.DEFAULT_GOAL := help
+
+help: ## print what each target does
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: $(HULL) ## build bin/hull, one static binary
+
+$(HULL): FORCE
+	$(GO) build -trimpath -ldflags '-s -w' -o $@ ./cmd/hull
+
+test: build ## every test: units, and scripts on a real mount (as root)
+	$(GO) test -timeout 30m -p 2 ./...
+
+race: ## every test under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -timeout 60m -p 1 ./...
+
+bench: build ## time hull beside docker, podman, crun and runc, as ratios
+	$(GO) run ./tests/bench -hull $(HULL)
+
+demo: build ## go through a whole session on a registry made on the spot (as root)
+	$(GO) run ./tests/demo -hull $(HULL)
+
+generate: ## write fs/TREE.md again from the table of the tree
+	$(GO) generate ./...
+
+install: build ## put hull into $(DESTDIR)$(PREFIX), /usr/local by default
+	install -D -m 0755 $(HULL) $(DESTDIR)$(or $(PREFIX),/usr/local)/bin/hull
+	mkdir -p $(DESTDIR)$(or $(PREFIX),/usr/local)/share/man
+	$(HULL) man $(DESTDIR)$(or $(PREFIX),/usr/local)/share/man
+
+$(TOOLS)/golangci-lint-$(LINT_VERSION):
+	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	mv $(TOOLS)/golangci-lint $@
+
+$(TOOLS)/gofumpt-$(FUMPT_VERSION):
+	GOBIN=$(TOOLS) $(GO) install mvdan.cc/gofumpt@$(FUMPT_VERSION)
+	mv $(TOOLS)/gofumpt $@
+
+$(TOOLS)/govulncheck-$(VULN_VERSION):
+	GOBIN=$(TOOLS) $(GO) install golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION)
+	mv $(TOOLS)/govulncheck $@
+
+lint: $(TOOLS)/golangci-lint-$(LINT_VERSION) $(TOOLS)/gofumpt-$(FUMPT_VERSION) ## formatting, vet, staticcheck and the rules of .golangci.yml
+	@out=$$($(TOOLS)/gofumpt-$(FUMPT_VERSION) -l cmd fs engine layers tests); \
+	if [ -n "$$out" ]; then echo "not formatted by gofumpt:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	$(TOOLS)/golangci-lint-$(LINT_VERSION) run ./...
+	$(GO) mod tidy -diff
+
+vuln: $(TOOLS)/govulncheck-$(VULN_VERSION) ## known vulnerabilities of what hull calls
+	sh tests/vuln.sh $(TOOLS)/govulncheck-$(VULN_VERSION)
+
+check: build lint vuln demo test ## everything that decides whether a change lands

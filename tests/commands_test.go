@@ -1,0 +1,211 @@
+package tests
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
+)
+
+// patience is how long anything awaited may take on a loaded machine.
+const patience = 60 * time.Second
+
+type mountKey struct{}
+
+func of(ts *testscript.TestScript) *mounted {
+	return ts.Value(mountKey{}).(*mounted)
+}
+
+// cmdMount runs `hull mount --background [FLAGS…]` on the script's directories
+// and goes there.
+func cmdMount(ts *testscript.TestScript, neg bool, args []string) {
+	m := of(ts)
+	err := ts.Exec(hull, m.mountArgs(args)...)
+	if neg {
+		if err == nil {
+			ts.Fatalf("mount succeeded")
+		}
+		return
+	}
+	ts.Check(err)
+	ts.Check(ts.Chdir(m.path("hull")))
+}
+
+// cmdUmount runs `hull umount [FLAGS…]`.
+func cmdUmount(ts *testscript.TestScript, neg bool, args []string) {
+	m := of(ts)
+	if !neg {
+		ts.Check(ts.Chdir("/"))
+	}
+	err := ts.Exec(hull, m.umountArgs(args)...)
+	switch {
+	case neg && err == nil:
+		ts.Fatalf("umount succeeded")
+	case !neg:
+		ts.Check(err)
+	}
+}
+
+// cmdShell runs one line of shell.
+func cmdShell(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: sh 'COMMAND LINE'")
+	}
+	err := ts.Exec("sh", "-c", args[0])
+	switch {
+	case neg && err == nil:
+		ts.Fatalf("succeeded")
+	case !neg && err != nil:
+		ts.Fatalf("failed: %v", err)
+	}
+}
+
+// cmdAwait repeats a line of shell until it succeeds.
+func cmdAwait(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: await 'COMMAND LINE'")
+	}
+	deadline := time.Now().Add(patience)
+	for {
+		err := ts.Exec("sh", "-c", args[0])
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("not within %v: %v", patience, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// cmdAs runs a line of shell as another user: as UID[:GID] 'LINE'.
+func cmdAs(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: as UID[:GID] 'COMMAND LINE'")
+	}
+	uid, gid, found := strings.Cut(args[0], ":")
+	if !found {
+		gid = uid
+	}
+	err := ts.Exec("setpriv", "--reuid", uid, "--regid", gid, "--clear-groups", "sh", "-c", args[1])
+	switch {
+	case neg && err == nil:
+		ts.Fatalf("succeeded")
+	case !neg && err != nil:
+		ts.Fatalf("failed: %v", err)
+	}
+}
+
+// cmdCrash kills the daemon or the monitor of the script's mount: crash daemon.
+func cmdCrash(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: crash daemon|monitor")
+	}
+	m := of(ts)
+	deadline := time.Now().Add(patience)
+	for {
+		if pids := m.role(args[0]); len(pids) > 0 {
+			ts.Logf("kill -9 %d", pids[0])
+			ts.Check(unix.Kill(pids[0], unix.SIGKILL))
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("no %s runs", args[0])
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// cmdFault makes the in-process registry misbehave: fault REPOSITORY [FAULT].
+func cmdFault(ts *testscript.TestScript, _ bool, args []string) {
+	switch len(args) {
+	case 1:
+		reg.set(args[0], "")
+	case 2:
+		reg.set(args[0], args[1])
+	default:
+		ts.Fatalf("usage: fault REPOSITORY [FAULT]")
+	}
+}
+
+// mounted is one script's hull.
+type mounted struct{ base string }
+
+func (m *mounted) path(name string) string { return m.base + "/" + name }
+
+func (m *mounted) mountArgs(more []string) []string {
+	args := []string{"mount", "--background", "--store", m.path("store"), "--run", m.path("run")}
+	return append(append(args, more...), m.path("hull"))
+}
+
+func (m *mounted) umountArgs(more []string) []string {
+	args := []string{"umount", "--run", m.path("run")}
+	return append(append(args, more...), m.path("hull"))
+}
+
+// role finds this mount's processes of a role by their command line.
+func (m *mounted) role(role string) []int {
+	var out []int
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		b, err := os.ReadFile("/proc/" + e.Name() + "/cmdline")
+		if err != nil {
+			continue
+		}
+		words := strings.Split(string(b), "\x00")
+		if len(words) > 1 && words[1] == role && strings.Contains(string(b), m.base) {
+			out = append(out, pid)
+		}
+	}
+	return out
+}
+
+// end stops and unmounts what the script left, and says what then remains.
+func (m *mounted) end() []string {
+	var problems []string
+	if m.isMounted() {
+		out, err := exec.Command(hull, m.umountArgs([]string{"--stop"})...).CombinedOutput()
+		if err != nil {
+			problems = append(problems, fmt.Sprintf("a mount (%v: %s)", err, out))
+			_ = unix.Unmount(m.path("hull"), unix.MNT_DETACH)
+		}
+	}
+	deadline := time.Now().Add(patience)
+	for _, role := range []string{"monitor", "daemon"} {
+		for len(m.role(role)) > 0 {
+			if time.Now().After(deadline) {
+				problems = append(problems, fmt.Sprintf("a %s, pid %v", role, m.role(role)))
+				for _, pid := range m.role(role) {
+					_ = unix.Kill(pid, unix.SIGKILL)
+				}
+				break
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+	if m.isMounted() {
+		problems = append(problems, "a mount in the host's table")
+		_ = unix.Unmount(m.path("hull"), unix.MNT_DETACH)
+	}
+	if err := os.RemoveAll(m.base); err != nil {
+		problems = append(problems, err.Error())
+	}
+	return problems
+}
+
+func (m *mounted) isMounted() bool {
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	return err == nil && strings.Contains(string(b), " "+m.path("hull")+" ")
+}

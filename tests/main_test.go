@@ -1,0 +1,88 @@
+// Package tests holds the product as a user meets it: scripts on a real mount,
+// with a real registry, real terminals and a daemon that is killed.
+//
+// Scripts are testdata/*.txtar under testscript. What they can use beside
+// testscript's own commands stands in commands_test.go.
+package tests
+
+import (
+	"fmt"
+	"log"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/registry"
+
+	"hull/tests/image"
+)
+
+var (
+	// hull is the binary under test, built once as users get it.
+	hull string
+	// privileged says that a skip for want of root or FUSE is a failure.
+	privileged = os.Getenv("HULL_TEST_PRIVILEGED") == "1"
+	// addr is the in-process registry's, "127.0.0.1:port".
+	addr string
+	// reg can be told to misbehave.
+	reg *faulty
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "hull-tests-")
+	if err != nil {
+		log.Print(err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	hull = filepath.Join(dir, "hull")
+	build := exec.Command("go", "build", "-o", hull, "hull/cmd/hull")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		log.Printf("build hull: %v\n%s", err, out)
+		return 1
+	}
+	set, err := image.Set()
+	if err != nil {
+		log.Print(err)
+		return 1
+	}
+	reg = &faulty{inner: registry.New(registry.Logger(log.New(discard{}, "", 0)))}
+	srv := httptest.NewServer(reg)
+	defer srv.Close()
+	addr = strings.TrimPrefix(srv.URL, "http://")
+	if err := image.Push(addr, set); err != nil {
+		log.Print(err)
+		return 1
+	}
+	return m.Run()
+}
+
+type discard struct{}
+
+func (discard) Write(b []byte) (int, error) { return len(b), nil }
+
+// needs skips a test that cannot run here, or fails it where it must.
+func needs(t testing.TB) {
+	t.Helper()
+	why := ""
+	if os.Geteuid() != 0 {
+		why = "needs root"
+	} else if _, err := os.Stat("/dev/fuse"); err != nil {
+		why = fmt.Sprintf("needs FUSE: %v", err)
+	}
+	if why == "" {
+		return
+	}
+	if privileged {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
