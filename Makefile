@@ -6,6 +6,7 @@ HULL     := $(BIN)/hull
 TOOLS    := $(CURDIR)/$(BIN)/tools
 LINT_VERSION   := v2.15.0
 FUMPT_VERSION  := v0.12.0
+TESTSUM_VERSION := v1.13.0
 VULN_VERSION   := v1.9.0
 
 export CGO_ENABLED := 0
@@ -21,8 +22,10 @@ build: $(HULL) ## build bin/hull, one static binary
 $(HULL): FORCE
 	$(GO) build -trimpath -ldflags '-s -w' -o $@ ./cmd/hull
 
-test: build ## every test: units, and scripts on a real mount (as root)
-	$(GO) test -timeout 30m -p 2 ./...
+# A test that fails is tried twice more, and reported as flaky if it then
+# passes: that is to be mended, but does not stop others' work.
+test: build $(TOOLS)/gotestsum-$(TESTSUM_VERSION) ## every test: units, and scripts on a real mount (as root)
+	$(TOOLS)/gotestsum-$(TESTSUM_VERSION) --format pkgname --rerun-fails=2 --rerun-fails-max-failures=8 --packages ./... -- -timeout 30m -p 2
 
 race: ## every test under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 60m -p 1 ./...
@@ -48,6 +51,10 @@ $(TOOLS)/golangci-lint-$(LINT_VERSION):
 $(TOOLS)/gofumpt-$(FUMPT_VERSION):
 	GOBIN=$(TOOLS) $(GO) install mvdan.cc/gofumpt@$(FUMPT_VERSION)
 	mv $(TOOLS)/gofumpt $@
+
+$(TOOLS)/gotestsum-$(TESTSUM_VERSION):
+	GOBIN=$(TOOLS) $(GO) install gotest.tools/gotestsum@$(TESTSUM_VERSION)
+	mv $(TOOLS)/gotestsum $@
 
 $(TOOLS)/govulncheck-$(VULN_VERSION):
 	GOBIN=$(TOOLS) $(GO) install golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION)

@@ -1,6 +1,23 @@
 package main
 
+// The roles that are not for people: what an executed file of the tree runs,
+// the process that owns containers, and the one that serves the tree.
+const (
+	roleVerb    = "verb"
+	roleMonitor = "monitor"
+	roleDaemon  = "daemon"
+)
+
 // play runs the role that the first argument names and returns its exit status.
-func play(_ string, _ []string) int {
-	return 0
+func play(role string, args []string) int {
+	switch role {
+	case roleVerb:
+		return runVerb(args[2:])
+	case roleMonitor:
+		return runMonitor(args[2:])
+	case roleDaemon:
+		return runDaemon(args[2:])
+	default:
+		return runCommand(args[1:])
+	}
 }

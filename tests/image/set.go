@@ -33,6 +33,7 @@ const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 //	host:1 (= latest)   the machine's shell and programs in three gzip layers, CMD sh
 //	host:2              the same with another file on top
 //	sleeper:1           host with ENTRYPOINT sleep, CMD 1000
+//	true:1              host with CMD true
 //	stubborn:1          host, a command that ignores SIGTERM
 //	odd:1               whiteouts, opaque directories, hard links, set-user-ID, file capabilities, odd names, links that lead out
 //	oci:1               the same programs as OCI media types with a zstd layer
@@ -50,6 +51,7 @@ func Set() (map[string]any, error) {
 	s.image("host:2", v1.Config{Env: []string{path}, Cmd: []string{"sh"}},
 		File{Name: "etc/release", Mode: 0o644, Body: []byte("two\n")})
 	s.image("sleeper:1", v1.Config{Env: []string{path}, Entrypoint: []string{"sleep"}, Cmd: []string{"1000"}})
+	s.image("true:1", v1.Config{Env: []string{path}, Cmd: []string{"true"}})
 	s.image("stubborn:1", v1.Config{Env: []string{path}, Cmd: []string{
 		"sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done",
 	}})

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"hull/engine"
+	"hull/engine/monitor"
+	"hull/engine/probe"
+	"hull/fs"
+	"hull/fs/journal"
+	"hull/fs/session"
+	"hull/layers"
+)
+
+// runDaemon serves the tree. It may be killed at any instant: the monitor
+// starts another, which finds everything again.
+func runDaemon(args []string) int {
+	if len(args) != 1 {
+		fmt.Fprintln(os.Stderr, "hull: the daemon is started by hull's monitor")
+		return 1
+	}
+	o, err := decodeOptions([]byte(args[0]))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "hull:", err)
+		return 1
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
+	defer stop()
+	unix.Umask(0) // modes in rootfs are the callers', who have masked them already
+	client, err := monitor.Connect(os.NewFile(monitor.DaemonFD, "monitor"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "hull:", err)
+		return 1
+	}
+	defer client.Close()
+	d := &daemon{options: o, monitor: client, log: o.logger(os.Stderr).With("role", roleDaemon)}
+	if err := d.run(ctx); err != nil {
+		if said := client.Fail(context.WithoutCancel(ctx), err.Error()); said != nil {
+			fmt.Fprintln(os.Stderr, "hull:", err)
+		}
+		return 1
+	}
+	return 0
+}
+
+// daemon is what one daemon is made of, in the order in which it is opened.
+type daemon struct {
+	options
+	log     *slog.Logger
+	monitor *monitor.Client
+	journal *journal.Journal
+	store   *layers.Store
+	engine  *engine.Engine
+	session *session.Server
+	tree    *fs.Tree
+	mount   *fs.Mount
+}
+
+func (d *daemon) run(ctx context.Context) (err error) {
+	d.log.Debug("the daemon starts", "dir", d.Dir, "store", d.Store)
+	closers := []func() error{}
+	defer func() {
+		for i := len(closers) - 1; i >= 0; i-- {
+			if e := closers[i](); e != nil {
+				d.log.Error("the daemon does not end well", "err", e)
+			}
+		}
+	}()
+	for _, open := range []func(context.Context) (func() error, error){
+		d.openJournal, d.openStore, d.openEngine, d.openSessions, d.openTree,
+	} {
+		closeIt, err := open(ctx)
+		if err != nil {
+			return err
+		}
+		closers = append(closers, closeIt)
+	}
+	if err := d.monitor.Ready(ctx); err != nil {
+		return err
+	}
+	return d.serve(ctx)
+}
+
+// serve waits for the end: the monitor's word, a signal, somebody's umount.
+func (d *daemon) serve(ctx context.Context) error {
+	gone := make(chan struct{})
+	go func() {
+		d.mount.Wait()
+		close(gone)
+	}()
+	for {
+		select {
+		case r := <-d.monitor.Stops():
+			err := d.end(ctx, r.Mode)
+			if done := r.Done(ctx, err); done != nil {
+				d.log.Error("the monitor did not hear of the end", "err", done)
+			}
+			if err == nil {
+				return nil
+			}
+		case <-d.monitor.Lost():
+			return d.mount.Unmount(true)
+		case <-ctx.Done():
+			return nil // the monitor starts another daemon
+		case <-gone:
+			return errors.New("the tree was unmounted by somebody else")
+		}
+	}
+}
+
+// end does what `hull umount` asks for.
+func (d *daemon) end(ctx context.Context, mode monitor.Ending) error {
+	switch mode {
+	case monitor.Ask:
+		if names := d.running(); len(names) > 0 {
+			return &monitor.Error{Op: "umount", Kind: monitor.Busy, Sentence: "containers run", Names: names}
+		}
+		return d.mount.Unmount(false)
+	case monitor.Stop:
+		if err := d.engine.StopAll(ctx); err != nil {
+			return err
+		}
+	case monitor.Leave:
+	}
+	return d.mount.Unmount(true)
+}
+
+func (d *daemon) running() []string {
+	var names []string
+	for _, c := range d.engine.List() {
+		if c.State.Alive() {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
+func (d *daemon) openJournal(context.Context) (func() error, error) {
+	var err error
+	d.journal, err = journal.Open(filepath.Join(d.Store, "events"), journal.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("the events in %s cannot be opened: %w", d.Store, err)
+	}
+	return d.journal.Close, nil
+}
+
+func (d *daemon) openStore(ctx context.Context) (func() error, error) {
+	var err error
+	d.store, err = layers.Open(ctx, d.Store, layers.Options{
+		Logger: d.log, Notify: d.imageEvent, Crash: crashPoints(), UserAgent: "hull/" + version,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return d.store.Close, nil
+}
+
+func (d *daemon) openEngine(ctx context.Context) (func() error, error) {
+	var err error
+	d.engine, err = engine.Open(ctx, engine.Options{
+		Dir: d.Store, Tree: treeName(d.Store), Roots: roots{d.store}, Monitor: d.monitor,
+		Logger: d.log, Notify: d.containerEvent, Crash: crashPoints(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	held := map[string]bool{}
+	for _, c := range d.engine.List() {
+		held[c.ImageID] = true
+	}
+	if err := d.store.Sweep(ctx, func(id string) bool { return held[id] }); err != nil {
+		return nil, errors.Join(err, d.engine.Close())
+	}
+	return d.engine.Close, nil
+}
+
+func (d *daemon) openSessions(ctx context.Context) (func() error, error) {
+	var err error
+	d.session, err = session.NewServer(ctx, session.Options{
+		Dir: d.Run, Handler: verbs{d}.handle, Sentence: error.Error, Logger: d.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return d.session.Close, nil
+}
+
+func (d *daemon) openTree(ctx context.Context) (func() error, error) {
+	binary, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("hull cannot find its own program: %w", err)
+	}
+	group := int64(-1)
+	if d.Group != nil {
+		group = int64(*d.Group)
+	}
+	d.tree, err = fs.New(ctx, fs.Options{
+		Images: images{d.store}, Containers: containers{engine: d.engine}, Roots: views{d.store, d.engine},
+		Host: newHost(d, probe.Probe(ctx)), Journal: d.journal, Sessions: d.session,
+		Binary: binary, Group: group, Budget: d.ResolveBudget, Logger: d.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if d.mount, err = d.tree.Mount(d.Dir); err != nil {
+		return nil, errors.Join(err, d.tree.Close())
+	}
+	return func() error {
+		// After an orderly end there is nothing mounted any more; else nobody must be left with a dead mount.
+		return errors.Join(d.mount.Unmount(true), d.tree.Close())
+	}, nil
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"hull/engine/probe"
+)
+
+func doctorCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "try what hull needs of this machine, a line each",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := needRoot("doctor"); err != nil {
+				return err
+			}
+			if missing := examine(c.OutOrStdout(), probe.Probe(c.Context())); missing > 0 {
+				fmt.Fprintf(c.ErrOrStderr(), "hull: it cannot run here: %d of what it needs is missing\n", missing)
+				return errSaid
+			}
+			return nil
+		},
+	}
+}
+
+// examine prints a line a feature and counts what is needed and missing.
+func examine(w io.Writer, features []probe.Feature) (missing int) {
+	for _, f := range features {
+		word := "ok"
+		switch {
+		case f.Err != nil && f.Needed:
+			word = "MISSING"
+			missing++
+		case f.Err != nil:
+			word = "absent"
+		}
+		line := fmt.Sprintf("%-8s %s", word, f.Name)
+		if f.Err != nil {
+			line += ": " + f.Err.Error()
+			if f.Kernel != "" {
+				line += " (Linux " + f.Kernel + " has it)"
+			}
+		}
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return missing
+		}
+	}
+	return missing
+}
+
+// anyMissing tells a daemon why it cannot run, before it touches anything.
+func anyMissing(features []probe.Feature) error {
+	var errs []error
+	for _, f := range features {
+		if f.Needed && f.Err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", f.Name, f.Err))
+		}
+	}
+	return errors.Join(errs...)
+}

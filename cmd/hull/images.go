@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"hull/fs"
+	"hull/layers"
+)
+
+// images shows the store of layers to the tree.
+type images struct{ store *layers.Store }
+
+func (i images) List() []*fs.Image {
+	list := i.store.List()
+	out := make([]*fs.Image, 0, len(list))
+	for _, m := range list {
+		out = append(out, shown(m))
+	}
+	return out
+}
+
+func (i images) Find(name string) (*fs.Image, bool) {
+	m, ok := i.store.Find(name)
+	if !ok {
+		return nil, false
+	}
+	return shown(m), true
+}
+
+func shown(m *layers.Image) *fs.Image {
+	s := &fs.Image{
+		Reference: m.Reference, ID: m.ID, Digest: m.Digest, Platform: m.Platform, Size: m.Size, Created: m.Created,
+		Made: m.Made, Status: string(m.Status), Error: m.Error, Done: m.Done, Total: m.Total, Tags: m.Tags,
+	}
+	if s.Reference == "" { // it has lost its tags, and containers keep it
+		s.Reference = m.ID
+	}
+	return s
+}
+
+func (i images) Parse(ref string) (string, error) {
+	s, err := i.store.Parse(ref)
+	return s, fromStore("images/"+ref, err)
+}
+
+func (i images) Pull(ctx context.Context, ref string, budget time.Duration) error {
+	return fromStore("images/"+ref, i.store.Pull(ctx, ref, layers.PullOptions{Budget: budget, By: uid(ctx)}))
+}
+
+func (i images) Wait(ctx context.Context, ref string) error {
+	return fromStore("images/"+ref, i.store.Wait(ctx, ref))
+}
+
+func (i images) Cancel(ctx context.Context, ref string) error {
+	return fromStore("images/"+ref, i.store.Cancel(ctx, ref))
+}
+
+func (i images) Tag(ctx context.Context, source, target string, move bool) error {
+	return fromStore("images/"+target, i.store.Tag(ctx, source, target, move, uid(ctx)))
+}
+
+func (i images) Untag(ctx context.Context, name string) error {
+	_, err := i.store.Untag(ctx, name, uid(ctx))
+	return fromStore("images/"+name, err)
+}
+
+func (i images) Remove(ctx context.Context, name string, force bool) error {
+	_, err := i.store.Remove(ctx, name, force, uid(ctx))
+	return fromStore("images/"+name, err)
+}
+
+func (i images) Documents(ref string) (*fs.Documents, error) {
+	object := "images/" + ref
+	if m, ok := i.store.Find(ref); ok && !m.Usable() {
+		return &fs.Documents{}, nil
+	}
+	config, err := i.store.Config(ref)
+	if err != nil {
+		return nil, fromStore(object, err)
+	}
+	manifest, err := i.store.Manifest(ref)
+	if err != nil {
+		return nil, fromStore(object, err)
+	}
+	history, err := i.store.History(ref)
+	if err != nil {
+		return nil, fromStore(object, err)
+	}
+	return &fs.Documents{Config: config, Manifest: manifest, History: history}, nil
+}
+
+func (i images) Progress(ref string) (fs.Growing, error) {
+	p, ok := i.store.Progress(ref)
+	if !ok {
+		return nil, nil
+	}
+	return lines{p}, nil
+}
+
+// lines is a pull's progress, which needs no closing.
+type lines struct{ *layers.Progress }
+
+func (lines) Close() error { return nil }
+
+// uid is who asked; work of the daemon's own is root's.
+func uid(ctx context.Context) uint32 {
+	c, _ := fs.By(ctx)
+	return c.UID
+}

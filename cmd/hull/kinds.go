@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"hull/engine"
+	"hull/fs"
+	"hull/layers"
+)
+
+// The failures of engine and store in the words of the tree. A test demands a
+// row for every Kind of both.
+
+var engineKinds = map[engine.Kind]fs.Kind{
+	engine.System:        fs.System,
+	engine.Invalid:       fs.Invalid,
+	engine.NotFound:      fs.NotFound,
+	engine.Exists:        fs.Exists,
+	engine.Busy:          fs.Busy,
+	engine.Denied:        fs.Denied,
+	engine.NeedsRoot:     fs.Forbidden,
+	engine.NotRunning:    fs.NotRunning,
+	engine.Running:       fs.Busy,
+	engine.NotExecutable: fs.NotExecutable,
+	engine.NotCommand:    fs.NotFound,
+	engine.Space:         fs.Space,
+	engine.Removed:       fs.Removed,
+	engine.Interrupted:   fs.Interrupted,
+	engine.Unsupported:   fs.Unsupported,
+}
+
+var layersKinds = map[layers.Kind]fs.Kind{
+	layers.System:      fs.System,
+	layers.Invalid:     fs.Invalid,
+	layers.NotFound:    fs.NotFound,
+	layers.Exists:      fs.Exists,
+	layers.Busy:        fs.Busy,
+	layers.Denied:      fs.Denied,
+	layers.Unavailable: fs.Refused,
+	layers.Timeout:     fs.Timeout,
+	layers.Corrupt:     fs.Corrupt,
+	layers.Platform:    fs.NotExecutable,
+	layers.Space:       fs.Space,
+	layers.Cancelled:   fs.Interrupted,
+	layers.Rate:        fs.Busy,
+	layers.Removed:     fs.Removed,
+	layers.TooLarge:    fs.Space,
+}
+
+// storeInEngine gives the engine the Kind of a store's failure.
+var storeInEngine = map[layers.Kind]engine.Kind{
+	layers.System:      engine.System,
+	layers.Invalid:     engine.Invalid,
+	layers.NotFound:    engine.NotFound,
+	layers.Exists:      engine.Exists,
+	layers.Busy:        engine.Busy,
+	layers.Denied:      engine.Denied,
+	layers.Unavailable: engine.Busy,
+	layers.Timeout:     engine.Busy,
+	layers.Corrupt:     engine.System,
+	layers.Platform:    engine.NotExecutable,
+	layers.Space:       engine.Space,
+	layers.Cancelled:   engine.Interrupted,
+	layers.Rate:        engine.Busy,
+	layers.Removed:     engine.Removed,
+	layers.TooLarge:    engine.Space,
+}
+
+// fromEngine makes a failure of the engine one of the tree. A failure of the
+// store that the engine only passed on keeps its own Kind.
+func fromEngine(object string, err error) error {
+	var e *engine.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &e):
+		kind := engineKinds[e.Kind]
+		var l *layers.Error
+		if errors.As(e.Err, &l) {
+			kind = layersKinds[l.Kind]
+		}
+		return &fs.Error{Op: e.Op, Object: object, Kind: kind, Sentence: e.Error(), Err: err}
+	default:
+		return fromContext(object, err)
+	}
+}
+
+// fromStore makes a failure of the store one of the tree.
+func fromStore(object string, err error) error {
+	var e *layers.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &e):
+		return &fs.Error{Op: e.Op, Object: object, Kind: layersKinds[e.Kind], Sentence: e.Error(), Err: err}
+	default:
+		return fromContext(object, err)
+	}
+}
+
+func fromContext(object string, err error) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return &fs.Error{Object: object, Kind: fs.Interrupted, Sentence: "The call was interrupted; work that was accepted goes on.", Err: err}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &fs.Error{Object: object, Kind: fs.Timeout, Err: err}
+	}
+	return &fs.Error{Object: object, Kind: fs.System, Sentence: err.Error(), Err: err}
+}
+
+// toEngine makes a failure of the store one of the engine's.
+func toEngine(op string, err error) error {
+	var e *layers.Error
+	if err == nil || !errors.As(err, &e) {
+		return err
+	}
+	return &engine.Error{Op: op, Kind: storeInEngine[e.Kind], Err: err}
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"hull/fs"
+)
+
+func manCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "man DIR",
+		Short:  "write the man pages hull(1) and hullfs(5) below DIR",
+		Hidden: true,
+		Args:   cobra.ExactArgs(1),
+		RunE:   func(c *cobra.Command, args []string) error { return writeManual(c.Root(), args[0]) },
+	}
+}
+
+// writeManual writes both pages: the commands' from their own help, the
+// tree's from the table that defines it.
+func writeManual(root *cobra.Command, dir string) error {
+	for name, page := range map[string]string{"man1/hull.1": commandPage(root), "man5/hullfs.5": treePage()} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return fmt.Errorf("the man page %s cannot be written: %w", path, err)
+		}
+		if err := os.WriteFile(path, []byte(page), 0o644); err != nil { //nolint:gosec // man pages are for everybody
+			return fmt.Errorf("the man page %s cannot be written: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// roff builds a page for man(7).
+type roff struct{ strings.Builder }
+
+func (r *roff) title(name, section, summary string) {
+	fmt.Fprintf(r, ".TH %s %s \"\" \"hull %s\"\n.SH NAME\n%s \\- %s\n", strings.ToUpper(name), section, version, name, escape(summary))
+}
+
+func (r *roff) section(name string) { fmt.Fprintf(r, ".SH %s\n", strings.ToUpper(name)) }
+
+func (r *roff) text(s string) {
+	for _, paragraph := range strings.Split(s, "\n\n") {
+		fmt.Fprintf(r, ".PP\n%s\n", escape(paragraph))
+	}
+}
+
+func (r *roff) item(term, text string) {
+	fmt.Fprintf(r, ".TP\n.B %s\n%s\n", escape(term), escape(text))
+}
+
+func (r *roff) verbatim(s string) {
+	fmt.Fprintf(r, ".PP\n.nf\n%s\n.fi\n", escape(strings.TrimRight(s, "\n")))
+}
+
+// escape keeps text from being taken for requests: man(7), "Safe subset".
+func escape(s string) string {
+	s = strings.ReplaceAll(s, `\`, `\e`)
+	s = strings.ReplaceAll(s, "-", `\-`)
+	lines := strings.Split(s, "\n")
+	for i, l := range lines {
+		if strings.HasPrefix(l, ".") || strings.HasPrefix(l, "'") {
+			lines[i] = `\&` + l
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func commandPage(root *cobra.Command) string {
+	var r roff
+	r.title("hull", "1", root.Short)
+	r.section("synopsis")
+	for _, c := range root.Commands() {
+		if c.IsAvailableCommand() && c.Name() != "help" {
+			r.item(c.UseLine(), c.Short)
+		}
+	}
+	r.section("description")
+	r.text(root.Long)
+	for _, c := range root.Commands() {
+		if !c.IsAvailableCommand() || c.Name() == "help" {
+			continue
+		}
+		r.section("hull " + c.Name())
+		if c.Long != "" {
+			r.text(c.Long)
+		} else {
+			r.text("It will " + c.Short + ".")
+		}
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			kind, usage := pflag.UnquoteUsage(f)
+			term := "--" + f.Name
+			if kind != "" {
+				term += " " + kind
+			}
+			if f.DefValue != "" && f.DefValue != "false" {
+				usage += " (" + f.DefValue + " if not given)"
+			}
+			r.item(term, usage)
+		})
+	}
+	r.section("exit status")
+	r.text("0 on success, 1 on failure, with the reason on the standard error. Executed files of the tree exit with the status of the command they ran; 125 if hull failed, 126 if the command cannot be executed, 127 if it does not exist, 128+n if signal n ended it.")
+	r.section("see also")
+	r.text("hullfs(5)")
+	return r.String()
+}
+
+func treePage() string {
+	var r roff
+	r.title("hullfs", "5", "the tree that hull mounts")
+	r.section("description")
+	r.text("What every file of the tree is, with its mode when --group is not used. NAME, REF, ID and COMMAND stand for many names; README in the mounted tree says how to use it.")
+	r.section("files")
+	for _, f := range fs.Rows(containers{}.Settings()) {
+		r.item(fmt.Sprintf("%s (%s, %04o)", f.Path, f.Kind, f.Mode), f.Summary)
+		for _, c := range f.Commands {
+			fmt.Fprintf(&r, ".br\n%s\n", escape(c))
+		}
+	}
+	r.section("see also")
+	r.text("hull(1)")
+	return r.String()
+}

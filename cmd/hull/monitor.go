@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+
+	"hull/engine/monitor"
+)
+
+// runMonitor is the process that owns the containers of a mount.
+func runMonitor(args []string) int {
+	if len(args) != 1 {
+		fmt.Fprintln(os.Stderr, "hull: the monitor is started by hull mount")
+		return 1
+	}
+	o, err := decodeOptions([]byte(args[0]))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "hull:", err)
+		return 1
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+	defer stop()
+	// The monitor's working directory must not keep a disk of the caller's busy.
+	if err := os.Chdir("/"); err != nil {
+		fmt.Fprintln(os.Stderr, "hull:", err)
+		return 1
+	}
+	err = monitor.Serve(ctx, monitor.Options{
+		Run:   o.Run,
+		Front: os.NewFile(monitor.FrontFD, "front"),
+		Daemon: func(payload []byte) (*exec.Cmd, error) {
+			if payload != nil {
+				if o, err = decodeOptions(payload); err != nil {
+					return nil, err
+				}
+			}
+			cmd, err := self(roleDaemon, o)
+			if err != nil {
+				return nil, err
+			}
+			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+			return cmd, nil
+		},
+		Abandon: func() { _ = unix.Unmount(o.Dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) },
+		Logger:  o.logger(os.Stderr).With("role", roleMonitor),
+	})
+	if err != nil {
+		return 1 // hull mount has been told the sentence
+	}
+	return 0
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+
+	"hull/engine/monitor"
+)
+
+// mount starts a monitor in a session of its own, or asks one that was left
+// with running containers to serve again, and waits: with background until the
+// mount answers, else until it ends. A signal ends it as `hull umount --stop`.
+func mount(ctx context.Context, o options, background bool) error {
+	if err := o.absolute(); err != nil {
+		return err
+	}
+	if err := ownDirectory(o.Store, 0o700); err != nil {
+		return err
+	}
+	// Everybody may come by the sessions' socket: only a token opens anything there.
+	if err := ownDirectory(o.Run, 0o755); err != nil {
+		return err
+	}
+	if err := mountDirectory(o.Dir); err != nil {
+		return err
+	}
+	control, err := monitorFor(ctx, o, background)
+	if err != nil {
+		return err
+	}
+	defer control.Close()
+	if err := control.Ready(ctx); err != nil {
+		return ended(ctx, control, err)
+	}
+	if background {
+		return nil
+	}
+	fmt.Fprintf(os.Stderr, "hull: mounted on %s; ctrl-C stops all containers and unmounts\n", o.Dir)
+	return ended(ctx, control, control.Ended(ctx))
+}
+
+// ended makes a signal's end of waiting the mount's end.
+func ended(ctx context.Context, control *monitor.Control, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	// The signal has ended ctx; the orderly end takes as long as containers take.
+	return control.Umount(context.WithoutCancel(ctx), monitor.Stop)
+}
+
+func monitorFor(ctx context.Context, o options, background bool) (*monitor.Control, error) {
+	control, err := monitor.Dial(ctx, o.Run)
+	if err == nil {
+		err := control.Mount(ctx, o.encode())
+		var e *monitor.Error
+		if errors.As(err, &e) && e.Kind == monitor.Exists {
+			return nil, fmt.Errorf("hull is already mounted with the run directory %s; another mount needs a --run and a --store of its own", o.Run)
+		}
+		return control, err
+	}
+	var e *monitor.Error
+	if !errors.As(err, &e) || e.Kind != monitor.NotFound {
+		return nil, err
+	}
+	cmd, err := self(roleMonitor, o)
+	if err != nil {
+		return nil, err
+	}
+	// A log file that outlives the caller's terminal.
+	if background {
+		log, err := logFile(o)
+		if err != nil {
+			return nil, err
+		}
+		defer log.Close()
+		cmd.Stdout, cmd.Stderr = log, log
+	} else {
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	}
+	return monitor.Spawn(cmd)
+}
+
+func logFile(o options) (*os.File, error) {
+	f, err := os.OpenFile(o.Run+"/hull.log", os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("hull's log cannot be written: %w", err)
+	}
+	return f, nil
+}
+
+// self is this very program in another role; /proc/self/exe is right also
+// after the file was replaced.
+func self(role string, o options) (*exec.Cmd, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("hull cannot find its own program: %w", err)
+	}
+	cmd := exec.Command("/proc/self/exe") //nolint:noctx // it outlives every context here
+	cmd.Args = []string{path, role, string(o.encode())}
+	return cmd, nil
+}

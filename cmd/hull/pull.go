@@ -1,0 +1,69 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"hull/fs/session"
+	"hull/layers"
+)
+
+// pull pulls an image and shows how it goes until it has ended.
+func (v verbs) pull(ctx context.Context, c *session.Call) (*session.Answer, error) {
+	if len(c.Args) != 1 {
+		return nil, errors.New("pull takes one image: pull [-q] REFERENCE")
+	}
+	ref, err := v.store.Parse(c.Args[0])
+	if err != nil {
+		return nil, err
+	}
+	if err := v.store.Pull(ctx, ref, layers.PullOptions{Budget: resolvePatience, By: c.By.UID}); err != nil {
+		return &session.Answer{Sentence: err.Error(), Code: 1}, nil
+	}
+	if !on(c, "quiet") {
+		v.showProgress(ctx, c, ref)
+	}
+	if err := v.store.Wait(ctx, ref); err != nil {
+		return &session.Answer{Sentence: err.Error(), Code: 1}, nil
+	}
+	a := &session.Answer{}
+	if on(c, "quiet") {
+		a.Text = ref + "\n"
+	}
+	return a, nil
+}
+
+// showProgress prints the lines of a pull as they come, and how far it is.
+func (v verbs) showProgress(ctx context.Context, c *session.Call, ref string) {
+	p, ok := v.store.Progress(ref)
+	if !ok {
+		return
+	}
+	var at int64
+	buf := make([]byte, 32<<10)
+	for {
+		changed, ended := p.Changed()
+		for at < p.Size() {
+			n, _ := p.ReadAt(buf, at)
+			// Whole lines only, so that two never meet on one.
+			end := bytes.LastIndexByte(buf[:n], '\n') + 1
+			if end == 0 {
+				break
+			}
+			c.Print(string(buf[:end]))
+			at += int64(end)
+		}
+		if ended {
+			return
+		}
+		if m, ok := v.store.Find(ref); ok {
+			c.Meter(m.Done, m.Total)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

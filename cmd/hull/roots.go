@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"hull/engine"
+	"hull/fs"
+	"hull/layers"
+)
+
+// roots gives the engine what it needs of the store.
+type roots struct{ store *layers.Store }
+
+func (r roots) Parse(name string) (string, error) {
+	s, err := r.store.Parse(name)
+	return s, toEngine("set", err)
+}
+
+func (r roots) Image(_ context.Context, name string) (*engine.Image, error) {
+	m, ok := r.store.Find(name)
+	if !ok {
+		return nil, &engine.Error{Op: "start", Kind: engine.NotFound, Err: errors.New("there is no image " + name + " here: pull it first with mkdir images/" + name)}
+	}
+	if !m.Usable() {
+		if m.Status == layers.Failed {
+			return nil, &engine.Error{Op: "start", Kind: engine.NotFound, Err: errors.New("the image " + name + " is not here, since its pull failed: " + m.Error)}
+		}
+		return nil, engine.ErrPulling
+	}
+	c, err := r.store.ImageConfig(m.ID)
+	if err != nil {
+		return nil, toEngine("start", err)
+	}
+	out := &engine.Image{
+		ID: m.ID, Reference: m.Reference, Entrypoint: c.Config.Entrypoint, Cmd: c.Config.Cmd, Env: c.Config.Env,
+		User: c.Config.User, WorkingDir: c.Config.WorkingDir, StopSignal: c.Config.StopSignal, Labels: c.Config.Labels,
+	}
+	for p := range c.Config.ExposedPorts {
+		out.Ports = append(out.Ports, p)
+	}
+	for v := range c.Config.Volumes {
+		out.Volumes = append(out.Volumes, v)
+	}
+	return out, nil
+}
+
+func (r roots) Wait(ctx context.Context, name string) error {
+	return toEngine("start", r.store.Wait(ctx, name))
+}
+
+func (r roots) Hold(imageID, containerID string) error {
+	return toEngine("start", r.store.Hold(imageID, containerID))
+}
+
+func (r roots) Release(imageID, containerID string) { r.store.Release(imageID, containerID) }
+
+func (r roots) Mount(ctx context.Context, imageID string, upper, users *os.File, base uint32, readOnly bool) (*os.File, error) {
+	f, err := r.store.Mount(ctx, imageID, upper, users, base, readOnly)
+	return f, toEngine("start", err)
+}
+
+// views gives the tree file systems to look into.
+type views struct {
+	store  *layers.Store
+	engine *engine.Engine
+}
+
+func (v views) ImageRoot(ctx context.Context, id string) (*fs.Root, error) {
+	dir, release, err := v.store.View(ctx, id)
+	if err != nil {
+		return nil, fromStore("images/"+id, err)
+	}
+	return &fs.Root{Dir: dir, ReadOnly: true, Release: release}, nil
+}
+
+func (v views) ContainerRoot(ctx context.Context, id string) (*fs.Root, error) {
+	w, err := v.engine.View(ctx, id)
+	if err != nil {
+		return nil, fromEngine("containers/"+id, err)
+	}
+	return &fs.Root{Dir: w.Dir, Base: w.Base, Release: w.Release}, nil
+}

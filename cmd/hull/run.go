@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"hull/engine"
+	"hull/engine/monitor"
+	"hull/fs/session"
+	"hull/layers"
+)
+
+// resolvePatience is how long run and pull, whose callers wait anyway, let a
+// registry take to say whether there is such an image.
+const resolvePatience = 30 * time.Second
+
+// run makes a container as docker run does: in the background, or with the
+// caller's terminal or streams until it ends.
+func (v verbs) run(ctx context.Context, c *session.Call) (*session.Answer, error) {
+	n, err := v.newContainer(c)
+	if err != nil {
+		return nil, err
+	}
+	policy, _ := c.Option("pull")
+	if err := v.fetch(ctx, n.Image, policy, c.By.UID); err != nil {
+		return nil, err
+	}
+	if on(c, "detach") {
+		n.Start = true
+		made, err := v.engine.Create(ctx, n)
+		if err != nil {
+			return failedRun(err)
+		}
+		return &session.Answer{Text: made.ID + "\n"}, nil
+	}
+	return v.runAttached(ctx, c, n)
+}
+
+func (v verbs) runAttached(ctx context.Context, c *session.Call, n engine.New) (*session.Answer, error) {
+	near, far, err := monitor.NewStatus()
+	if err != nil {
+		return nil, err
+	}
+	defer far.Close()
+	interactive := n.Settings["stdin"] == "true"
+	made, a, err := v.engine.Run(ctx, n, engine.AttachOptions{Stdin: interactive, Status: far})
+	if err != nil {
+		near.Close()
+		return failedRun(err)
+	}
+	answer := &session.Answer{
+		Status: near, Pty: a.Pty, Stdin: a.Stdin,
+		Follow: &session.Follow{Log: a.Log, Index: a.Index, From: a.From},
+		Signal: func(ctx context.Context, signal int) error {
+			return v.engine.Kill(ctx, made.ID, strconv.Itoa(signal))
+		},
+		Ended: func(ctx context.Context) {
+			if err := v.monitor.CloseStdin(ctx, made.ID); err != nil {
+				v.log.Debug("input was not closed", "container", made.ID, "err", err)
+			}
+		},
+	}
+	if made.TTY {
+		answer.Signal = nil // the terminal sends them
+	}
+	answer.Detach = made.TTY && interactive
+	return answer, nil
+}
+
+// newContainer reads run's flags and arguments.
+func (v verbs) newContainer(c *session.Call) (engine.New, error) {
+	n := engine.New{Settings: map[string]string{}, Owner: engine.Owner{UID: c.By.UID, GID: c.By.GID}}
+	args := c.Args
+	if isImage(c.Object) {
+		n.Image = c.Object
+	} else {
+		if len(args) == 0 {
+			return n, errors.New("run needs an image: run [flags] IMAGE [COMMAND…]")
+		}
+		n.Image, args = args[0], args[1:]
+	}
+	var err error
+	if n.Image, err = v.named(n.Image); err != nil {
+		return n, err
+	}
+	n.Name, _ = c.Option("name")
+	given := map[string][]string{}
+	for _, o := range c.Options {
+		given[o.Name] = append(given[o.Name], o.Value)
+	}
+	for _, s := range engine.Settings() {
+		if values := given[s.Name]; len(values) > 0 {
+			n.Settings[s.Name] = s.FromFlag(values)
+		}
+	}
+	if len(args) > 0 {
+		n.Settings["command"] = engine.FormatWords(args)
+	}
+	return n, nil
+}
+
+// named gives an image's familiar name; one that is here by ID keeps it.
+func (v verbs) named(name string) (string, error) {
+	if m, ok := v.store.Find(name); ok && m.Reference == "" {
+		return m.ID, nil
+	}
+	if _, ok := v.store.Find(name); ok {
+		return name, nil
+	}
+	return v.store.Parse(name)
+}
+
+// fetch pulls an image according to run's --pull.
+func (v verbs) fetch(ctx context.Context, ref, policy string, by uint32) error {
+	m, ok := v.store.Find(ref)
+	switch policy {
+	case "", "missing":
+		if ok && m.Usable() {
+			return nil
+		}
+	case "never":
+		if ok && m.Usable() {
+			return nil
+		}
+		return fmt.Errorf("there is no image %s here, and --pull never forbids to fetch it", ref)
+	case "always":
+	default:
+		return fmt.Errorf("--pull takes missing, always or never, not %q", policy)
+	}
+	if err := v.store.Pull(ctx, ref, layers.PullOptions{Budget: resolvePatience, By: by}); err != nil {
+		return err
+	}
+	return v.store.Wait(ctx, ref)
+}
+
+// failedRun gives a start's failure the exit status Docker gives it.
+func failedRun(err error) (*session.Answer, error) {
+	return &session.Answer{Sentence: err.Error(), Code: engine.KindOf(err).ExitCode()}, nil
+}
+
+func on(c *session.Call, option string) bool {
+	v, _ := c.Option(option)
+	return v == "true"
+}

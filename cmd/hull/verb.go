@@ -1,0 +1,34 @@
+package main
+
+import (
+	"hull/cmd/hull/verb"
+	"hull/engine"
+)
+
+// runVerb is what an executed file of the tree runs.
+func runVerb(args []string) int { return verb.Main(args, runFlags) }
+
+// runFlags are run's flags: a row for each setting that has one, and those
+// that are no settings.
+func runFlags() []verb.Flag {
+	flags := []verb.Flag{
+		{Name: "detach", Short: "d", Setting: "detach", Kind: verb.Switch},
+		{Name: "name", Setting: "name"},
+		{Name: "pull", Setting: "pull"},
+		{Name: "env-file", Setting: "env", Kind: verb.EnvFile, Repeat: true},
+	}
+	for _, s := range engine.Settings() {
+		if s.Flag == "" {
+			continue
+		}
+		f := verb.Flag{Name: s.Flag, Short: s.Short, Setting: s.Name, Repeat: s.Type.Repeats()}
+		switch {
+		case s.Type == engine.Bool:
+			f.Kind = verb.Switch
+		case s.Name == "env":
+			f.Kind = verb.Env
+		}
+		flags = append(flags, f)
+	}
+	return flags
+}

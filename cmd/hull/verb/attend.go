@@ -1,0 +1,206 @@
+package verb
+
+import (
+	"errors"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"hull/engine/logs"
+	"hull/engine/monitor"
+	"hull/fs/wire"
+)
+
+// running is a command that runs.
+type running struct {
+	*helper
+	answer  *wire.Answer
+	byRole  map[wire.Role]*os.File
+	status  int // descriptor
+	term    *terminal
+	typing  bool // the caller's keys are being copied
+	log     *logs.Cursor
+	sources []source
+	leave   chan int // a status to end with before the command does
+	wake    *os.File // writing to it wakes the loop
+}
+
+// attend prints an answer and, if there is something to wait for, stands in for it until it ends.
+func (h *helper) attend(a *wire.Answer, files []*os.File) int {
+	defer func() {
+		for _, f := range files {
+			_ = f.Close()
+		}
+	}()
+	if a.Text != "" {
+		if err := writeAll(h.out, []byte(a.Text)); err != nil && a.Code == 0 {
+			a.Code = broken(err)
+		}
+	}
+	if a.Sentence != "" {
+		h.complain(a.Sentence)
+	}
+	s := &running{helper: h, answer: a, byRole: map[wire.Role]*os.File{}, leave: make(chan int, 1)}
+	for i, r := range a.Roles {
+		s.byRole[r] = files[i]
+	}
+	if s.byRole[wire.RoleStatus] == nil {
+		return a.Code
+	}
+	status, err := s.run()
+	if err != nil {
+		h.complain(err.Error())
+		return statusFailed
+	}
+	return status
+}
+
+// run copies until the command has ended and all that it has written is printed.
+func (s *running) run() (int, error) {
+	s.status = number(s.byRole[wire.RoleStatus])
+	s.sources = s.lent.outputs
+	woken, wake, err := os.Pipe()
+	if err != nil {
+		return 0, err
+	}
+	defer woken.Close()
+	defer wake.Close()
+	s.wake = wake
+	if log, index := s.byRole[wire.RoleLog], s.byRole[wire.RoleIndex]; log != nil && index != nil {
+		s.log = logs.FromFiles(log, index).Cursor(s.answer.From)
+	}
+	if master := s.byRole[wire.RolePty]; master != nil {
+		s.term = &terminal{fd: s.terminalOf(), master: number(master), keys: s.interactive}
+		s.term.resize()
+		s.term.enter()
+		defer s.term.end()
+		if s.log == nil {
+			s.sources = append(s.sources, source{master, number(master), s.out})
+		}
+	}
+	s.input()
+	done := make(chan struct{})
+	handed := make(chan struct{})
+	go func() {
+		defer close(handed)
+		s.handOn(done)
+	}()
+	status, err := s.loop(number(woken))
+	close(done)
+	<-handed
+	return status, err
+}
+
+// loop waits for the exit, and copies what comes meanwhile.
+func (s *running) loop(woken int) (int, error) {
+	if err := s.follow(); err != nil {
+		return broken(err), nil
+	}
+	fds := make([]unix.PollFd, 0, 4)
+	for {
+		fds = append(fds[:0],
+			unix.PollFd{Fd: int32(s.status), Events: unix.POLLIN}, unix.PollFd{Fd: int32(woken), Events: unix.POLLIN})
+		for _, c := range s.sources {
+			fds = append(fds, unix.PollFd{Fd: int32(c.fd), Events: unix.POLLIN})
+		}
+		if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
+			return 0, os.NewSyscallError("poll", err)
+		} else if err != nil {
+			continue
+		}
+		if fds[1].Revents != 0 {
+			return <-s.leave, nil
+		}
+		kept := s.sources[:0:0]
+		for i, c := range s.sources {
+			if fds[2+i].Revents != 0 {
+				more, err := c.copy()
+				if err != nil {
+					return broken(err), nil
+				}
+				if !more {
+					continue
+				}
+			}
+			kept = append(kept, c)
+		}
+		s.sources = kept
+		if fds[0].Revents != 0 {
+			st, err := s.told()
+			if err != nil {
+				return 0, err
+			}
+			if !st.Grew {
+				return s.finish(st.Code)
+			}
+			if err := s.follow(); err != nil {
+				return broken(err), nil
+			}
+		}
+	}
+}
+
+// told reads one message of the status socket.
+func (s *running) told() (monitor.Status, error) {
+	var b [monitor.StatusSize]byte
+	for {
+		n, err := unix.Read(s.status, b[:])
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if errors.Is(err, unix.EAGAIN) {
+			return monitor.Status{Grew: true}, nil
+		}
+		if err != nil || n == 0 {
+			return monitor.Status{}, errors.New("how it ended is not known: hull's monitor has gone away")
+		}
+		return monitor.DecodeStatus(b[:n])
+	}
+}
+
+// finish prints what the command wrote before it ended. What its children, who may live on, write later is not waited
+// for. A terminal and a pipe tell by poll, without delay, that nothing is left of what was written before.
+func (s *running) finish(code int) (int, error) {
+	if err := s.follow(); err != nil {
+		return code, nil
+	}
+	for _, c := range s.sources {
+		for more := true; more && ready(c.fd); {
+			var err error
+			if more, err = c.copy(); err != nil {
+				break
+			}
+		}
+	}
+	return code, nil
+}
+
+// follow prints what there is of the log.
+func (s *running) follow() error {
+	if s.log == nil {
+		return nil
+	}
+	buf := make([]byte, 64<<10)
+	for {
+		c, err := s.log.Next(buf)
+		if err != nil {
+			return nil //nolint:nilerr // the end of what is there now; a log that cannot be read ends with the command
+		}
+		to := s.out
+		if c.Stream == logs.Stderr {
+			to = s.err
+		}
+		if err := writeAll(to, c.Data); err != nil {
+			return err
+		}
+	}
+}
+
+// broken is the status of a helper that cannot write: of one that SIGPIPE ends, if nobody reads any more.
+func broken(err error) int {
+	if errors.Is(err, unix.EPIPE) {
+		return statusSignal + int(syscall.SIGPIPE)
+	}
+	return statusFailed
+}

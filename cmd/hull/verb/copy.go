@@ -1,0 +1,164 @@
+package verb
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"hull/fs/wire"
+)
+
+// copy copies once. more is false at the end of the file; of a terminal's master that is EIO, when nobody has the
+// terminal open any more.
+func (c source) copy() (more bool, err error) {
+	var buf [32 << 10]byte
+	n, err := unix.Read(c.fd, buf[:])
+	switch {
+	case errors.Is(err, unix.EINTR), errors.Is(err, unix.EAGAIN):
+		return true, nil
+	case err != nil || n == 0:
+		return false, nil
+	}
+	return true, writeAll(c.to, buf[:n])
+}
+
+// ready tells whether something can be read at once.
+func ready(fd int) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for {
+		n, err := unix.Poll(fds, 0)
+		if !errors.Is(err, unix.EINTR) {
+			return err == nil && n > 0
+		}
+	}
+}
+
+// await waits until a descriptor that does not block can be read or written.
+func await(fd int, events int16) {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: events}}
+	_, _ = unix.Poll(fds, -1)
+}
+
+// writeAll writes all of b.
+func writeAll(fd int, b []byte) error {
+	for len(b) > 0 {
+		n, err := unix.Write(fd, b)
+		switch {
+		case errors.Is(err, unix.EAGAIN): // the caller's descriptor may be shared with whoever made it so
+			await(fd, unix.POLLOUT)
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return err
+		default:
+			b = b[n:]
+		}
+	}
+	return nil
+}
+
+// number gives a file's descriptor without making it block.
+func number(f *os.File) int {
+	n := -1
+	if raw, err := f.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { n = int(fd) })
+	}
+	return n
+}
+
+// input begins to copy the caller's input to where the command reads. It goes on until the helper ends: a read of a
+// terminal cannot be called off, and need not be.
+func (s *running) input() {
+	switch {
+	case s.term != nil:
+		s.keys()
+	case s.byRole[wire.RoleStdin] != nil:
+		to := s.byRole[wire.RoleStdin]
+		go func() {
+			pump(s.in, func(b []byte) error { return writeAll(number(to), b) })
+			_ = to.Close()
+			_ = s.tell(wire.KindEnded, nil)
+		}()
+	case s.lent.input != nil:
+		to := s.lent.input
+		go func() {
+			pump(s.in, func(b []byte) error { return writeAll(number(to), b) })
+			_ = to.Close()
+		}()
+	}
+}
+
+// keys begins to copy what is typed, unless the terminal is another job's: to read it would stop the helper. Then it
+// begins when the helper is continued in the foreground.
+func (s *running) keys() {
+	if s.typing || !s.interactive || !s.term.foreground() {
+		return
+	}
+	s.typing = true
+	keys := &detacher{on: s.answer.Detach}
+	master := s.term.master
+	go pump(s.in, func(b []byte) error {
+		b, detach := keys.filter(b)
+		err := writeAll(master, b)
+		if detach {
+			_ = writeAll(s.out, []byte("\r\n"))
+			s.end(0)
+		}
+		return err
+	})
+}
+
+// pump passes on what it reads until the end, or until it is not wanted any more.
+func pump(from int, to func([]byte) error) {
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := unix.Read(from, buf)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EAGAIN):
+			await(from, unix.POLLIN)
+			continue
+		case err != nil || n == 0:
+			return
+		}
+		if to(buf[:n]) != nil {
+			return
+		}
+	}
+}
+
+// The keys that leave a container's terminal without ending it.
+const (
+	ctrlP = 0x10
+	ctrlQ = 0x11
+)
+
+// detacher looks for ctrl-p ctrl-q.
+type detacher struct {
+	on      bool
+	pending bool // a ctrl-p has come, and was not passed on yet
+}
+
+// filter gives what of b is for the command, and whether the keys have come.
+func (d *detacher) filter(b []byte) ([]byte, bool) {
+	if !d.on {
+		return b, false
+	}
+	var out []byte
+	for _, c := range b {
+		if d.pending {
+			d.pending = false
+			if c == ctrlQ {
+				return out, true
+			}
+			out = append(out, ctrlP)
+		}
+		if c == ctrlP {
+			d.pending = true
+			continue
+		}
+		out = append(out, c)
+	}
+	return out, false
+}

@@ -1,0 +1,225 @@
+package verb
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"hull/fs/wire"
+)
+
+// Kind is how a flag's value is read.
+type Kind byte
+
+// The kinds of flags.
+const (
+	Text    Kind = iota // takes a value
+	Switch              // takes none, or =true or =false
+	Env                 // takes NAME=VALUE, or NAME for the caller's own value
+	EnvFile             // takes the path of a file of such lines
+)
+
+// Flag is one row of a verb's flags.
+type Flag struct {
+	Name  string // long, without dashes
+	Short string // one letter, or empty
+	// Setting is the option's name in the request: a container's setting, or one of the verb's own options.
+	Setting string
+	Kind    Kind
+	Repeat  bool // may be given several times, each of which counts; of others the last does
+}
+
+// maxEnvFile is the size of the largest file of environment variables.
+const maxEnvFile = 1 << 20
+
+// errHelp is that the caller asked for the flags.
+var errHelp = errors.New("help")
+
+// parse reads flags as docker does: they end at the first argument that is none, or after "--". The options come in
+// the order in which they were given, those of files before the others.
+func parse(args []string, flags []Flag, lookup func(string) (string, bool)) ([]wire.Option, []string, error) {
+	p := &parser{args: args, flags: flags, lookup: lookup}
+	for len(p.args) > 0 {
+		arg := p.args[0]
+		if arg == "--" {
+			p.args = p.args[1:]
+			break
+		}
+		if len(arg) < 2 || arg[0] != '-' {
+			break
+		}
+		p.args = p.args[1:]
+		var err error
+		if name, long := strings.CutPrefix(arg, "--"); long {
+			err = p.long(name)
+		} else {
+			err = p.short(arg[1:])
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	return append(p.first, p.options...), p.args, nil
+}
+
+type parser struct {
+	args    []string // not read yet
+	flags   []Flag
+	lookup  func(string) (string, bool)
+	first   []wire.Option // from files
+	options []wire.Option
+}
+
+// long reads NAME or NAME=VALUE.
+func (p *parser) long(arg string) error {
+	name, value, given := strings.Cut(arg, "=")
+	i := slices.IndexFunc(p.flags, func(f Flag) bool { return f.Name == name })
+	switch {
+	case i >= 0:
+		return p.take(p.flags[i], "--"+name, value, given)
+	case name == "help":
+		return errHelp
+	}
+	return errors.New("there is no flag --" + name + "; see --help")
+}
+
+// short reads letters: switches, of which the last may be a flag with its value behind it or in the next argument.
+func (p *parser) short(letters string) error {
+	for letters != "" {
+		letter := letters[:1]
+		i := slices.IndexFunc(p.flags, func(f Flag) bool { return f.Short == letter })
+		if i < 0 {
+			return errors.New("there is no flag -" + letter + "; see --help")
+		}
+		f, rest := p.flags[i], letters[1:]
+		if f.Kind != Switch {
+			return p.take(f, "-"+letter, strings.TrimPrefix(rest, "="), rest != "")
+		}
+		if value, given := strings.CutPrefix(rest, "="); given {
+			return p.take(f, "-"+letter, value, true)
+		}
+		if err := p.take(f, "-"+letter, "", false); err != nil {
+			return err
+		}
+		letters = rest
+	}
+	return nil
+}
+
+// take keeps what a flag says. as is how it was written.
+func (p *parser) take(f Flag, as, value string, given bool) error {
+	if f.Kind == Switch {
+		if !given {
+			value = "true"
+		}
+		on, err := strconv.ParseBool(value)
+		if err != nil {
+			return errors.New(as + " is a switch: it takes true or false, not " + strconv.Quote(value))
+		}
+		p.options = append(p.options, wire.Option{Name: f.Setting, Value: strconv.FormatBool(on)})
+		return nil
+	}
+	if !given {
+		if len(p.args) == 0 {
+			return errors.New(as + " needs a value")
+		}
+		value, p.args = p.args[0], p.args[1:]
+	}
+	switch f.Kind {
+	case Env:
+		variable, set, err := p.variable(value)
+		if err != nil {
+			return errors.New(as + ": " + err.Error())
+		}
+		if set {
+			p.options = append(p.options, wire.Option{Name: f.Setting, Value: variable})
+		}
+		return nil
+	case EnvFile:
+		return p.file(f, as, value)
+	}
+	p.options = append(p.options, wire.Option{Name: f.Setting, Value: value})
+	return nil
+}
+
+// variable reads NAME=VALUE, or NAME, which is set if it is in the caller's environment.
+func (p *parser) variable(s string) (variable string, set bool, err error) {
+	name, _, given := strings.Cut(s, "=")
+	if name == "" {
+		return "", false, errors.New("an environment variable needs a name: " + strconv.Quote(s))
+	}
+	if given {
+		return s, true, nil
+	}
+	value, ok := p.lookup(name)
+	return name + "=" + value, ok, nil
+}
+
+// file reads a file of variables, one a line; empty lines and those that begin with # do not count.
+func (p *parser) file(f Flag, as, path string) error {
+	st, err := os.Stat(path)
+	if err == nil && st.Size() > maxEnvFile {
+		err = errors.New(path + " is larger than 1 MiB")
+	}
+	var content []byte
+	if err == nil {
+		content, err = os.ReadFile(path)
+	}
+	if err != nil {
+		return errors.New(as + ": " + err.Error())
+	}
+	number := 0
+	for line := range strings.Lines(strings.TrimPrefix(string(content), "\ufeff")) {
+		number++
+		line = strings.TrimLeftFunc(strings.TrimRight(line, "\r\n"), unicode.IsSpace)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		variable, set, err := p.variable(line)
+		if name, _, _ := strings.Cut(line, "="); err == nil && strings.ContainsFunc(name, unicode.IsSpace) {
+			err = errors.New("a variable's name has white space: " + strconv.Quote(name))
+		}
+		if err != nil {
+			return errors.New(as + ": " + path + ", line " + strconv.Itoa(number) + ": " + err.Error())
+		}
+		if set {
+			p.first = append(p.first, wire.Option{Name: f.Setting, Value: variable})
+		}
+	}
+	return nil
+}
+
+// help lists flags.
+func help(usage string, flags []Flag) string {
+	var b strings.Builder
+	b.WriteString("usage: " + usage + "\n")
+	for _, f := range flags {
+		short, value := "    ", " VALUE"
+		if f.Short != "" {
+			short = "-" + f.Short + ", "
+		}
+		switch f.Kind {
+		case Switch:
+			value = ""
+		case Env:
+			value = " NAME[=VALUE]"
+		case EnvFile:
+			value = " FILE"
+		}
+		b.WriteString("  " + short + "--" + f.Name + value + "\n")
+	}
+	return b.String()
+}
+
+// last gives the last value of an option.
+func last(options []wire.Option, name string) string {
+	for _, o := range slices.Backward(options) {
+		if o.Name == name {
+			return o.Value
+		}
+	}
+	return ""
+}

@@ -1,0 +1,401 @@
+package verb
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	fusefs "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"hull/engine/logs"
+	"hull/engine/monitor"
+	"hull/fs/session"
+)
+
+// patient is how long a test waits for what must come.
+const patient = 30 * time.Second
+
+// The test's own binary is the interpreter of the verb files, as hull's is of the real ones.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == "verb" {
+		os.Exit(Main(os.Args[2:], testFlags))
+	}
+	os.Exit(m.Run())
+}
+
+func testFlags() []Flag {
+	return []Flag{
+		{Name: "detach", Short: "d", Setting: "detach", Kind: Switch},
+		{Name: "interactive", Short: "i", Setting: "stdin", Kind: Switch},
+		{Name: "tty", Short: "t", Setting: "tty", Kind: Switch},
+		{Name: "rm", Setting: "auto_remove", Kind: Switch},
+		{Name: "name", Setting: "name"},
+		{Name: "workdir", Short: "w", Setting: "workdir"},
+		{Name: "env", Short: "e", Setting: "env", Kind: Env, Repeat: true},
+		{Name: "env-file", Setting: "env", Kind: EnvFile, Repeat: true},
+	}
+}
+
+// verbFile is a verb file of the tests' tree: its name is its kind.
+type verbFile struct {
+	fusefs.Inode
+	tree   *tree
+	name   string
+	script []byte
+}
+
+func (v *verbFile) Getattr(_ context.Context, _ fusefs.FileHandle, out *fuse.AttrOut) syscall.Errno {
+	out.Mode, out.Size = 0o777, uint64(len(v.script))
+	return 0
+}
+
+func (v *verbFile) Open(_ context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
+	if flags&unix.O_ACCMODE == unix.O_RDONLY {
+		return &script{v.script}, fuse.FOPEN_DIRECT_IO, 0
+	}
+	kind, _, _ := strings.Cut(v.name, "-")
+	return v.tree.current().Open(session.Verb{Kind: kind, Name: v.name}, session.Credential{}), session.OpenFlags, 0
+}
+
+type script struct{ text []byte }
+
+func (s *script) Read(_ context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+	off = min(off, int64(len(s.text)))
+	return fuse.ReadResultData(dest[:copy(dest, s.text[off:])]), 0
+}
+
+// tree is a mount with verb files, and a daemon.
+type tree struct {
+	fusefs.Inode
+	t      *testing.T
+	at     string
+	binary string
+	run    string
+
+	mu     sync.Mutex
+	server *session.Server
+	pids   map[string]int // of commands, by the verb file's name
+	logs   chan *os.File  // where a test writes what a container of run writes, and closes when it ends
+	stdin  chan *os.File
+}
+
+func (r *tree) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
+	if strings.HasPrefix(name, "absent") {
+		return nil, syscall.ENOENT
+	}
+	v := &verbFile{tree: r, name: name, script: session.Script(r.binary, "a test")}
+	var a fuse.AttrOut
+	v.Getattr(ctx, nil, &a)
+	out.Attr = a.Attr
+	return r.NewInode(ctx, v, fusefs.StableAttr{Mode: unix.S_IFREG}), 0
+}
+
+func (r *tree) current() *session.Server {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.server
+}
+
+func plant(t *testing.T) *tree {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		if os.Getenv("HULL_TEST_PRIVILEGED") == "1" {
+			t.Fatal("needs root")
+		}
+		t.Skip("needs root, to mount")
+	}
+	binary, err := os.Executable()
+	check(t, err)
+	r := &tree{
+		t: t, at: filepath.Join(t.TempDir(), "m"), binary: binary, run: t.TempDir(),
+		pids: map[string]int{}, logs: make(chan *os.File, 1), stdin: make(chan *os.File, 1),
+	}
+	check(t, session.CheckBinary(binary))
+	check(t, os.Mkdir(r.at, 0o755))
+	r.begin()
+	none := time.Duration(0)
+	m, err := fusefs.Mount(r.at, r, &fusefs.Options{
+		EntryTimeout: &none, AttrTimeout: &none,
+		MountOptions: fuse.MountOptions{FsName: "hull-test", DirectMountStrict: true, DirectMountFlags: unix.MS_NOSUID | unix.MS_NODEV},
+	})
+	check(t, err)
+	t.Cleanup(func() {
+		if err := m.Unmount(); err != nil {
+			t.Error(err)
+			_ = unix.Unmount(r.at, unix.MNT_DETACH)
+		}
+		_ = r.current().Close()
+	})
+	return r
+}
+
+// begin starts the daemon's part.
+func (r *tree) begin() {
+	s, err := session.NewServer(r.t.Context(), session.Options{
+		Dir: r.run, Handler: r.handle, Sentence: error.Error, Logger: slog.New(slog.DiscardHandler),
+	})
+	check(r.t, err)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.server = s
+}
+
+// kill ends it, with all its connections.
+func (r *tree) kill() { check(r.t, r.current().Close()) }
+
+// handle does what hull would: exec runs a command on the host, run is a container that the test plays.
+func (r *tree) handle(ctx context.Context, c *session.Call) (*session.Answer, error) {
+	switch c.Kind {
+	case "exec":
+		return r.exec(c)
+	case "run":
+		return r.container(c)
+	case "pull":
+		c.Print("0123456789ab: Pulling\n")
+		c.Meter(1, 2)
+		c.Print("0123456789ab: Pull complete\n")
+		return &session.Answer{Text: "pulled " + strings.Join(c.Args, " ") + "\n"}, nil
+	case "wait":
+		if c.Name == "wait-fails" {
+			return nil, errors.New("it failed for a reason \x1b[31m.")
+		}
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return nil, errors.New("no such verb")
+}
+
+func (r *tree) exec(c *session.Call) (*session.Answer, error) {
+	near, far, err := monitor.NewStatus()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(c.Args[0], c.Args[1:]...)
+	a := &session.Answer{Status: near}
+	if c.Terminal != nil {
+		master, slave, err := pty.Open()
+		if err != nil {
+			return nil, err
+		}
+		defer slave.Close()
+		if err := pty.Setsize(master, &pty.Winsize{Rows: c.Terminal.Rows, Cols: c.Terminal.Cols}); err != nil {
+			return nil, err
+		}
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+		cmd.Env = append(os.Environ(), "TERM="+c.Terminal.Term)
+		a.Pty = master
+	}
+	for i, to := range []any{&cmd.Stdin, &cmd.Stdout, &cmd.Stderr} {
+		if f := c.Stdio[i]; f != nil {
+			switch to := to.(type) {
+			case *io.Reader:
+				*to = f
+			case *io.Writer:
+				*to = f
+			}
+		}
+	}
+	if err := cmd.Start(); err != nil {
+		return &session.Answer{Code: 127, Sentence: "there is no command " + c.Args[0]}, nil //nolint:nilerr // as hull answers
+	}
+	r.mu.Lock()
+	r.pids[c.Name] = cmd.Process.Pid
+	r.mu.Unlock()
+	pidfd, err := unix.PidfdOpen(cmd.Process.Pid, 0)
+	if err != nil {
+		return nil, err
+	}
+	a.Pidfd = os.NewFile(uintptr(pidfd), "pidfd")
+	if c.Terminal == nil {
+		a.Signal = func(_ context.Context, n int) error { return cmd.Process.Signal(syscall.Signal(n)) }
+	}
+	go func() { // as the monitor would
+		_ = cmd.Wait()
+		w := cmd.ProcessState.Sys().(syscall.WaitStatus)
+		e := monitor.Exit{Code: w.ExitStatus()}
+		if w.Signaled() {
+			e.Signal = int(w.Signal())
+			e.Code = 128 + e.Signal
+		}
+		_ = monitor.WriteStatus(far, e)
+		_ = far.Close()
+	}()
+	return a, nil
+}
+
+// container answers with a log of what the test writes to the file it finds in r.logs.
+func (r *tree) container(c *session.Call) (*session.Answer, error) {
+	if v, _ := c.Option("detach"); v == "true" {
+		var given []string
+		for _, o := range c.Options {
+			given = append(given, o.Name+"="+o.Value)
+		}
+		return &session.Answer{Text: strings.Join(append(given, c.Args...), " ") + "\n"}, nil
+	}
+	dir, err := os.MkdirTemp(r.run, "log")
+	if err != nil {
+		return nil, err
+	}
+	w, err := logs.Create(dir)
+	if err != nil {
+		return nil, err
+	}
+	l, err := logs.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	near, far, err := monitor.NewStatus()
+	if err != nil {
+		return nil, err
+	}
+	log, index := l.Files()
+	a := &session.Answer{Status: near, Follow: &session.Follow{Log: log, Index: index}}
+	out, writing, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	if v, _ := c.Option("stdin"); v == "true" {
+		reading, stdin, err := os.Pipe()
+		if err != nil {
+			return nil, err
+		}
+		r.stdin <- reading
+		a.Stdin = stdin
+	}
+	if c.Terminal != nil {
+		master, slave, err := pty.Open()
+		if err != nil {
+			return nil, err
+		}
+		r.stdin <- slave
+		a.Pty, a.Stdin, a.Detach = master, nil, true
+	}
+	r.logs <- writing
+	go func() {
+		for {
+			if n, err := w.Splice(logs.Stdout, int(out.Fd()), 1<<16); err != nil || n == 0 {
+				break
+			}
+			grew := monitor.Status{Grew: true}.Encode()
+			if err := unix.Sendto(int(far.Fd()), grew[:], unix.MSG_NOSIGNAL, nil); err != nil {
+				break
+			}
+		}
+		_ = monitor.WriteStatus(far, monitor.Exit{Code: 9})
+		_, _, _ = w.Close(), far.Close(), out.Close()
+	}()
+	return a, nil
+}
+
+// command is a verb file's execution.
+func (r *tree) command(name string, args ...string) *exec.Cmd {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), patient)
+	r.t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, filepath.Join(r.at, name), args...)
+	cmd.Env = append(os.Environ(), "TERM=tests-own")
+	return cmd
+}
+
+// pid is the process of a command that was executed.
+func (r *tree) pid(name string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.pids[name]
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// status is the exit status of what has ended.
+func status(t *testing.T, err error) int {
+	t.Helper()
+	var e *exec.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &e):
+		if !e.Exited() {
+			t.Fatalf("the helper itself was ended: %v", e)
+		}
+		return e.ExitCode()
+	}
+	t.Fatal(err)
+	return -1
+}
+
+// screen collects what comes out of a terminal.
+type screen struct {
+	t *testing.T
+	*os.File
+	mu   sync.Mutex
+	text strings.Builder
+	more chan struct{}
+}
+
+func newScreen(t *testing.T, master *os.File) *screen {
+	s := &screen{t: t, File: master, more: make(chan struct{}, 1)}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b := make([]byte, 4096)
+		for {
+			n, err := master.Read(b)
+			s.mu.Lock()
+			s.text.Write(b[:n])
+			s.mu.Unlock()
+			select {
+			case s.more <- struct{}{}:
+			default:
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() { _ = master.Close(); <-done })
+	return s
+}
+
+// expect waits until text has come.
+func (s *screen) expect(text string) {
+	s.t.Helper()
+	late := time.After(patient)
+	for {
+		s.mu.Lock()
+		have := s.text.String()
+		s.mu.Unlock()
+		if strings.Contains(have, text) {
+			return
+		}
+		select {
+		case <-s.more:
+		case <-late:
+			s.t.Fatalf("%s never came, but %s", strconv.Quote(text), strconv.Quote(have))
+		}
+	}
+}
+
+func (s *screen) send(text string) {
+	s.t.Helper()
+	_, err := s.WriteString(text)
+	check(s.t, err)
+}

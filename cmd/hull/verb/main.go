@@ -1,0 +1,153 @@
+// Package verb is the program that an executed verb file of the tree is: `#!/path/hull verb` has the kernel run
+//
+//	hull verb /hull/containers/web/exec/bash ARGUMENTS…
+//
+// It opens the file read-write, by which the kernel checks the caller's permission, asks it for a ticket, and calls the
+// daemon (package fs/wire says how). The daemon does the work. What the helper does is to be an ordinary program to
+// whoever started it: it reads flags, lends its pipes and files, stands in for its terminal, hands on signals, and ends
+// with the exit status of what was run:
+//
+//	125     hull failed, and says why in one sentence on the standard error
+//	126     the command cannot be executed, or the verb file may not be
+//	127     there is no such command, or no such verb file
+//	128+n   a signal ended the command, or the helper while it waited
+//
+// Once the daemon has answered, the helper works with the descriptors of the answer, and does not notice the daemon's
+// end. Its own death closes them: that hangs up a session's terminal, and does nothing else.
+//
+// The time from here to the answer is part of every exec. So nothing is done that the case at hand does not need.
+package verb
+
+import (
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"hull/fs/wire"
+)
+
+// Statuses of the helper's own.
+const (
+	statusFailed        = 125
+	statusNotExecutable = 126
+	statusNotFound      = 127
+	statusSignal        = 128 // and the signal's number
+)
+
+// Main is the helper. args are PATH ARGUMENTS…; flags gives the flags that `run` takes. It returns the exit status.
+func Main(args []string, flags func() []Flag) int {
+	h := &helper{in: 0, out: 1, err: 2, flags: flags, lookup: os.LookupEnv}
+	if len(args) == 0 {
+		h.complain("this is what executed files of a hull mount run; it needs the file's path")
+		return statusFailed
+	}
+	h.signals = make(chan os.Signal, 64)
+	signal.Notify(h.signals, heeded()...)
+	return h.call(args[0], args[1:])
+}
+
+// heeded are the signals that the helper wants to hear of. One that was ignored when it started stays so, as nohup and
+// shells without job control mean it to.
+func heeded() []os.Signal {
+	l := []os.Signal{syscall.SIGWINCH, syscall.SIGCONT}
+	for _, s := range []syscall.Signal{
+		syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM,
+		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM, syscall.SIGTSTP,
+	} {
+		if !signal.Ignored(s) {
+			l = append(l, s)
+		}
+	}
+	return l
+}
+
+// helper is one execution of a verb file.
+type helper struct {
+	in, out, err int // its standard descriptors
+	signals      chan os.Signal
+	flags        func() []Flag
+	lookup       func(string) (string, bool) // of the environment
+
+	verb        string
+	interactive bool // what is typed is for the command
+	show        *display
+	lent        lent
+
+	telling sync.Mutex
+	conn    *wire.Conn
+}
+
+// call is the helper's whole life.
+func (h *helper) call(path string, args []string) int {
+	for try := 0; ; try++ {
+		status, again := h.attempt(path, args)
+		if !again {
+			return status
+		}
+		if try == tries {
+			h.complain("the daemon went away before it answered, and has not come back")
+			return status
+		}
+		time.Sleep(pause)
+	}
+}
+
+// How long the helper waits for a daemon that is being started again.
+const (
+	tries = 50
+	pause = 100 * time.Millisecond
+)
+
+// attempt calls the daemon once. again is true if there was none and nothing can have been done.
+func (h *helper) attempt(path string, args []string) (status int, again bool) {
+	file, ticket, problem := open(path)
+	if problem != nil {
+		if !problem.again {
+			h.complain(problem.sentence)
+		}
+		return problem.status, problem.again
+	}
+	defer file.Close()
+	h.verb = ticket.Verb
+	r, err := h.request(ticket, args)
+	if err != nil {
+		h.complain(err.Error())
+		return statusFailed, false
+	}
+	if r == nil { // it asked for help, and got it
+		return 0, false
+	}
+	defer h.lent.close()
+	conn, err := connect(ticket.Socket)
+	if err != nil {
+		return statusFailed, true
+	}
+	defer conn.Close()
+	h.conn = conn
+	h.show = newDisplay(h.out)
+	if err := conn.Send(wire.KindRequest, r.Encode(), h.lent.files()...); err != nil {
+		return statusFailed, true
+	}
+	h.lent.sent()
+	a, files, status, again := h.await()
+	if a == nil {
+		return status, again
+	}
+	_ = file.Close() // the session is its connection from here on
+	return h.attend(a, files), false
+}
+
+// tell sends the daemon something that has no answer.
+func (h *helper) tell(kind byte, body []byte) error {
+	h.telling.Lock()
+	defer h.telling.Unlock()
+	return h.conn.Send(kind, body)
+}
+
+// complain prints a sentence.
+func (h *helper) complain(sentence string) {
+	_ = writeAll(h.err, []byte("hull: "+printable(strings.TrimSpace(sentence))+"\n"))
+}

@@ -1,0 +1,82 @@
+package verb
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"hull/fs/wire"
+)
+
+// The names of the options by which the helper itself goes.
+const (
+	optionTTY    = "tty"
+	optionStdin  = "stdin"
+	optionDetach = "detach"
+)
+
+// request makes the request of the arguments and of what the standard descriptors are. Nil means that there is none to
+// make, because help was asked for and given.
+func (h *helper) request(t wire.Ticket, args []string) (*wire.Request, error) {
+	r := &wire.Request{Token: t.Token, Args: args}
+	var flags []Flag
+	usage := ""
+	switch t.Verb {
+	case "exec": // all arguments are the command's
+		return r, h.lend(r)
+	case "run":
+		flags, usage = h.flags(), "run [FLAGS] [IMAGE] [COMMAND…]   (IMAGE only for the run of the whole tree)"
+	case "pull":
+		flags, usage = []Flag{{Name: "quiet", Short: "q", Setting: "quiet", Kind: Switch}}, "pull [-q] REFERENCE"
+	default:
+		usage = t.Verb
+	}
+	var err error
+	r.Options, r.Args, err = parse(args, flags, h.lookup)
+	if errors.Is(err, errHelp) {
+		return nil, writeAll(h.out, []byte(help(usage, flags)))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if t.Verb == "run" {
+		return r, h.window(r)
+	}
+	return r, nil
+}
+
+// window tells the size of the caller's terminal for a container that is to have one.
+func (h *helper) window(r *wire.Request) error {
+	if last(r.Options, optionDetach) == "true" {
+		return nil
+	}
+	h.interactive = last(r.Options, optionStdin) == "true"
+	if last(r.Options, optionTTY) != "true" {
+		return nil
+	}
+	if h.interactive && !isTerminal(h.in) {
+		return errors.New("the input device is not a TTY: leave out -t to run it without a terminal")
+	}
+	r.Terminal = h.describe()
+	return nil
+}
+
+// describe tells of the caller's terminal.
+func (h *helper) describe() *wire.Terminal {
+	t := &wire.Terminal{}
+	if w, err := unix.IoctlGetWinsize(h.terminalOf(), unix.TIOCGWINSZ); err == nil {
+		t.Rows, t.Cols = w.Row, w.Col
+	}
+	t.Term, _ = h.lookup("TERM")
+	return t
+}
+
+// terminalOf is a descriptor of the caller's terminal, if there is one: that of the input, which has the keys.
+func (h *helper) terminalOf() int {
+	for _, fd := range []int{h.in, h.out, h.err} {
+		if isTerminal(fd) {
+			return fd
+		}
+	}
+	return h.in
+}

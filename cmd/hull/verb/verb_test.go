@@ -1,0 +1,390 @@
+package verb
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
+)
+
+func TestExecPipes(t *testing.T) {
+	r := plant(t)
+	in := make([]byte, 1<<20)
+	for i := range in {
+		in[i] = byte(i ^ i>>8)
+	}
+	cmd := r.command("exec-cat", "sh", "-c", "cat; echo oops >&2; exit 7")
+	var out, errs bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), &out, &errs
+	if n := status(t, cmd.Run()); n != 7 {
+		t.Errorf("status %d", n)
+	}
+	if !bytes.Equal(out.Bytes(), in) || errs.String() != "oops\n" {
+		t.Errorf("%d bytes of output, %q", out.Len(), errs.String())
+	}
+}
+
+func TestExecStatus(t *testing.T) {
+	r := plant(t)
+	for _, c := range []struct {
+		args []string
+		want int
+		says string
+	}{
+		{[]string{"true"}, 0, ""},
+		{[]string{"false"}, 1, ""},
+		{[]string{"sh", "-c", "exit 255"}, 255, ""},
+		{[]string{"sh", "-c", "kill -9 $$"}, 137, ""},
+		{[]string{"/nonexistent/command"}, 127, "hull: there is no command /nonexistent/command\n"},
+	} {
+		cmd := r.command("exec-it", c.args...)
+		var errs strings.Builder
+		cmd.Stderr = &errs
+		if n := status(t, cmd.Run()); n != c.want || errs.String() != c.says {
+			t.Errorf("%v: %d, %q", c.args, n, errs.String())
+		}
+	}
+}
+
+func TestNotAVerb(t *testing.T) {
+	r := plant(t)
+	for path, want := range map[string]int{
+		filepath.Join(r.at, "absent"):           127,
+		r.binary:                                statusFailed,
+		filepath.Join(r.at, "absent", "deeper"): 127,
+	} {
+		cmd := r.command("x")
+		cmd.Path, cmd.Args = r.binary, []string{"hull", "verb", path}
+		if path == r.binary { // it is being executed, so that it cannot be opened for writing
+			path = filepath.Join(t.TempDir(), "plain")
+			check(t, os.WriteFile(path, nil, 0o755))
+			cmd.Args[2] = path
+		}
+		out, err := cmd.CombinedOutput()
+		if n := status(t, err); n != want || !strings.HasPrefix(string(out), "hull: "+path) {
+			t.Errorf("%s: %d, %q", path, n, out)
+		}
+	}
+}
+
+func TestSentence(t *testing.T) {
+	r := plant(t)
+	out, err := r.command("wait-fails").CombinedOutput()
+	if n := status(t, err); n != 125 || string(out) != "hull: it failed for a reason [31m.\n" {
+		t.Errorf("%d, %q", n, out)
+	}
+}
+
+func TestSignals(t *testing.T) {
+	for _, daemon := range []bool{true, false} {
+		r := plant(t)
+		cmd := r.command("exec-it", "sh", "-c", `trap 'echo hangs up; exit 3' HUP; echo ready; while :; do sleep 0.02; done`)
+		out, err := cmd.StdoutPipe()
+		check(t, err)
+		check(t, cmd.Start())
+		lines := bufio.NewReader(out)
+		if line, err := lines.ReadString('\n'); line != "ready\n" {
+			t.Fatal(line, err)
+		}
+		if !daemon {
+			r.kill()
+		}
+		check(t, cmd.Process.Signal(syscall.SIGHUP))
+		rest, err := io.ReadAll(lines)
+		check(t, err)
+		if n := status(t, cmd.Wait()); n != 3 || string(rest) != "hangs up\n" {
+			t.Errorf("daemon %v: %d, %q", daemon, n, rest)
+		}
+	}
+}
+
+func TestSignalWhileWaiting(t *testing.T) {
+	r := plant(t)
+	cmd := r.command("wait-long")
+	check(t, cmd.Start())
+	// Until the helper listens for it, the signal would end it: it listens before it opens its verb file. The ticket's
+	// redemption is what can be seen from here; a signal in between is as good.
+	r.untilAsked(t, cmd.Process.Pid)
+	check(t, cmd.Process.Signal(syscall.SIGINT))
+	if n := status(t, cmd.Wait()); n != 130 {
+		t.Errorf("status %d", n)
+	}
+}
+
+// untilAsked waits until the helper catches SIGINT.
+func (r *tree) untilAsked(t *testing.T, pid int) {
+	t.Helper()
+	eventually(t, "the helper listens for signals", func() bool {
+		b, err := os.ReadFile("/proc/" + itoa(pid) + "/status")
+		check(t, err)
+		_, rest, _ := strings.Cut(string(b), "SigCgt:")
+		fields := strings.Fields(rest)
+		// Go's runtime catches SIGINT in any case; SIGTSTP only if it was asked to.
+		return len(fields) > 0 && caught(fields[0], syscall.SIGTSTP)
+	})
+}
+
+func TestTerminal(t *testing.T) {
+	r := plant(t)
+	master, slave, err := pty.Open()
+	check(t, err)
+	defer slave.Close()
+	check(t, pty.Setsize(master, &pty.Winsize{Rows: 31, Cols: 101}))
+	before, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
+	check(t, err)
+	cmd := r.command("exec-tty", "sh", "-c",
+		`echo "$TERM $(stty size)"; trap 'echo "resized $(stty size)"' WINCH; while ! read -r x; do :; done; echo "got $x"; sleep 1000`)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	s := newScreen(t, master)
+	check(t, cmd.Start())
+	s.expect("tests-own 31 101\r\n")
+	r.kill() // from here on nobody needs a daemon
+	check(t, pty.Setsize(master, &pty.Winsize{Rows: 17, Cols: 60}))
+	s.expect("resized 17 60")
+	s.send("typed\r")
+	s.expect("got typed\r\n")
+	s.send("\x03") // goes to the command as a byte, whose own terminal makes a signal of it
+	if n := status(t, cmd.Wait()); n != 130 {
+		t.Errorf("status %d", n)
+	}
+	after, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
+	check(t, err)
+	if *after != *before {
+		t.Errorf("the terminal was left as\n%+v\nnot\n%+v", after, before)
+	}
+}
+
+func TestTerminalWithErrorsElsewhere(t *testing.T) {
+	r := plant(t)
+	master, slave, err := pty.Open()
+	check(t, err)
+	defer slave.Close()
+	var errs bytes.Buffer
+	cmd := r.command("exec-tty", "sh", "-c", `test -t 0 && test -t 1 && ! test -t 2 && echo all right; echo apart >&2`)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, &errs
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	s := newScreen(t, master)
+	check(t, cmd.Start())
+	s.expect("all right\r\n")
+	if n := status(t, cmd.Wait()); n != 0 || errs.String() != "apart\n" {
+		t.Errorf("%d, %q", n, errs.String())
+	}
+}
+
+func TestLoneTerminal(t *testing.T) {
+	r := plant(t)
+	master, slave, err := pty.Open()
+	check(t, err)
+	defer slave.Close()
+	before, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
+	check(t, err)
+	cmd := r.command("exec-it", "sh", "-c", `for i in 0 1 2; do test -t $i && echo terminal; done; cat; echo end`)
+	var out bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, &out, slave
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	s := newScreen(t, master)
+	check(t, cmd.Start())
+	s.send("a line\n\x04")
+	if n := status(t, cmd.Wait()); n != 0 || out.String() != "a line\nend\n" {
+		t.Errorf("%d, %q", n, out.String())
+	}
+	if after, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS); err != nil || *after != *before {
+		t.Errorf("the terminal was changed: %v", err)
+	}
+}
+
+// The death of the helper is a hang-up of the session's terminal, and nothing else to it.
+func TestHelperKilled(t *testing.T) {
+	r := plant(t)
+	mark := filepath.Join(t.TempDir(), "mark")
+	master, slave, err := pty.Open()
+	check(t, err)
+	defer slave.Close()
+	cmd := r.command("exec-tty", "sh", "-c", `trap 'echo hung up >`+mark+`; exit' HUP; echo ready; while :; do sleep 0.02; done`)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	s := newScreen(t, master)
+	check(t, cmd.Start())
+	s.expect("ready")
+	check(t, cmd.Process.Kill())
+	_ = cmd.Wait()
+	eventually(t, "the hang-up", func() bool {
+		b, err := os.ReadFile(mark)
+		return err == nil && string(b) == "hung up\n"
+	})
+
+	cmd = r.command("exec-pipes", "sh", "-c", `echo ready; read -r x; echo "lived on: $x"`)
+	out, writing, err := os.Pipe()
+	check(t, err)
+	defer out.Close()
+	reading, in, err := os.Pipe()
+	check(t, err)
+	defer in.Close()
+	cmd.Stdin, cmd.Stdout = reading, writing
+	check(t, cmd.Start())
+	check(t, errors.Join(reading.Close(), writing.Close()))
+	lines := bufio.NewReader(out)
+	if line, err := lines.ReadString('\n'); line != "ready\n" {
+		t.Fatal(line, err)
+	}
+	check(t, cmd.Process.Kill())
+	_ = cmd.Wait()
+	_, err = in.WriteString("here\n")
+	check(t, err)
+	if line, err := lines.ReadString('\n'); line != "lived on: here\n" {
+		t.Error(line, err)
+	}
+}
+
+func TestJobControl(t *testing.T) {
+	r := plant(t)
+	master, slave, err := pty.Open()
+	check(t, err)
+	defer slave.Close()
+	before, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
+	check(t, err)
+	cmd := r.command("exec-tty", "sh", "-c", `echo ready; while read -r x; do echo "got $x"; done; echo end`)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	s := newScreen(t, master)
+	check(t, cmd.Start())
+	s.expect("ready")
+	check(t, cmd.Process.Signal(syscall.SIGTSTP))
+	eventually(t, "it stops", func() bool { return state(t, cmd.Process.Pid) == "T" })
+	if now, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS); err != nil || *now != *before {
+		t.Errorf("a stopped helper leaves the terminal raw: %v", err)
+	}
+	check(t, cmd.Process.Signal(syscall.SIGCONT))
+	eventually(t, "the terminal is raw again", func() bool {
+		now, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
+		return err == nil && now.Lflag&unix.ICANON == 0
+	})
+	s.send("more\r")
+	s.expect("got more")
+	s.send("\x04")
+	if n := status(t, cmd.Wait()); n != 0 {
+		t.Errorf("status %d", n)
+	}
+	if after, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS); err != nil || *after != *before {
+		t.Errorf("the terminal was not restored after all: %v", err)
+	}
+}
+
+func TestRunFollowsLog(t *testing.T) {
+	r := plant(t)
+	cmd := r.command("run", "-i", "image")
+	in, err := cmd.StdinPipe()
+	check(t, err)
+	out, err := cmd.StdoutPipe()
+	check(t, err)
+	check(t, cmd.Start())
+	writing, reading := <-r.logs, <-r.stdin
+	lines := bufio.NewReader(out)
+	for _, text := range []string{"first\n", "second\n"} {
+		_, err := writing.WriteString(text)
+		check(t, err)
+		if line, err := lines.ReadString('\n'); line != text {
+			t.Fatal(line, err)
+		}
+	}
+	r.kill()
+	_, err = io.WriteString(in, "typed")
+	check(t, errors.Join(err, in.Close()))
+	if b, err := io.ReadAll(reading); string(b) != "typed" || err != nil {
+		t.Errorf("%q, %v", b, err)
+	}
+	_, err = writing.WriteString("at the very end")
+	check(t, errors.Join(err, writing.Close()))
+	rest, err := io.ReadAll(lines)
+	check(t, err)
+	if n := status(t, cmd.Wait()); n != 9 || string(rest) != "at the very end" {
+		t.Errorf("%d, %q", n, rest)
+	}
+}
+
+func TestRunDetaches(t *testing.T) {
+	r := plant(t)
+	master, slave, err := pty.Open()
+	check(t, err)
+	defer slave.Close()
+	cmd := r.command("run", "-it", "image")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	s := newScreen(t, master)
+	check(t, cmd.Start())
+	writing, inner := <-r.logs, <-r.stdin
+	defer inner.Close()
+	_, err = writing.WriteString("prompt")
+	check(t, err)
+	s.expect("prompt")
+	s.send("a\x10b\r")
+	keys := make([]byte, 4)
+	if n, err := io.ReadFull(inner, keys); string(keys) != "a\x10b\n" {
+		t.Errorf("%q, %v", keys[:n], err)
+	}
+	s.send("\x10\x11")
+	if n := status(t, cmd.Wait()); n != 0 {
+		t.Errorf("status %d", n)
+	}
+	check(t, writing.Close())
+}
+
+func TestRunDetached(t *testing.T) {
+	r := plant(t)
+	t.Setenv("INHERITED", "from here")
+	out, err := r.command("run", "-dt", "--rm", "-eA=1", "-e", "INHERITED", "image", "-x", "--rm").Output()
+	want := "detach=true tty=true auto_remove=true env=A=1 env=INHERITED=from here image -x --rm\n"
+	if n := status(t, err); n != 0 || string(out) != want {
+		t.Errorf("%d, %q", n, out)
+	}
+	both, err := r.command("run", "-it", "image").CombinedOutput()
+	if n := status(t, err); n != 125 || !strings.Contains(string(both), "the input device is not a TTY") {
+		t.Errorf("%d, %q", n, both)
+	}
+	both, err = r.command("run", "--nonsense", "image").CombinedOutput()
+	if n := status(t, err); n != 125 || string(both) != "hull: there is no flag --nonsense; see --help\n" {
+		t.Errorf("%d, %q", n, both)
+	}
+}
+
+func TestPull(t *testing.T) {
+	r := plant(t)
+	out, err := r.command("pull", "-q", "redis").Output()
+	if n := status(t, err); n != 0 || string(out) != "0123456789ab: Pulling\n0123456789ab: Pull complete\npulled redis\n" {
+		t.Errorf("%d, %q", n, out)
+	}
+}
+
+// A daemon that comes back while the helper waits is asked again, by those verbs that change nothing.
+func TestDaemonComesBack(t *testing.T) {
+	r := plant(t)
+	r.kill()
+	cmd := r.command("pull", "redis")
+	var out strings.Builder
+	cmd.Stdout = &out
+	check(t, cmd.Start())
+	r.untilAsked(t, cmd.Process.Pid)
+	r.begin()
+	if n := status(t, cmd.Wait()); n != 0 || !strings.HasSuffix(out.String(), "pulled redis\n") {
+		t.Errorf("%d, %q", n, out.String())
+	}
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patient); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("never: " + what)
+		}
+	}
+}

@@ -1,0 +1,186 @@
+package cgroup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// top is the directory that all trees of all hull mounts are in.
+const top = "hull"
+
+// Tree is a directory of groups in each hierarchy: those of one hull mount. It is safe for use by many goroutines.
+type Tree struct {
+	host *Host
+	id   string
+
+	mu   sync.Mutex
+	made bool
+}
+
+// Tree gives the groups below hull/ID. Nothing is made yet.
+func (h *Host) Tree(id string) *Tree { return &Tree{host: h, id: id} }
+
+// Create makes a group. On failure nothing is left of it.
+func (t *Tree) Create(id string, l Limits) (*Group, error) {
+	if err := t.make(); err != nil {
+		return nil, err
+	}
+	g, err := t.group(id)
+	if err != nil {
+		return nil, err
+	}
+	for i, d := range g.dirs {
+		if err := os.Mkdir(d.path, 0o755); err != nil {
+			for _, made := range g.dirs[:i] {
+				_ = unix.Rmdir(made.path)
+			}
+			if errors.Is(err, os.ErrExist) {
+				return nil, &Error{Op: "create", Group: id, Kind: Exists, Err: fmt.Errorf("the cgroup %s exists already", d.path)}
+			}
+			return nil, system("create", id, err)
+		}
+	}
+	if err := g.limit(l, true); err != nil {
+		for _, d := range g.dirs {
+			_ = unix.Rmdir(d.path)
+		}
+		return nil, err
+	}
+	return g, nil
+}
+
+// Open gives a group that was created earlier, by this process or another. NotFound if no part of it is there.
+func (t *Tree) Open(id string) (*Group, error) {
+	g, err := t.group(id)
+	if err != nil {
+		return nil, err
+	}
+	g.dirs = slices.DeleteFunc(g.dirs, func(d dir) bool { return !exists(d.path) })
+	if len(g.dirs) == 0 {
+		return nil, &Error{Op: "open", Group: id, Kind: NotFound, Err: fmt.Errorf("there is no cgroup %s/%s/%s", top, t.id, id)}
+	}
+	return g, nil
+}
+
+func (t *Tree) group(id string) (*Group, error) {
+	if !valid(t.id) || !valid(id) {
+		return nil, &Error{Op: "name", Group: id, Kind: Invalid, Err: fmt.Errorf("%q cannot be the name of a cgroup", id)}
+	}
+	g := &Group{id: id}
+	for i := range t.host.Hierarchies {
+		h := &t.host.Hierarchies[i]
+		g.dirs = append(g.dirs, dir{h, path.Join(t.path(h), id)})
+	}
+	return g, nil
+}
+
+func (t *Tree) path(h *Hierarchy) string { return path.Join(h.Base, top, t.id) }
+
+// make makes the tree's own directories, once. What all groups are to inherit is set here.
+func (t *Tree) make() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.made {
+		return nil
+	}
+	if !valid(t.id) {
+		return &Error{Op: "name", Group: t.id, Kind: Invalid, Err: fmt.Errorf("%q cannot be the name of a cgroup", t.id)}
+	}
+	for i := range t.host.Hierarchies {
+		h := &t.host.Hierarchies[i]
+		for _, d := range []string{path.Join(h.Base, top), t.path(h)} {
+			if h.V2 { // a controller is handed down by each directory on the way
+				for _, c := range h.Controllers {
+					if err := write(path.Join(path.Dir(d), "cgroup.subtree_control"), "+"+c); err != nil {
+						return system("create", t.id, err)
+					}
+				}
+			}
+			if err := os.Mkdir(d, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+				return system("create", t.id, err)
+			}
+			if h.has("memory") && !h.V2 { // the default of newer kernels; elsewhere it can be refused, and limits hold as well
+				_ = write(path.Join(d, "memory.use_hierarchy"), "1")
+			}
+		}
+		if h.V2 {
+			for _, c := range h.Controllers {
+				if err := write(path.Join(t.path(h), "cgroup.subtree_control"), "+"+c); err != nil {
+					return system("create", t.id, err)
+				}
+			}
+		}
+	}
+	t.made = true
+	return nil
+}
+
+// List names the groups that are there, or parts of them.
+func (t *Tree) List() ([]string, error) {
+	var ids []string
+	for i := range t.host.Hierarchies {
+		names, err := subdirectories(t.path(&t.host.Hierarchies[i]))
+		if err != nil {
+			return nil, system("list", t.id, err)
+		}
+		ids = append(ids, names...)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids), nil
+}
+
+// Sweep kills and removes the groups of this tree that keep does not want. It goes on after a failure.
+func (t *Tree) Sweep(ctx context.Context, keep func(id string) bool) error {
+	ids, err := t.List()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, id := range ids {
+		if keep(id) {
+			continue
+		}
+		g, err := t.Open(id)
+		if IsKind(err, NotFound) {
+			continue
+		}
+		if err == nil {
+			err = errors.Join(g.Kill(ctx), g.Remove(ctx))
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// Remove removes the tree itself, Busy if groups are left in it; and hull's directory, if this was the last tree.
+func (t *Tree) Remove() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.made = false
+	for i := range t.host.Hierarchies {
+		d := t.path(&t.host.Hierarchies[i])
+		if err := unix.Rmdir(d); err != nil && !errors.Is(err, unix.ENOENT) {
+			return &Error{Op: "remove", Group: t.id, Kind: Busy, Err: fmt.Errorf("the cgroup %s could not be removed: %w", d, err)}
+		}
+		_ = unix.Rmdir(path.Dir(d))
+	}
+	return nil
+}
+
+// valid is strict: names are made by hull.
+func valid(id string) bool {
+	if id == "" || len(id) > 128 || id[0] == '.' {
+		return false
+	}
+	return strings.IndexFunc(id, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_' || r == '.')
+	}) < 0
+}

@@ -1,0 +1,246 @@
+package child
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"hull/engine/internal/sys"
+)
+
+// clone makes a vfork child that runs the program at an address of our
+// memory; it returns the child's pid or a negative errno.
+//
+//go:noescape
+func clone(args unsafe.Pointer, size, program, failure uintptr) int
+
+type cloneArgs struct {
+	Flags, Pidfd, ChildTID, ParentTID, ExitSignal     uint64
+	Stack, StackSize, TLS, SetTID, SetTIDSize, Cgroup uint64
+}
+
+// cloneClearSighand is CLONE_CLEAR_SIGHAND (Linux 5.5): Go's signal handlers
+// must not run in the child.
+const cloneClearSighand = 0x100000000
+
+// scratch is memory outside Go's heap: the child writes to it, and the
+// garbage collector must neither move nor look at it.
+type scratch struct {
+	args    cloneArgs
+	pidfd   int32
+	failure [2]uint64
+}
+
+const scratchSize = 0x10000
+
+// Spawner makes stubs. It is ready as a zero value and safe for many
+// goroutines: they take turns, because there is one scratch area and the
+// calling thread stands still until the child executes the stub.
+type Spawner struct {
+	mu     sync.Mutex
+	stub   *os.File
+	null   *os.File
+	memory []byte
+	last   int      // the kernel's last capability
+	ownPID *os.File // this process's pid namespace, to come back to
+}
+
+// Options say what a stub is born into.
+type Options struct {
+	// Namespaces are CLONE_NEW flags.
+	Namespaces uint64
+	// Inside is a process in whose pid namespace the stub is born; nil is
+	// our own.
+	Inside *os.File
+	// OfParent makes the stub our parent's child.
+	OfParent bool
+}
+
+// prepare makes what all spawns share.
+func (s *Spawner) prepare() (err error) {
+	if s.memory != nil {
+		return nil
+	}
+	if s.stub == nil {
+		var file []byte
+		if file, err = stubFile(); err != nil {
+			return err
+		}
+		if s.stub, err = sys.Program("hull-init", file); err != nil {
+			return err
+		}
+	}
+	if s.null == nil {
+		if s.null, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
+			return err
+		}
+	}
+	if s.last, err = sys.LastCapability(); err != nil {
+		return err
+	}
+	if s.ownPID == nil {
+		if s.ownPID, err = os.Open("/proc/self/ns/pid"); err != nil {
+			return err
+		}
+	}
+	s.memory, err = unix.Mmap(-1, 0, scratchSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	return os.NewSyscallError("mmap", err)
+}
+
+// Close gives back what the spawns shared. Stubs live on.
+func (s *Spawner) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range []*os.File{s.stub, s.null, s.ownPID} {
+		if f != nil {
+			_ = f.Close()
+		}
+	}
+	s.stub, s.null, s.ownPID = nil, nil, nil
+	if s.memory == nil {
+		return nil
+	}
+	err := unix.Munmap(s.memory)
+	s.memory = nil
+	return err
+}
+
+// Spawn makes a stub, which waits for its first program.
+func (s *Spawner) Spawn(o Options) (*Stub, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socketpair", err)
+	}
+	ours := os.NewFile(uintptr(pair[0]), "stub")
+	theirs := os.NewFile(uintptr(pair[1]), "stub")
+	defer theirs.Close()
+	// The stub blocks on its end.
+	if err = unix.SetNonblock(pair[1], false); err == nil {
+		var pid int
+		var pidfd *os.File
+		if pid, pidfd, err = s.spawn(o, pair[1]); err == nil {
+			return &Stub{PID: pid, Pidfd: pidfd, socket: ours}, nil
+		}
+	}
+	_ = ours.Close()
+	return nil, err
+}
+
+func (s *Spawner) spawn(o Options, socket int) (int, *os.File, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.prepare(); err != nil {
+		return 0, nil, err
+	}
+	// The thread stays ours: its signal mask and its children's pid namespace
+	// are changed for a moment.
+	runtime.LockOSThread()
+	home := true
+	defer func() {
+		if home { // otherwise the thread must die with its goroutine
+			runtime.UnlockOSThread()
+		}
+	}()
+	if o.Inside != nil {
+		if err := sys.EnterPIDs(o.Inside); err != nil {
+			return 0, nil, err
+		}
+		defer func() { home = sys.EnterPIDs(s.ownPID) == nil }()
+	}
+	p := s.birth(socket, o.Namespaces&unix.CLONE_NEWUSER != 0)
+	sc := (*scratch)(unsafe.Pointer(&s.memory[0]))
+	*sc = scratch{pidfd: -1}
+	sc.args.Flags = o.Namespaces | unix.CLONE_PIDFD | unix.CLONE_VM | unix.CLONE_VFORK | cloneClearSighand
+	sc.args.Pidfd = uint64(uintptr(unsafe.Pointer(&sc.pidfd)))
+	sc.args.ExitSignal = uint64(unix.SIGCHLD)
+	if o.OfParent { // the signal is then the parent's own affair
+		sc.args.Flags |= unix.CLONE_PARENT
+		sc.args.ExitSignal = 0
+	}
+	at := uintptr(unsafe.Pointer(&s.memory[page]))
+	copy(s.memory[page:], p.image(uint64(at)))
+
+	pid := clonePlainly(sc, at)
+	if pid < 0 {
+		return 0, nil, os.NewSyscallError("clone3", unix.Errno(-pid))
+	}
+	pidfd := os.NewFile(uintptr(sc.pidfd), "pidfd")
+	if sc.failure[0] != 0 {
+		err := p.failure(uint64(at), sc.failure[0], sc.failure[1])
+		return 0, nil, &Stillborn{PID: pid, Pidfd: pidfd, Err: err}
+	}
+	return pid, pidfd, nil
+}
+
+// Stillborn is a child that ended before it became a stub. Its Pidfd is the
+// receiver's; somebody has to wait for it.
+type Stillborn struct {
+	PID   int
+	Pidfd *os.File
+	Err   error
+}
+
+func (e *Stillborn) Error() string { return fmt.Sprintf("start the stub: %v", e.Err) }
+
+func (e *Stillborn) Unwrap() error { return e.Err }
+
+// clonePlainly clones with all signals blocked: the child shares our memory,
+// and a handler in it would be a handler in us.
+func clonePlainly(sc *scratch, program uintptr) int {
+	all, old := ^uint64(0), uint64(0)
+	mask(&all, &old)
+	pid := clone(unsafe.Pointer(&sc.args), unsafe.Sizeof(sc.args), program, uintptr(unsafe.Pointer(&sc.failure)))
+	mask(&old, nil)
+	return pid
+}
+
+func mask(set, old *uint64) {
+	const setMask = 2
+	_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
+}
+
+// birth is the program of the vfork child.
+func (s *Spawner) birth(socket int, newUser bool) *Program {
+	p := &Program{}
+	p.Step(Step{What: "arrange descriptors"})
+	for fd := range 3 {
+		p.Call(unix.SYS_DUP3, Int(int(s.null.Fd())), Int(fd), Int(0))
+	}
+	p.Call(unix.SYS_DUP3, Int(socket), Int(Socket), Int(0))
+	p.Call(unix.SYS_CLOSE_RANGE, Int(Socket+1), Int(^uint32(0)), Int(unix.CLOSE_RANGE_CLOEXEC))
+	if newUser {
+		p.keepCapabilities(s.last)
+	}
+	p.Step(Step{What: "execute the stub"})
+	p.Call(unix.SYS_RT_SIGPROCMASK, Int(2), Struct(Int(0)), Int(0), Int(8))
+	p.Call(unix.SYS_EXECVEAT, Int(int(s.stub.Fd())), Str(""), Strs([]string{"hull-init"}), Strs(nil), Int(unix.AT_EMPTY_PATH))
+	return p
+}
+
+// keepCapabilities makes all capabilities up to last ambient. The new user
+// namespace has no map yet, its first process is nobody, and execve would
+// leave it no others.
+func (p *Program) keepCapabilities(last int) {
+	p.Step(Step{What: "keep capabilities over execve"})
+	p.Capset(uint64(1)<<(last+1)-1, true)
+	for c := range last + 1 {
+		p.Call(unix.SYS_PRCTL, Int(unix.PR_CAP_AMBIENT), Int(unix.PR_CAP_AMBIENT_RAISE), Int(c), Int(0), Int(0))
+	}
+}
+
+// Capset adds the call that makes the effective and permitted sets (and the
+// inheritable one too) a mask of capabilities.
+func (p *Program) Capset(caps uint64, inheritable bool) {
+	lo, hi := caps&0xffffffff, caps>>32
+	inherit := uint64(0)
+	if inheritable {
+		inherit = ^uint64(0)
+	}
+	header := Struct(Int(uint64(unix.LINUX_CAPABILITY_VERSION_3)))
+	// struct { effective, permitted, inheritable uint32 } for the low half, then the high one
+	p.Call(unix.SYS_CAPSET, header, Struct(Int(lo|lo<<32), Int(lo&inherit|hi<<32), Int(hi|(hi&inherit)<<32)))
+}

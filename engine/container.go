@@ -1,0 +1,64 @@
+package engine
+
+import "time"
+
+// Owner is whose rights a container acts with.
+type Owner struct {
+	UID uint32 `json:"uid"`
+	GID uint32 `json:"gid"`
+}
+
+// Root tells whether the owner is root.
+func (o Owner) Root() bool { return o.UID == 0 }
+
+// Exit is how a run of a container ended.
+type Exit struct {
+	Code   int       `json:"code"`             // the exit status, 128+n for a signal; 126, 127 for a command that did not start
+	Signal int       `json:"signal,omitempty"` // the signal that ended it, or 0
+	OOM    bool      `json:"oom,omitempty"`    // the kernel killed something in it for want of memory
+	At     time.Time `json:"at"`
+	// Unknown is set when nobody saw the end: the machine went down, or the monitor died on an old kernel.
+	// Code is then 255, as Docker's is.
+	Unknown bool `json:"unknown,omitempty"`
+}
+
+// Container is one moment of one container. It never changes: ask again for a later moment.
+type Container struct {
+	ID   string // 64 hex digits
+	Name string
+	Owner
+	Image   string // as the setting names it, empty if it is not set
+	ImageID string // sha256:… of what it is made from, empty until that is known
+
+	State    State
+	Created  time.Time
+	Started  time.Time // zero until the first start
+	Finished time.Time // zero until the first end
+	PID      int       // of the first process in the host's numbers, 0 unless it lives
+	Exit     *Exit     // of the last run or failed start, nil before
+	Error    string    // one sentence about the last failure, empty after a success
+	Restarts int       // by the restart policy
+
+	Command  []string          // entrypoint and command in force, image's included where known
+	Labels   map[string]string // image's and own
+	TTY      bool              // of the run under way, else of the settings
+	Stdin    bool
+	Settings map[string]string // raw values by setting name, only those that are set
+	Pending  []string          // settings that differ from those of the run under way
+	Sessions []Session         // execs under way, oldest first
+
+	process *process // of the last run
+}
+
+// ShortID is the first twelve digits of the ID, as Docker shows it.
+func (c *Container) ShortID() string { return Short(c.ID) }
+
+// Session is one exec in a container.
+type Session struct {
+	ID      string // 64 hex digits
+	Number  int    // the N of sessions/N
+	PID     int
+	Command []string
+	TTY     bool
+	Started time.Time
+}

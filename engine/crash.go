@@ -1,0 +1,60 @@
+package engine
+
+import "slices"
+
+// point is a place between two steps at which a daemon may die. What it leaves there, the next Open must finish or undo.
+type point string
+
+// The crash points, in the order in which a container's life comes to them.
+const (
+	createStaged    point = "create staged"    // the directory .new-<id> is complete
+	createCommitted point = "create committed" // it is renamed
+	createListed    point = "create listed"    // it can be found
+
+	settingWritten point = "setting written" // the record on disk has the value, the snapshot has not
+	renameWritten  point = "rename written"  // the record has the new name, the index the old
+
+	startNoted    point = "start noted"    // state.json says that a start is under way
+	startCgroup   point = "start cgroup"   // the cgroup exists
+	startParked   point = "start parked"   // the first process waits
+	startAdopted  point = "start adopted"  // the monitor has it
+	startReleased point = "start released" // it runs the command
+	startWritten  point = "start written"  // state.json says running
+	startKept     point = "start kept"     // the record of a new container is no longer provisional
+	startFailed   point = "start failed"   // the command could not be run, the attempt is not tidied up
+
+	stopSignalled point = "stop signalled" // the stop signal is sent
+	stopKilled    point = "stop killed"    // the grace is over, SIGKILL is sent
+	exitWritten   point = "exit written"   // state.json has the exit
+	exitForgotten point = "exit forgotten" // the monitor has dropped the container
+	exitTidied    point = "exit tidied"    // cgroup and id range are given back
+
+	removeRenamed  point = "remove renamed"  // the directory is .gone-<id>
+	removeReleased point = "remove released" // the image is given back
+	removeDeleted  point = "remove deleted"  // the files are deleted
+)
+
+func points() []point {
+	return []point{
+		createStaged, createCommitted, createListed, settingWritten, renameWritten,
+		startNoted, startCgroup, startParked, startAdopted, startReleased, startWritten, startKept, startFailed,
+		stopSignalled, stopKilled, exitWritten, exitForgotten, exitTidied,
+		removeRenamed, removeReleased, removeDeleted,
+	}
+}
+
+// CrashPoints lists the names Options.Crash is called with, for tests that kill a daemon at each.
+func CrashPoints() []string {
+	var names []string
+	for _, p := range points() {
+		names = append(names, string(p))
+	}
+	return slices.Clip(names)
+}
+
+// crash tells a test that a point is reached.
+func (e *Engine) crash(p point) {
+	if e.o.Crash != nil {
+		e.o.Crash(string(p))
+	}
+}

@@ -1,0 +1,4 @@
+package engine
+
+func monitorRole() int { return 0 }
+func daemonRole() int  { return 0 }

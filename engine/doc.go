@@ -1,0 +1,37 @@
+// Package engine keeps containers: what they should be (settings), what they are (records and states), and the
+// way from one to the other (create, start, stop, exec, remove).
+//
+// # Who does what
+//
+// The daemon runs one Engine. Below it, package launch makes processes in namespaces from a plan, and the monitor,
+// another process that outlives the daemon, is those processes' parent: it moves their output into log files and
+// writes how they ended. So a daemon may die at any time: containers, logs and exit codes do not notice, and the next
+// Open reads the records, asks the monitor what lives, and finishes or undoes whatever was half done.
+//
+// # On disk
+//
+//	containers/<id>/record.json   identity and settings: written by temporary file, fsync, rename, fsync of the directory
+//	containers/<id>/state.json    what the last run was; may be lost with the machine's power, not with the daemon
+//	containers/<id>/disk/         upper and work of the overlay
+//	containers/<id>/exit.json …   the monitor's: exits and logs
+//	containers/.new-<id>          a creation that has not been committed
+//	containers/.gone-<id>         a removal whose files are still being deleted
+//
+// Two renames commit everything: from .new-<id> to <id> a container exists, from <id> to .gone-<id> it does not.
+//
+// # States and their one writer
+//
+// Each container has one goroutine, its supervisor, and nothing else changes the container. It takes requests from a
+// queue, one at a time, and asks the transition table (state.go) what may happen next. After each change it publishes
+// a *Container, an immutable snapshot; readers take that and never wait for anybody. Requests that last (stop, wait)
+// do not block the supervisor: they are noted, and answered when the event they wait for arrives, so a kill during
+// a stop is handled at once.
+//
+// Two contexts: a caller's, which only bounds how long the caller waits, and the engine's, in which accepted work goes
+// on until it is done.
+//
+// # Locks
+//
+// Engine.mu guards the maps of names and IDs, container.queue.mu one queue, ranges.mu the id ranges, root.mu a
+// container's mount. None is held while another is taken, or while anything outside this package is called.
+package engine

@@ -1,0 +1,62 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"syscall"
+
+	"hull/engine/launch"
+)
+
+// kindOfErrno is the kind of a failed system call or of a stranger's error. It looks at values, never at texts.
+func kindOfErrno(err error) Kind {
+	var e *Error
+	var l *launch.Error
+	switch {
+	case errors.As(err, &e):
+		return e.Kind
+	case errors.As(err, &l):
+		return kindOfLaunch(l.Kind)
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return Space
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return Interrupted
+	case errors.Is(err, fs.ErrPermission):
+		return Denied
+	}
+	return System
+}
+
+func kindOfLaunch(k launch.Kind) Kind {
+	switch k {
+	case launch.NotFound:
+		return NotCommand
+	case launch.NotExecutable:
+		return NotExecutable
+	case launch.Invalid, launch.Hostile:
+		return Invalid
+	case launch.Unsupported:
+		return Unsupported
+	case launch.Gone:
+		return NotRunning
+	case launch.Cancelled:
+		return Interrupted
+	case launch.Space:
+		return Space
+	case launch.System:
+		return System
+	}
+	return System
+}
+
+// errorsJoin joins errors and keeps the kind of the first.
+func errorsJoin(first, second error) error {
+	switch {
+	case second == nil:
+		return first
+	case first == nil:
+		return second
+	}
+	return &Error{Kind: kindOfErrno(first), Err: errors.Join(first, second)}
+}

@@ -1,0 +1,127 @@
+package engine
+
+import (
+	"strconv"
+
+	"hull/engine/monitor"
+)
+
+// ended takes what the monitor tells of the end of a process.
+func (s *supervisor) ended(x monitor.Exit) {
+	switch {
+	case x.Session != "":
+		s.sessionEnded(x)
+	case !s.st.State.Alive() || !x.Started.Equal(s.st.Run.Started):
+		s.forget() // it was told before, or belongs to a run that was given up
+	default:
+		s.runEnded(Exit{Code: x.Code, Signal: x.Signal, OOM: x.OOM, At: x.At})
+	}
+}
+
+// runEnded publishes how the run ended, tells who waits, and only then tidies up.
+func (s *supervisor) runEnded(x Exit) {
+	s.enter(inExit)
+	p, waiters := s.stopping, s.waiters
+	p.end()
+	s.stopping, s.waiters, s.sessions = nil, nil, nil
+	s.st.Exit, s.st.Finished, s.st.Error = &x, x.At, exitSentence(x)
+	s.st.Run.PID = 0
+	s.save()
+	s.e.crash(exitWritten)
+	if x.OOM {
+		s.say("oom")
+	}
+	s.say("die", "exitCode", strconv.Itoa(x.Code))
+	removed := s.afterRun(p)
+	s.forget()
+	s.e.crash(exitForgotten)
+	for _, tell := range waiters {
+		tell(x, nil)
+	}
+	s.tidy()
+	if p != nil {
+		s.answerStop(p, removed)
+	}
+}
+
+// answerStop answers those who wanted the run to end.
+func (s *supervisor) answerStop(p *stopping, removed removal) {
+	if !removed.done {
+		s.say("stop")
+	}
+	for _, answer := range p.answers {
+		answer(nil)
+	}
+	for _, answer := range p.remove {
+		answer(removed.err)
+	}
+	switch {
+	case len(p.restart) == 0:
+	case !removed.done:
+		s.startAgain(p.restart)
+	default:
+		for _, answer := range p.restart {
+			answer(s.endedError("restart"))
+		}
+	}
+}
+
+// removal is what became of a removal right after a run.
+type removal struct {
+	done bool
+	err  error
+}
+
+// afterRun removes the container if somebody waits for that or its settings say so, and nobody wants it started again.
+// It comes before the monitor answers `run --rm`, so that the container is gone when that returns.
+func (s *supervisor) afterRun(p *stopping) removal {
+	asked := p != nil && len(p.remove) > 0
+	again := p != nil && len(p.restart) > 0
+	if !asked && (again || !s.set.flag("auto_remove")) {
+		return removal{}
+	}
+	err := s.remove()
+	if err != nil && !asked {
+		s.failed("remove", err)
+	}
+	return removal{done: err == nil, err: err}
+}
+
+// startAgain is the second half of a restart.
+func (s *supervisor) startAgain(answers []func(error)) {
+	s.start(nil, func(err error) {
+		if err == nil {
+			s.say("restart")
+		}
+		for _, answer := range answers {
+			answer(err)
+		}
+	})
+}
+
+// tidy gives back what the run had. A start that follows finds all of it done: it is the same goroutine.
+func (s *supervisor) tidy() {
+	r := s.run
+	s.run = nil
+	if r == nil {
+		return
+	}
+	r.close()
+	if r.group != nil {
+		s.removeGroup(r.group)
+	}
+	s.view.runEnded()
+	r.lease.drop()
+	s.e.crash(exitTidied)
+}
+
+// exitSentence is what a container's error says after a run: nothing, unless the end needs explaining.
+func exitSentence(x Exit) string {
+	switch {
+	case x.OOM:
+		return "the kernel ended it for want of memory (out of memory)"
+	case x.Unknown:
+		return "nobody saw how it ended: the machine or hull's monitor went down while it ran"
+	}
+	return ""
+}

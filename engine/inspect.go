@@ -1,0 +1,62 @@
+package engine
+
+import (
+	"bytes"
+	"encoding/json"
+	"time"
+)
+
+// document is inspect.json: everything about a container, with the settings in force.
+type document struct {
+	ID       string            `json:"id"`
+	Name     string            `json:"name"`
+	Owner    Owner             `json:"owner"`
+	Created  time.Time         `json:"created"`
+	Image    string            `json:"image,omitempty"`
+	ImageID  string            `json:"image_id,omitempty"`
+	Status   State             `json:"status"`
+	PID      int               `json:"pid,omitempty"`
+	Started  time.Time         `json:"started,omitzero"`
+	Finished time.Time         `json:"finished,omitzero"`
+	Exit     *Exit             `json:"exit,omitempty"`
+	Error    string            `json:"error,omitempty"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Settings json.RawMessage   `json:"settings"`
+	Pending  []string          `json:"pending,omitempty"`
+	Process  *process          `json:"process,omitempty"` // of the last run
+	Sessions []sessionDocument `json:"sessions,omitempty"`
+}
+
+type sessionDocument struct {
+	ID      string    `json:"id"`
+	Number  int       `json:"number"`
+	PID     int       `json:"pid"`
+	Command []string  `json:"command"`
+	TTY     bool      `json:"tty"`
+	Started time.Time `json:"started"`
+}
+
+// Inspect answers everything about a container as an indented JSON document. It never waits.
+func (e *Engine) Inspect(id string) ([]byte, error) {
+	s, err := e.lookup("inspect", id)
+	if err != nil {
+		return nil, err
+	}
+	c := s.snapshot.Load()
+	d := document{
+		ID: c.ID, Name: c.Name, Owner: c.Owner, Created: c.Created, Image: c.Image, ImageID: c.ImageID,
+		Status: c.State, PID: c.PID, Started: c.Started, Finished: c.Finished, Exit: c.Exit, Error: c.Error,
+		Labels: c.Labels, Settings: c.SettingsJSON(), Pending: c.Pending, Process: c.process,
+	}
+	for _, x := range c.Sessions {
+		d.Sessions = append(d.Sessions, sessionDocument(x))
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(d); err != nil {
+		return nil, fail("inspect", c.ID, System, "the document cannot be written: %w", err)
+	}
+	return b.Bytes(), nil
+}

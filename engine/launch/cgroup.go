@@ -1,0 +1,80 @@
+package launch
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"hull/engine/internal/sys"
+	"hull/engine/plan"
+)
+
+// hierarchies finds the cgroup hierarchies that files to join them by belong
+// to, so that the container is shown those and no others: in a hierarchy it
+// has not joined, it would see the host's groups.
+func hierarchies(joins []*os.File) ([]plan.CgroupMount, error) {
+	if len(joins) == 0 {
+		return nil, nil
+	}
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, &stepError{op: "read the mounts", err: err}
+	}
+	byID := map[uint64]plan.CgroupMount{}
+	for line := range strings.Lines(string(table)) {
+		if id, m, ok := hierarchy(line); ok {
+			byID[id] = m
+		}
+	}
+	var mounts []plan.CgroupMount
+	for _, f := range joins {
+		mount, err := sys.MountID(f)
+		if err != nil {
+			return nil, &stepError{op: "look at a cgroup", err: err}
+		}
+		m, ok := byID[mount]
+		if !ok {
+			return nil, &stepError{op: "look at a cgroup", err: fmt.Errorf("%s is in no cgroup file system", f.Name())}
+		}
+		mounts = append(mounts, m)
+	}
+	if len(mounts) == 1 && mounts[0].V2 {
+		return []plan.CgroupMount{{V2: true}}, nil
+	}
+	slices.SortFunc(mounts, func(a, b plan.CgroupMount) int { return strings.Compare(a.Dir, b.Dir) })
+	return mounts, nil
+}
+
+// hierarchy reads a line of mountinfo:
+//
+//	36 35 98:0 / /sys/fs/cgroup/cpu rw,noatime shared:1 - cgroup cgroup rw,cpu
+func hierarchy(line string) (id uint64, m plan.CgroupMount, ok bool) {
+	mount, fs, found := strings.Cut(strings.TrimSpace(line), " - ")
+	fields := strings.Fields(fs)
+	number, _, _ := strings.Cut(mount, " ")
+	id, err := strconv.ParseUint(number, 10, 64)
+	if !found || err != nil || len(fields) < 3 {
+		return 0, m, false
+	}
+	switch fields[0] {
+	case "cgroup2":
+		return id, plan.CgroupMount{Dir: "unified", V2: true}, true
+	case "cgroup":
+	default:
+		return 0, m, false
+	}
+	var names []string
+	for o := range strings.SplitSeq(fields[2], ",") {
+		switch {
+		case o == "rw", o == "ro", o == "none", o == "xattr", o == "noprefix", o == "clone_children", o == "cpuset_v2_mode", strings.HasPrefix(o, "release_agent="):
+		case strings.HasPrefix(o, "name="):
+			return id, plan.CgroupMount{Dir: strings.TrimPrefix(o, "name="), Data: "none," + o}, true
+		default:
+			names = append(names, o)
+		}
+	}
+	list := strings.Join(names, ",")
+	return id, plan.CgroupMount{Dir: list, Data: list}, list != "" && !strings.Contains(list, "/")
+}

@@ -1,0 +1,68 @@
+package launch
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxCommands is how many names Commands looks at: a root may have
+// directories without end.
+const maxCommands = 1 << 16
+
+// Commands are the names of the executables in the given directories of a
+// root, sorted, each once. Links are followed inside the root. Directories
+// that are missing, or are none, are passed over.
+func Commands(root *os.File, search []string) ([]string, error) {
+	t := &tree{dir: root}
+	seen := map[string]bool{}
+	left := maxCommands
+	for _, dir := range search {
+		if !path.IsAbs(dir) {
+			continue
+		}
+		d, err := t.open(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+		if err != nil {
+			continue
+		}
+		err = t.commandsIn(d, dir, seen, &left)
+		_ = d.Close()
+		if err != nil {
+			return nil, &stepError{op: "list " + dir, err: err}
+		}
+	}
+	names := make([]string, 0, len(seen))
+	for n := range seen {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// commandsIn adds the executables of one directory.
+func (t *tree) commandsIn(d *os.File, dir string, seen map[string]bool, left *int) error {
+	for *left > 0 {
+		names, err := d.Readdirnames(min(*left, 1024))
+		*left -= len(names)
+		for _, n := range names {
+			if seen[n] {
+				continue
+			}
+			st, err := t.stat(path.Join(dir, n))
+			if err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Mode&0o111 != 0 {
+				seen[n] = true
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package launch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"hull/engine/child"
+	"hull/engine/plan"
+)
+
+// Kind says what sort of thing went wrong; nothing ever decides by an error's
+// text.
+type Kind int
+
+const (
+	// System is a failure of the kernel or this machine that is none of the
+	// others.
+	System Kind = iota
+	// NotFound: there is no such command (or its interpreter) in the
+	// container. Exit code 127.
+	NotFound
+	// NotExecutable: the command is there but cannot be run. Exit code 126.
+	NotExecutable
+	// Invalid: a setting does not fit this image (an unknown user, a working
+	// directory that is a file).
+	Invalid
+	// Hostile: the image holds something that would lead the start astray (a
+	// symbolic link where /proc belongs, a passwd file without end).
+	Hostile
+	// Unsupported: this kernel cannot do what the setting asks for.
+	Unsupported
+	// Gone: the container (or the parked process) ended meanwhile.
+	Gone
+	// Cancelled: the caller's context ended.
+	Cancelled
+	// Space: the file system or the machine is full.
+	Space
+)
+
+// Error is the only type of error this package returns.
+type Error struct {
+	Op   string // the step that failed, for the log: "mount proc"
+	Kind Kind
+	Text string // a whole sentence, for the user
+	Err  error  // the cause, perhaps nil
+}
+
+func (e *Error) Error() string {
+	if e.Text != "" {
+		return e.Text
+	}
+	return fmt.Sprintf("%s: %v", e.Op, e.Err)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// ExitCode is the code a shell would give: 127 for a command that is not
+// there, 126 for one that cannot be run, 125 for everything that is hull's.
+func (e *Error) ExitCode() int {
+	switch e.Kind {
+	case NotFound:
+		return 127
+	case NotExecutable:
+		return 126
+	}
+	return 125
+}
+
+// stepError is a failure before it is explained.
+type stepError struct {
+	op  string
+	err error
+}
+
+func (e *stepError) Error() string { return fmt.Sprintf("%s: %v", e.op, e.err) }
+
+func (e *stepError) Unwrap() error { return e.err }
+
+// explain makes an *Error of whatever went wrong on the way to the command
+// args in dir.
+func explain(ctx context.Context, err error, args []string, dir string) error {
+	var known *Error
+	var failed *child.Failure
+	var step *stepError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &known):
+		return known
+	case ctx != nil && ctx.Err() != nil:
+		return &Error{Op: "start", Kind: Cancelled, Text: "the start was cancelled", Err: ctx.Err()}
+	case errors.Is(err, child.ErrGone):
+		return &Error{Op: "start", Kind: Gone, Text: "the process was killed before its command ran", Err: err}
+	case errors.As(err, &failed):
+		return explainStep(failed, args, dir)
+	}
+	e := &Error{Op: "start", Kind: kindOf(err), Err: err}
+	if errors.As(err, &step) {
+		e.Op = step.op
+	}
+	return e
+}
+
+// explainStep is about a call that failed inside.
+func explainStep(f *child.Failure, args []string, dir string) error {
+	e := &Error{Op: f.Step.What, Kind: kindOf(f.Errno), Err: f}
+	switch plan.Kind(f.Step.Kind) {
+	case plan.Command:
+		// It was there when it was looked up.
+		if errors.Is(f.Errno, unix.ENOENT) {
+			return missingInterpreter(args[0])
+		}
+		return refuse(args[0], f.Errno)
+	case plan.Workdir:
+		e.Kind = Invalid
+		e.Text = fmt.Sprintf("the working directory %s cannot be entered: %v", dir, f.Errno)
+	case plan.Place:
+		e.Kind = Hostile
+		e.Text = fmt.Sprintf("cannot %s: what the image has there is in the way (%v)", f.Step.What, f.Errno)
+	case plan.Setup:
+		e.Text = fmt.Sprintf("cannot %s: %v", f.Step.What, f.Errno)
+	}
+	return e
+}
+
+// kindOf sorts the errno of the machine's failures.
+func kindOf(err error) Kind {
+	switch {
+	case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENODEV), errors.Is(err, unix.EOPNOTSUPP):
+		return Unsupported
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.ENOMEM), errors.Is(err, unix.EDQUOT), errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, unix.EAGAIN):
+		return Space
+	case errors.Is(err, unix.ESRCH):
+		return Gone
+	}
+	return System
+}

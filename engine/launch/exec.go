@@ -1,0 +1,75 @@
+package launch
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"hull/engine/child"
+	"hull/engine/internal/sys"
+	"hull/engine/plan"
+)
+
+// Exec makes a further process in a running container, up to the last step.
+// The caller ends the Parked with Run or Abort, and then closes it.
+func (l *Launcher) Exec(ctx context.Context, target Target, spec ExecSpec) (*Parked, error) {
+	settings, err := spec.settings(target.Range)
+	if err != nil {
+		return nil, err
+	}
+	p, err := l.spawn(child.Options{Inside: target.Pidfd, OfParent: l.BornOfParent})
+	if err != nil {
+		if sys.Exited(target.Pidfd) { // nothing is born in its pid namespace any more
+			return nil, ended(err)
+		}
+		return nil, err
+	}
+	if err := p.enter(ctx, target, settings); err != nil {
+		p.Abort()
+		_ = p.Close()
+		if sys.Exited(target.Pidfd) {
+			return nil, ended(err)
+		}
+		return nil, explain(ctx, err, spec.Args, spec.Dir)
+	}
+	return p, nil
+}
+
+// ended is the error of an exec whose container is no more.
+func ended(err error) error {
+	return &Error{Op: "exec", Kind: Gone, Text: "the container has ended", Err: err}
+}
+
+// enter does the work of Exec.
+func (p *Parked) enter(ctx context.Context, target Target, s settings) error {
+	p.args, p.dir = s.args, s.dir
+	if err := p.expose(); err != nil {
+		return err
+	}
+	first := plan.Compile(plan.Enter(target.Range.Size > 0, len(target.Cgroups)))
+	if err := p.stub.Send(ctx, first, append([]*os.File{target.Pidfd}, target.Cgroups...)...); err != nil {
+		return err
+	}
+	root, err := p.stub.Await(ctx)
+	if err != nil {
+		return err
+	}
+	if root == nil {
+		return errors.New("the stub showed no root")
+	}
+	defer root.Close()
+	process, err := s.process(&tree{dir: root, ids: target.Range})
+	if err != nil {
+		return err
+	}
+	stdio, done, err := p.stdio(s, process, func() (*os.File, error) { return root, nil })
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := p.stub.Send(ctx, plan.Compile(plan.Run(process)), stdio[:]...); err != nil {
+		return err
+	}
+	_, err = p.stub.Await(ctx)
+	return err
+}

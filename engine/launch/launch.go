@@ -1,0 +1,159 @@
+// Package launch starts containers and further processes in them.
+//
+// A process comes into being in two steps, so that the monitor can take it
+// over in between: [Launcher.Park] (or [Launcher.Exec]) makes it complete but
+// for its execve, [Parked.Run] releases it. What can be known before the
+// release is: that the user and the working directory exist, and that the
+// command is there and executable.
+//
+// Between the steps the process is a stub (package child) that executes a
+// plan (package plan). It ends by itself when this process dies.
+//
+// Nothing here trusts the image: everything of it is reached by a descriptor
+// of its root with RESOLVE_IN_ROOT, looked at before it is opened, and read
+// with a limit.
+package launch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"hull/engine/child"
+	"hull/engine/internal/sys"
+	"hull/engine/plan"
+)
+
+// Launcher makes processes. One serves a whole program; its zero value is
+// ready, and it may be used from many goroutines.
+type Launcher struct {
+	// BornOfParent makes every process a child of this process's parent
+	// instead of its own (CLONE_PARENT): hull's daemon sets it, so that the
+	// monitor owns the containers and the daemon may die.
+	BornOfParent bool
+	// Reap is given a process that was killed before it ever ran its command
+	// (a failed Park, an Abort) when BornOfParent is set: only the parent can
+	// wait for it. The pidfd is closed when Reap returns. Nil: nobody is told.
+	Reap func(pidfd *os.File)
+
+	spawner child.Spawner
+}
+
+// Close gives back what the launches shared. Processes live on.
+func (l *Launcher) Close() error { return l.spawner.Close() }
+
+// Park makes a container up to the last step. The caller ends the Parked with
+// Run or Abort, and then closes it.
+func (l *Launcher) Park(ctx context.Context, spec Spec) (*Parked, error) {
+	settings, err := spec.settings()
+	if err != nil {
+		return nil, err
+	}
+	p, err := l.spawn(child.Options{Namespaces: namespaces(spec.Range), OfParent: l.BornOfParent})
+	if err != nil {
+		return nil, err
+	}
+	if err := p.build(ctx, spec, settings); err != nil {
+		p.Abort()
+		_ = p.Close()
+		return nil, explain(ctx, err, spec.Args, spec.Dir)
+	}
+	return p, nil
+}
+
+// namespaces are those a container is born into. Its cgroup namespace is made
+// once it is in its cgroups.
+func namespaces(r IDRange) uint64 {
+	const all = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
+	if r.Size == 0 {
+		return all
+	}
+	return all | unix.CLONE_NEWUSER
+}
+
+// spawn makes a stub.
+func (l *Launcher) spawn(o child.Options) (*Parked, error) {
+	bury := l.bury
+	if !o.OfParent {
+		bury = buryOwn
+	}
+	stub, err := l.spawner.Spawn(o)
+	if err == nil {
+		return &Parked{stub: stub, bury: bury}, nil
+	}
+	var dead *child.Stillborn
+	if errors.As(err, &dead) {
+		bury(dead.Pidfd)
+	}
+	return nil, &Error{Op: "make a process", Kind: kindOf(err), Err: err}
+}
+
+// bury has a process that has ended or been killed waited for by our parent,
+// and closes its pidfd.
+func (l *Launcher) bury(pidfd *os.File) {
+	if l.Reap != nil {
+		l.Reap(pidfd)
+	}
+	_ = pidfd.Close()
+}
+
+// buryOwn does so with a child of our own.
+func buryOwn(pidfd *os.File) {
+	_ = sys.Wait(pidfd)
+	_ = pidfd.Close()
+}
+
+// build does the parking.
+func (p *Parked) build(ctx context.Context, spec Spec, s settings) error {
+	p.args, p.dir = s.args, s.dir
+	if spec.Range.Size > 0 {
+		if err := p.mapUsers(spec.Range); err != nil {
+			return err
+		}
+	}
+	if err := p.expose(); err != nil {
+		return err
+	}
+	if err := p.stub.Send(ctx, plan.Compile(plan.Stage(s.container)), spec.Cgroups...); err != nil {
+		return err
+	}
+	// The stub builds its stage while the root is mounted.
+	var err error
+	if p.root, err = spec.Root(p.users); err != nil {
+		return &stepError{op: "mount the root", err: err}
+	}
+	if _, err := p.stub.Await(ctx); err != nil {
+		return err
+	}
+	tree := &tree{dir: p.root, ids: spec.Range}
+	process, err := s.process(tree)
+	if err != nil {
+		return err
+	}
+	process.MakeDir = true
+	root := plan.Root{ReadOnly: spec.ReadOnly}
+	if root.Files, err = tree.files(spec.Files); err != nil {
+		return err
+	}
+	stdio, done, err := p.stdio(s, process, func() (*os.File, error) {
+		// The stage is the root still: nothing of the image is there.
+		return os.OpenFile(p.proc("root"), unix.O_PATH|unix.O_DIRECTORY, 0)
+	})
+	if err != nil {
+		return err
+	}
+	defer done()
+	files := append([]*os.File{p.root}, stdio[:]...)
+	if err := p.stub.Send(ctx, plan.Compile(plan.Start(root, process)), files...); err != nil {
+		return err
+	}
+	_, err = p.stub.Await(ctx)
+	return err
+}
+
+// proc is a path below the process's directory in /proc. The process is
+// nobody's to reap before it is run, so its number is its own.
+func (p *Parked) proc(name string) string { return fmt.Sprintf("/proc/%d/%s", p.stub.PID, name) }

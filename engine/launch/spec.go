@@ -1,0 +1,98 @@
+package launch
+
+import (
+	"os"
+
+	"hull/engine/plan"
+)
+
+// IDRange is the range of host ids a container's user namespace maps onto its
+// ids 0 to Size-1. Size 0 means the host's own users (no user namespace).
+type IDRange = plan.IDRange
+
+// Spec is everything a container's start needs to know. Nothing in it is
+// looked up later: two equal Specs on one machine start the same container.
+type Spec struct {
+	ID       string // for messages only
+	Hostname string
+
+	// Args is the command with its arguments, as it must stand in the
+	// process's argv. Args[0] without a slash is looked up in the PATH of
+	// Env inside the root.
+	Args []string
+	// Env is NAME=value. HOME is added from the image's passwd file, and
+	// PATH, HOSTNAME and (with a terminal) TERM as Docker adds them, when
+	// they are absent.
+	Env []string
+	// Dir is the working directory; empty means "/". It is made when missing.
+	Dir string
+	// User is "", "name", "uid", "name:group" or "uid:gid", looked up in the
+	// image's own passwd and group files.
+	User string
+	// AdditionalGroups are names or ids of further supplementary groups.
+	AdditionalGroups []string
+
+	// TTY gives the process a terminal of Rows by Cols made in the
+	// container's devpts; its master is Parked.Pty. Stdin, Stdout and
+	// Stderr are then not looked at.
+	TTY        bool
+	Rows, Cols uint16
+	// Stdin, Stdout and Stderr become the process's 0, 1 and 2. Nil is
+	// /dev/null. They stay the caller's, who may close them once Park has
+	// returned.
+	Stdin, Stdout, Stderr *os.File
+
+	// Capabilities are names with or without CAP_; nil is
+	// plan.DefaultCapabilities, empty and not nil is none.
+	Capabilities []string
+	// NoNewPrivileges stops set-user-ID files and file capabilities from
+	// giving anything.
+	NoNewPrivileges bool
+	// Seccomp turns on the default profile.
+	Seccomp bool
+	// Masked and ReadOnlyPaths lie below /proc or /sys; nil means the
+	// defaults of package plan, empty and not nil means none.
+	Masked, ReadOnlyPaths []string
+	// ShmSize is the size of /dev/shm in bytes; 0 is 64 MiB.
+	ShmSize int64
+	// ReadOnly makes the root read-only once everything is in place. Root
+	// must return a writable mount all the same.
+	ReadOnly bool
+
+	Range IDRange
+	// Cgroups are the files by which a process joins its cgroups, opened
+	// for writing: `tasks` of each version 1 hierarchy, `cgroup.procs` of
+	// version 2. They stay the caller's.
+	Cgroups []*os.File
+	// Files are bound over the image's own, read-write: contents by
+	// absolute path ("/etc/hosts").
+	Files map[string][]byte
+	// Root makes the container's root: a detached mount. users is the
+	// container's user namespace (nil with the host's users) and stays the
+	// Parked's. What Root returns belongs to the Parked from then on.
+	Root func(users *os.File) (*os.File, error)
+}
+
+// ExecSpec is a further process for a running container.
+type ExecSpec struct {
+	Args, Env        []string
+	Dir, User        string
+	AdditionalGroups []string
+
+	TTY                   bool
+	Rows, Cols            uint16
+	Stdin, Stdout, Stderr *os.File
+
+	Capabilities    []string
+	NoNewPrivileges bool
+	Seccomp         bool
+}
+
+// Target is the running container an Exec enters.
+type Target struct {
+	// Pidfd refers to the container's PID 1. It stays the caller's.
+	Pidfd *os.File
+	Range IDRange
+	// Cgroups as in Spec.
+	Cgroups []*os.File
+}

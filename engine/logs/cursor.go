@@ -1,0 +1,97 @@
+package logs
+
+import (
+	"io"
+	"sort"
+	"time"
+)
+
+// Cursor walks over a log's chunks, for following it and for times. It is for one goroutine.
+type Cursor struct {
+	log    *Log
+	offset int64  // of the next byte
+	record int64  // how many records have been passed; the last of them is current
+	now    record // that holds for offset
+	start  bool   // record and now have been found
+	cache  []byte // records from index number `record` on
+}
+
+// Cursor starts at an offset of the log; 0 is its beginning, Both().Size() its end.
+func (l *Log) Cursor(offset int64) *Cursor { return &Cursor{log: l, offset: offset} }
+
+// Next reads the next chunk into buf, which must not be empty, and gives it; io.EOF at the end of what is there now:
+// call again when it has grown.
+func (c *Cursor) Next(buf []byte) (Chunk, error) {
+	e, err := c.log.refresh()
+	if err != nil {
+		return Chunk{}, err
+	}
+	if e.log == nil {
+		return Chunk{}, io.EOF
+	}
+	if !c.start {
+		c.seek(&e)
+	}
+	for {
+		end := e.end
+		following, ok, err := c.peek(&e)
+		if err != nil {
+			return Chunk{}, err
+		}
+		if ok {
+			end = clamp(following.offset, c.now.offset, e.state.offset)
+			following.offset = end
+		}
+		if c.offset < end {
+			return c.chunk(&e, buf[:min(int64(len(buf)), end-c.offset)])
+		}
+		if !ok {
+			return Chunk{}, io.EOF
+		}
+		c.now = following
+		c.record++
+		c.cache = c.cache[recordSize:]
+	}
+}
+
+// seek begins at the last mark that is not beyond the offset; Next passes over the rest.
+func (c *Cursor) seek(e *extents) {
+	i := sort.Search(len(e.marks), func(i int) bool { return e.marks[i].offset > c.offset }) - 1
+	if i > 0 { // the mark is the state before its record: that record is the next one to be passed
+		c.record = int64(i) * markEvery
+		c.now.offset = e.marks[i].offset
+	}
+	c.start = true
+}
+
+// peek gives the record after the current one.
+func (c *Cursor) peek(e *extents) (r record, ok bool, err error) {
+	if c.record >= e.records {
+		return record{}, false, nil
+	}
+	if len(c.cache) == 0 {
+		n := min(int64(markEvery), e.records-c.record) * recordSize
+		if int64(cap(c.cache)) < n {
+			c.cache = make([]byte, 0, markEvery*recordSize)
+		}
+		c.cache = c.cache[:n]
+		if _, err := e.index.ReadAt(c.cache, c.record*recordSize); err != nil {
+			c.cache = nil
+			return record{}, false, err
+		}
+	}
+	return decode(c.cache), true, nil
+}
+
+func (c *Cursor) chunk(e *extents, buf []byte) (Chunk, error) {
+	n, err := e.log.ReadAt(buf, c.offset)
+	if n == 0 {
+		return Chunk{}, err
+	}
+	k := Chunk{Stream: c.now.stream, Offset: c.offset, Data: buf[:n]}
+	if c.now.time != 0 {
+		k.Time = time.Unix(0, c.now.time)
+	}
+	c.offset += int64(n)
+	return k, nil
+}

@@ -1,0 +1,221 @@
+package monitor
+
+import (
+	"bytes"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hull/engine/logs"
+)
+
+// container is one run of a container, from Adopt to Forget.
+type container struct {
+	server   *server
+	id, dir  string
+	pid      int
+	started  time.Time
+	volatile bool
+	daemon   *daemon // that adopted it
+	journal  *journal
+	streams  []*stream
+
+	pidfd, pty, stdin, oom *os.File
+	oomBefore              int64
+	src                    *source // of the pidfd
+
+	exit     *Exit // it has ended and is reaped
+	recorded bool  // and that is on disk
+	answerAt time.Time
+	statuses []*status
+}
+
+func (s *server) adopt(d *daemon, m *message) *Error {
+	if m.ID == "" || m.Dir == "" || m.files[slotPidfd] == nil {
+		return &Error{Op: string(opAdopt), ID: m.ID, Kind: Invalid, Sentence: "a container was given to the monitor without its id, directory or process"}
+	}
+	if old := s.containers[m.ID]; old != nil {
+		if !old.recorded {
+			return &Error{Op: string(opAdopt), ID: m.ID, Kind: Exists, Sentence: "the container is running already"}
+		}
+		s.forget(old)
+	}
+	if !isChild(m.files[slotPidfd]) {
+		return &Error{Op: string(opAdopt), ID: m.ID, Kind: Invalid, Sentence: "the container's process is not the monitor's child"}
+	}
+	c := &container{
+		server: s, id: m.ID, dir: m.Dir, pid: m.PID, started: m.Started, volatile: m.Volatile, daemon: d,
+		pidfd: m.take(slotPidfd), stdin: m.take(slotStdin), oom: m.take(slotOOM),
+	}
+	c.oomBefore = oomKills(c.oom)
+	if err := reserve(c.dir); err != nil { // it is tried again at the exit
+		s.log.Warn("there may be no room for a container's exit record", "container", c.id, "err", err)
+	}
+	c.journal = s.openJournal(c.id, c.dir)
+	s.containers[c.id] = c
+	if err := c.connect(m); err != nil {
+		c.drop()
+		return asError(string(opAdopt), err)
+	}
+	return nil
+}
+
+// connect begins to watch the container's outputs and its process.
+func (c *container) connect(m *message) error {
+	s := c.server
+	if c.pty = m.take(slotPty); c.pty != nil {
+		dup, err := duplicate(c.pty)
+		if err != nil {
+			return err
+		}
+		if err := s.addStream(c, dup, logs.Stdout, true); err != nil {
+			_ = dup.Close()
+			return err
+		}
+	}
+	for at, kind := range map[slot]logs.Stream{slotStdout: logs.Stdout, slotStderr: logs.Stderr} {
+		if f := m.take(at); f != nil {
+			if err := s.addStream(c, f, kind, false); err != nil {
+				_ = f.Close()
+				return err
+			}
+		}
+	}
+	src, err := s.onExit(c.pidfd, c.ended)
+	c.src = src
+	return err
+}
+
+func duplicate(f *os.File) (*os.File, error) {
+	fd, err := unix.FcntlInt(uintptr(rawFD(f)), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
+}
+
+// ended goes the way of an exit: output drained, record written, then told.
+func (c *container) ended(e ended) {
+	exit := exitOf(c.id, e.code, e.status, c.started)
+	exit.OOM = oomKills(c.oom) > c.oomBefore
+	c.exit = &exit
+	for _, t := range slices.Clone(c.streams) {
+		t.drain()
+	}
+	c.stdin = closed(c.stdin)
+	s := c.server
+	s.writes.Go(func() { // an fsync may take long: the loop goes on
+		s.writing <- struct{}{}
+		err := writeExit(c.dir, exit, c.volatile)
+		<-s.writing
+		s.loop.post(func() { c.known(err) })
+	})
+}
+
+// known tells the exit: it is on disk, or the disk would not have it.
+func (c *container) known(err error) {
+	s := c.server
+	if err != nil {
+		s.report(c.id, "the container's exit could not be recorded: "+err.Error())
+	}
+	c.recorded = true
+	if d := s.daemon; d != nil && (d.listed || c.daemon == d) {
+		s.tellExit(*c.exit)
+	}
+	if s.daemon == nil {
+		s.answerLater(c)
+	}
+	s.settle()
+}
+
+func (s *server) tellExit(e Exit) {
+	s.daemon.peer.send(func() *message { return &message{Op: opExit, ID: e.ID, Exit: &e} })
+}
+
+// forget ends the monitor's part in a container that has ended. Output that comes still goes to its log.
+func (s *server) forget(c *container) {
+	c.answer()
+	delete(s.containers, c.id)
+	for _, f := range []*os.File{c.pidfd, c.pty, c.stdin, c.oom} {
+		closed(f)
+	}
+	c.src.drop()
+	s.closeJournal(c.journal)
+}
+
+// drop undoes an adoption that failed.
+func (c *container) drop() {
+	for _, t := range slices.Clone(c.streams) {
+		t.end()
+	}
+	c.server.forget(c)
+}
+
+// answer gives the attached sockets the exit, or closes them if there is none.
+func (c *container) answer() {
+	for _, t := range slices.Clone(c.statuses) {
+		if c.exit == nil {
+			t.close()
+		} else {
+			t.finish(c.exit.status())
+		}
+	}
+}
+
+func (c *container) grew() {
+	for _, t := range c.statuses {
+		t.grew()
+	}
+}
+
+// answerLater answers attached sockets even though no daemon calls Forget.
+func (s *server) answerLater(c *container) {
+	if c.exit == nil || len(c.statuses) == 0 || !c.answerAt.IsZero() {
+		return
+	}
+	c.answerAt = time.Now().Add(s.o.AnswerWithin)
+	s.after(s.o.AnswerWithin, func() {
+		if s.containers[c.id] == c {
+			c.answer()
+		}
+	})
+}
+
+// running lists the ids of containers whose process lives.
+func (s *server) running() []string {
+	var ids []string
+	for id, c := range s.containers {
+		if c.exit == nil {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// oomKills reads a cgroup's count of processes killed for want of memory: a line "oom_kill N" of memory.events (v2) or
+// memory.oom_control (v1).
+func oomKills(f *os.File) int64 {
+	if f == nil {
+		return 0
+	}
+	var buf [512]byte
+	n, _ := f.ReadAt(buf[:], 0)
+	for line := range bytes.Lines(buf[:n]) {
+		if name, value, ok := bytes.Cut(bytes.TrimSpace(line), []byte(" ")); ok && string(name) == "oom_kill" {
+			kills, _ := strconv.ParseInt(string(value), 10, 64)
+			return kills
+		}
+	}
+	return 0
+}
+
+func closed(f *os.File) *os.File {
+	if f != nil {
+		_ = f.Close()
+	}
+	return nil
+}

@@ -1,0 +1,25 @@
+// Package monitor is the small process that keeps containers alive, and the connections to it.
+//
+// Three processes take part:
+//
+//	hull mount (the front) ──Control──► monitor ──Client──► daemon
+//	                                       ├─ containers' first processes
+//	                                       └─ sessions' processes
+//
+// The monitor is the parent of all the others: the daemon clones containers and sessions with CLONE_PARENT. It starts
+// nothing but the daemon, which may die at any time; the monitor then ends what that daemon had cloned and not yet
+// adopted, and starts another within two seconds. So a container lives from Adopt to its own end, whatever becomes of
+// daemons, and has from the monitor:
+//
+//   - its output moved to its log (package logs), by splice, never through the monitor's memory;
+//   - its exit reaped, what is left in its pipes drained, and the exit written to exit.json and fsynced, before anyone
+//     is told;
+//   - its exit told: to the daemon on Client.Exits, to the next daemon by List if none lives, and to status sockets;
+//   - its descriptors kept for the next daemon.
+//
+// On disk the monitor writes exit.json, log and index in a container's directory and nothing else; all else is the
+// daemon's. It decides nothing: how a mount ends is the daemon's work too (StopRequest), as long as there is one.
+//
+// Inside, one loop (type loop) owns all state and never waits for anything but events. What might take long on a disk
+// that is slow, the fsync of an exit record, is done by a goroutine that posts its result to the loop.
+package monitor

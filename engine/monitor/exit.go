@@ -1,0 +1,90 @@
+package monitor
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The exit record in a container's directory, and the file that becomes it.
+const (
+	exitFile    = "exit.json"
+	newExitFile = exitFile + ".new"
+	recordSize  = 512 // more than any record has
+)
+
+// Exit is how a process ended. Code is what a shell would report: the exit status, or 128+Signal.
+type Exit struct {
+	ID      string    `json:"id"`
+	Session string    `json:"session,omitempty"` // the session's key, if it is a session's exit and Session.Report was set
+	Code    int       `json:"code"`
+	Signal  int       `json:"signal,omitempty"`
+	OOM     bool      `json:"oom,omitempty"` // the kernel killed something in the container's cgroup for want of memory
+	Started time.Time `json:"started"`
+	At      time.Time `json:"finished"`
+}
+
+// ReadExit reads the exit record of the container whose directory is dir. A missing record is fs.ErrNotExist: the
+// container has not ended since it was last adopted. Started tells which run a record is about.
+func ReadExit(dir string) (Exit, error) {
+	var e Exit
+	b, err := os.ReadFile(filepath.Join(dir, exitFile))
+	if err != nil {
+		return e, err
+	}
+	return e, json.Unmarshal(b, &e)
+}
+
+// reserve has the disk keep room for the exit record of a container that begins, so that a disk that has filled up
+// meanwhile does not lose it; and removes the record of its last run.
+func reserve(dir string) error {
+	err := os.Remove(filepath.Join(dir, exitFile))
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, os.WriteFile(filepath.Join(dir, newExitFile), blank(nil), 0o600))
+}
+
+// blank fills a record up to its reserved size. White space is nothing in JSON.
+func blank(b []byte) []byte {
+	for len(b) < recordSize-1 {
+		b = append(b, ' ')
+	}
+	return append(b, '\n')
+}
+
+// writeExit makes the record durable before it returns, unless the container is volatile: then it survives every death
+// of a process, but not of the machine.
+func writeExit(dir string, e Exit, volatile bool) (err error) {
+	b, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	name := filepath.Join(dir, newExitFile)
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(blank(b))
+	if err == nil && !volatile {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(name, filepath.Join(dir, exitFile)); err != nil {
+		return err
+	}
+	if volatile {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,207 @@
+package monitor
+
+import (
+	"errors"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"hull/engine/logs"
+)
+
+const (
+	moveAtOnce = 1 << 20 // bytes of one stream before the others have their turn
+	pipeful    = 64 << 10
+)
+
+// journal is the log of one container's directory, shared by its runs: output of a run that has ended may still come
+// when the next one has begun.
+type journal struct {
+	dir      string
+	writer   *logs.Writer // nil if it could not be opened
+	users    int
+	reported bool // the container's user has heard that it cannot be written
+}
+
+func (s *server) openJournal(id, dir string) *journal {
+	j := s.journals[dir]
+	if j == nil {
+		j = &journal{dir: dir}
+		s.journals[dir] = j
+	}
+	j.users++
+	j.reported = false
+	if j.writer == nil {
+		w, err := logs.Create(dir)
+		if err != nil {
+			s.trouble(j, id, err)
+		}
+		j.writer = w
+	}
+	return j
+}
+
+func (s *server) closeJournal(j *journal) {
+	if j.users--; j.users > 0 {
+		return
+	}
+	delete(s.journals, j.dir)
+	if j.writer != nil {
+		_ = j.writer.Close()
+	}
+}
+
+// stream is one output of a container: a pipe's read end or a terminal's master.
+type stream struct {
+	server    *server
+	container *container
+	journal   *journal
+	kind      logs.Stream
+	file      *os.File
+	terminal  bool
+	wide      bool // its pipe has been made larger
+	src       *source
+}
+
+func (s *server) addStream(c *container, file *os.File, kind logs.Stream, terminal bool) error {
+	t := &stream{server: s, container: c, journal: c.journal, kind: kind, file: file, terminal: terminal}
+	events, ready := uint32(unix.EPOLLIN), t.pipeReady
+	if terminal {
+		// A terminal nobody has open is hung up for as long as that lasts, and a process may open it again.
+		events, ready = unix.EPOLLIN|unix.EPOLLET, t.terminalReady
+	}
+	src, err := s.loop.watch(rawFD(file), events, ready)
+	if err != nil {
+		return err
+	}
+	t.src = src
+	t.journal.users++
+	c.streams = append(c.streams, t)
+	return nil
+}
+
+func (t *stream) pipeReady(events uint32) {
+	if events&unix.EPOLLIN == 0 {
+		t.end()
+		return
+	}
+	n, err := t.move(rawFD(t.file), moveAtOnce)
+	if errors.Is(err, io.EOF) {
+		t.end()
+		return
+	}
+	if n == pipeful && !t.wide { // it prints faster than it is read: let more come between two looks
+		t.wide = true
+		_, _ = unix.FcntlInt(uintptr(rawFD(t.file)), unix.F_SETPIPE_SZ, moveAtOnce)
+	}
+}
+
+func (t *stream) terminalReady(uint32) {
+	for left := moveAtOnce; t.readable(); {
+		if left <= 0 {
+			t.src.change(unix.EPOLLIN | unix.EPOLLET)
+			return
+		}
+		n := t.moveTerminal()
+		if n == 0 {
+			return
+		}
+		left -= n
+	}
+}
+
+// readable asks before every read of a terminal: the open file is shared with the daemon and with helpers, so it cannot
+// be made non-blocking for the monitor's sake. Nobody else reads it.
+func (t *stream) readable() bool {
+	p := []unix.PollFd{{Fd: int32(rawFD(t.file)), Events: unix.POLLIN}}
+	n, err := unix.Poll(p, 0)
+	return err == nil && n == 1 && p[0].Revents&unix.POLLIN != 0
+}
+
+// moveTerminal moves by way of a pipe, which splice needs at one side, and leaves it empty.
+func (t *stream) moveTerminal() int {
+	r, w := t.server.between[0], t.server.between[1]
+	n, err := unix.Splice(rawFD(t.file), nil, rawFD(w), nil, pipeful, unix.SPLICE_F_NONBLOCK)
+	if err != nil || n <= 0 { // EIO: hung up
+		return 0
+	}
+	for left := int(n); left > 0; {
+		k, err := t.move(rawFD(r), left)
+		if err != nil {
+			break
+		}
+		left -= int(k)
+	}
+	return int(n)
+}
+
+// move moves bytes from a pipe to the log, or away if the log cannot be written. io.EOF and unix.EAGAIN as Splice.
+func (t *stream) move(pipe, limit int) (int64, error) {
+	if t.journal.writer != nil {
+		n, err := t.journal.writer.Splice(t.kind, pipe, limit)
+		if err == nil {
+			t.container.grew()
+			return n, nil
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, unix.EAGAIN) {
+			return 0, err
+		}
+		t.server.trouble(t.journal, t.container.id, err)
+	}
+	return logs.Drop(t.server.null, pipe, limit)
+}
+
+// drain moves what the process left when it ended: what is in the pipe now, and no more, for whoever else still holds it
+// may go on for ever. Those bytes come later.
+func (t *stream) drain() {
+	if t.terminal {
+		for left := 4 * pipeful; left > 0 && t.readable(); {
+			n := t.moveTerminal()
+			if n == 0 {
+				break
+			}
+			left -= n
+		}
+		t.end() // no process is left that could open it
+		return
+	}
+	fd := rawFD(t.file)
+	left, err := unix.IoctlGetInt(fd, unix.TIOCINQ) // FIONREAD
+	for err == nil && left > 0 {
+		var n int64
+		n, err = t.move(fd, left)
+		left -= int(n)
+	}
+	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	if _, err := unix.Poll(p, 0); err == nil && p[0].Revents&(unix.POLLIN|unix.POLLHUP) == unix.POLLHUP {
+		t.end()
+	}
+}
+
+func (t *stream) end() {
+	if t.file == nil {
+		return
+	}
+	t.src.drop()
+	_ = t.file.Close()
+	t.file = nil
+	t.server.closeJournal(t.journal)
+}
+
+// trouble reports a log that cannot be written, once a run.
+func (s *server) trouble(j *journal, id string, err error) {
+	if j.reported {
+		return
+	}
+	j.reported = true
+	s.report(id, "the container's log cannot be written, output is being lost: "+err.Error())
+}
+
+// report tells the daemon what is wrong with a container.
+func (s *server) report(id, text string) {
+	s.log.Error(text, "container", id)
+	if s.daemon != nil {
+		s.daemon.peer.send(func() *message { return &message{Op: opTrouble, ID: id, Text: text} })
+	}
+}

@@ -1,0 +1,172 @@
+package monitor
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"strconv"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// childInfo is siginfo_t as waitid(2) fills it in on 64-bit machines.
+type childInfo struct {
+	signo, errno, code, _ int32
+	pid, uid, status      int32
+	_                     [100]byte
+}
+
+// ended is what a process left: si_code and si_status.
+type ended struct{ code, status int }
+
+// cldExited is CLD_EXITED; any other code that ends a process is a signal's.
+const cldExited = 1
+
+// wait reaps the child behind a pidfd if it has ended. Errors: unix.ECHILD if it is not this process's child.
+func wait(pidfd *os.File, options int) (e ended, ok bool, err error) {
+	var info childInfo
+	for {
+		err = unix.Waitid(unix.P_PIDFD, rawFD(pidfd), (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOHANG|unix.WALL|options, nil)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		return ended{}, false, err
+	}
+	return ended{int(info.code), int(info.status)}, info.pid != 0, nil
+}
+
+// isChild says whether this process is the one to wait for it: Adopt refuses others, whose exits could never be known.
+func isChild(pidfd *os.File) bool {
+	_, _, err := wait(pidfd, unix.WNOWAIT)
+	return err == nil
+}
+
+// pidOf gives the number of the process behind a pidfd, 0 if it is not known.
+func pidOf(pidfd *os.File) int {
+	b, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(rawFD(pidfd)))
+	if err != nil {
+		return 0
+	}
+	for line := range bytes.Lines(b) {
+		if value, ok := bytes.CutPrefix(line, []byte("Pid:")); ok {
+			pid, _ := strconv.Atoi(string(bytes.TrimSpace(value)))
+			return pid
+		}
+	}
+	return 0
+}
+
+func signalTo(pidfd *os.File, s unix.Signal) error {
+	return unix.PidfdSendSignal(rawFD(pidfd), s, nil, 0)
+}
+
+// onExit calls done, once, when the child has ended and is reaped.
+func (s *server) onExit(pidfd *os.File, done func(ended)) (*source, error) {
+	var src *source
+	src, err := s.loop.watch(rawFD(pidfd), unix.EPOLLIN, func(uint32) {
+		e, ok, err := wait(pidfd, 0)
+		if err == nil && !ok {
+			return
+		}
+		if err != nil { // somebody else has waited for it, which nobody should
+			e = ended{code: cldExited, status: 255}
+		}
+		src.drop()
+		done(e)
+	})
+	return src, err
+}
+
+// killStrangers ends the children nobody knows: those a daemon cloned and did not live to adopt. They are parked, their
+// command has not begun. It must be called while no daemon lives, for a daemon may be about to adopt such a child. It
+// looks until it finds none that it has not met, for a stranger may have been making a child itself.
+func (s *server) killStrangers() {
+	met := map[int]bool{}
+	for {
+		found := false
+		for _, pid := range children() {
+			if met[pid] || s.knows(pid) {
+				continue
+			}
+			found = true
+			met[pid] = true
+			s.killStranger(pid)
+		}
+		if !found {
+			return
+		}
+	}
+}
+
+func (s *server) killStranger(pid int) {
+	fd, err := unix.PidfdOpen(pid, 0) // our child, not yet waited for: the number cannot be another's
+	if err != nil {
+		return
+	}
+	if err := s.finishOff(os.NewFile(uintptr(fd), "pidfd"), func() {}); err != nil {
+		s.log.Error("a process of a dead daemon could not be ended", "pid", pid, "err", err)
+	}
+}
+
+// finishOff kills a child, waits for it and closes the pidfd.
+func (s *server) finishOff(pidfd *os.File, done func()) error {
+	_ = signalTo(pidfd, unix.SIGKILL)
+	_, err := s.onExit(pidfd, func(ended) {
+		_ = pidfd.Close()
+		done()
+	})
+	if err != nil {
+		_ = pidfd.Close()
+	}
+	return err
+}
+
+// knows says whether a child is a container or session that is yet to be reaped.
+func (s *server) knows(pid int) bool {
+	for _, c := range s.containers {
+		if c.pid == pid && c.exit == nil {
+			return true
+		}
+	}
+	for t := range s.sessions {
+		if t.pid == pid {
+			return true
+		}
+	}
+	return false
+}
+
+// children lists this process's children. /proc's own list of them needs a kernel option that not all have.
+func children() []int {
+	proc, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = proc.Close() }()
+	names, _ := proc.Readdirnames(-1)
+	self := os.Getpid()
+	var pids []int
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		if stat, err := os.ReadFile("/proc/" + name + "/stat"); err == nil && parentOf(stat) == self {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// parentOf reads "pid (name) state ppid …"; a name may hold anything, so the last parenthesis counts.
+func parentOf(stat []byte) int {
+	f := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(f) < 2 {
+		return 0
+	}
+	n, _ := strconv.Atoi(string(f[1]))
+	return n
+}

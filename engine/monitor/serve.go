@@ -1,0 +1,192 @@
+package monitor
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// FrontFD is the number under which a monitor that was started by Spawn inherits its end of the control connection.
+const FrontFD = 3
+
+// Options are what a monitor needs to know.
+type Options struct {
+	Run   string   // the run directory: the control socket is made there
+	Front *os.File // the control connection of Spawn, descriptor FrontFD; nil if there is none
+	// Daemon gives the command that is a daemon. Its ExtraFiles, if any, come after descriptor DaemonFD. Standard input,
+	// output and error must be files or nil. Payload is nil, or what a later `hull mount` gave Control.Mount; it then holds
+	// for the following restarts too.
+	Daemon func(payload []byte) (*exec.Cmd, error)
+	// Abandon is called when the mount ends without a daemon that unmounted it: it detaches what is left. May be nil.
+	Abandon func()
+	Logger  *slog.Logger
+	// EndWithin bounds an ending: after it, what is left is killed. 0 means two minutes.
+	EndWithin time.Duration
+	// AnswerWithin is how long attached sockets wait for their exit when no daemon lives to call Forget. 0 means ten seconds.
+	AnswerWithin time.Duration
+	// Attempts is how often a daemon that never was Ready is started before it is given up. 0 means three.
+	Attempts int
+}
+
+func (o Options) filled() Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.EndWithin == 0 {
+		o.EndWithin = 2 * time.Minute
+	}
+	if o.AnswerWithin == 0 {
+		o.AnswerWithin = 10 * time.Second
+	}
+	if o.Attempts == 0 {
+		o.Attempts = 3
+	}
+	return o
+}
+
+// server is the monitor. All of it belongs to the loop.
+type server struct {
+	o    Options
+	log  *slog.Logger
+	loop *loop
+
+	containers map[string]*container
+	sessions   map[*session]bool
+	journals   map[string]*journal // by directory
+	null       *os.File
+	between    [2]*os.File    // the pipe that terminals' output goes through
+	writes     sync.WaitGroup // exit records being written
+	writing    chan struct{}  // of those, how many at once: each takes a thread
+	timers     map[*time.Timer]bool
+
+	control  *control
+	daemon   *daemon // nil while none lives
+	mount    mount
+	ending   *ending
+	queue    []*ending // asked for meanwhile
+	signals  int       // SIGTERMs and SIGINTs
+	over     bool
+	mounting error // what Serve returns
+}
+
+// Serve is the monitor. It returns when the mount has ended and no container is left to watch: nil if it ended as it was
+// asked to, an *Error of Kind Failed with the sentence if no daemon could be kept running. Cancelling ctx does what
+// SIGTERM does to it: ends the mount as Stop.
+func Serve(ctx context.Context, o Options) error {
+	s := &server{
+		o: o.filled(), containers: map[string]*container{}, sessions: map[*session]bool{},
+		journals: map[string]*journal{}, timers: map[*time.Timer]bool{}, writing: make(chan struct{}, 16),
+	}
+	s.log = s.o.Logger
+	defer s.close()
+	if err := s.open(); err != nil {
+		err := asError("serve", err)
+		s.tellFront(err)
+		return err
+	}
+	signals := make(chan os.Signal, 8)
+	// SIGHUP and SIGXFSZ are only to do no harm. They are caught and not ignored: what is ignored stays so over an exec.
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGXFSZ)
+	stop := make(chan struct{})
+	var heard sync.WaitGroup
+	heard.Go(func() { s.listen(ctx, signals, stop) })
+	defer heard.Wait()
+	defer close(stop)
+	defer signal.Stop(signals)
+
+	s.begin(nil)
+	if err := s.loop.run(func() bool { return s.over }); err != nil {
+		return &Error{Op: "serve", Kind: System, Sentence: "hull's monitor has failed", Err: err}
+	}
+	return s.mounting
+}
+
+// listen turns signals and a cancelled context into endings.
+func (s *server) listen(ctx context.Context, signals <-chan os.Signal, stop <-chan struct{}) {
+	done := ctx.Done()
+	for {
+		select {
+		case got := <-signals:
+			if got == syscall.SIGTERM || got == syscall.SIGINT {
+				s.loop.post(s.signalled)
+			}
+		case <-done:
+			done = nil
+			s.loop.post(s.cancelled)
+		case <-stop:
+			return
+		}
+	}
+}
+
+func (s *server) open() (err error) {
+	if s.loop, err = newLoop(); err != nil {
+		return err
+	}
+	if s.null, err = os.OpenFile(os.DevNull, os.O_WRONLY, 0); err != nil {
+		return err
+	}
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+		return os.NewSyscallError("pipe2", err)
+	}
+	s.between = [2]*os.File{os.NewFile(uintptr(p[0]), "pipe"), os.NewFile(uintptr(p[1]), "pipe")}
+	return s.openControl()
+}
+
+// close lets go of everything. Containers that are still held lose their parent; the loop has seen to it that there are
+// none, unless it failed.
+func (s *server) close() {
+	for t := range s.timers {
+		t.Stop()
+	}
+	s.writes.Wait()
+	if s.loop == nil {
+		return
+	}
+	for _, c := range s.containers {
+		c.drop()
+	}
+	if s.daemon != nil {
+		s.daemon.peer.close()
+		closed(s.daemon.pidfd)
+	}
+	s.closeControl()
+	closed(s.between[0])
+	closed(s.between[1])
+	closed(s.null)
+	s.loop.close()
+}
+
+// after has f called by the loop in a while.
+func (s *server) after(d time.Duration, f func()) *time.Timer {
+	var t *time.Timer
+	ready := make(chan struct{})
+	t = time.AfterFunc(d, func() {
+		<-ready
+		s.loop.post(func() {
+			if s.timers[t] {
+				delete(s.timers, t)
+				f()
+			}
+		})
+	})
+	s.timers[t] = true
+	close(ready)
+	return t
+}
+
+// cancel calls a timer off, even one that has fired and is in the queue.
+func (s *server) cancel(t *time.Timer) {
+	if t != nil {
+		t.Stop()
+		delete(s.timers, t)
+	}
+}

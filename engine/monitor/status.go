@@ -1,0 +1,122 @@
+package monitor
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// StatusSize is the size of a message on a status socket.
+const StatusSize = 16
+
+// Signal words of a status message.
+const (
+	statusExit uint32 = 0x74697865 // "exit"
+	statusGrew uint32 = 0x77657267 // "grew"
+	statusDone uint32 = 0x656e6f64 // "done", the only one that goes the other way
+)
+
+const statusOOM uint32 = 1
+
+// Status is one message on a status socket, the SOCK_SEQPACKET socket whose other end Session or Attach was given.
+// A session's socket carries the exit and is closed. An attached one carries a Grew whenever the log has become longer
+// (so that a follower needs neither polling nor inotify; messages may be fewer than writes, never later), then the exit.
+// An end of file without an exit means that the exit was lost.
+type Status struct {
+	Grew bool // the log has grown; nothing else is set
+	Code int  // 0–255, 128+Signal if a signal ended it
+	// Signal that ended the process, 0 if none did.
+	Signal int
+	OOM    bool
+}
+
+// Encode gives the message: four little-endian words, which are the signal word, code, signal and flags.
+func (s Status) Encode() [StatusSize]byte {
+	var b [StatusSize]byte
+	if s.Grew {
+		binary.LittleEndian.PutUint32(b[:], statusGrew)
+		return b
+	}
+	binary.LittleEndian.PutUint32(b[:], statusExit)
+	binary.LittleEndian.PutUint32(b[4:], uint32(s.Code))
+	binary.LittleEndian.PutUint32(b[8:], uint32(s.Signal))
+	if s.OOM {
+		binary.LittleEndian.PutUint32(b[12:], statusOOM)
+	}
+	return b
+}
+
+// DecodeStatus reads one message of a status socket.
+func DecodeStatus(b []byte) (Status, error) {
+	if len(b) != StatusSize {
+		return Status{}, errors.New("a status message has the wrong length")
+	}
+	switch binary.LittleEndian.Uint32(b) {
+	case statusGrew:
+		return Status{Grew: true}, nil
+	case statusExit:
+		return Status{
+			Code:   int(binary.LittleEndian.Uint32(b[4:]) & 0xff),
+			Signal: int(binary.LittleEndian.Uint32(b[8:]) & 0x7f),
+			OOM:    binary.LittleEndian.Uint32(b[12:])&statusOOM != 0,
+		}, nil
+	}
+	return Status{}, errors.New("a status message is of no known kind")
+}
+
+// WriteStatus tells an exit on a status socket, for an exit that was over before anybody could attach. It never blocks.
+func WriteStatus(socket *os.File, e Exit) error {
+	b := e.status().Encode()
+	c, err := socket.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = c.Control(func(fd uintptr) {
+		failed = unix.Sendto(int(fd), b[:], unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, nil)
+	})
+	return errors.Join(err, failed)
+}
+
+// NewStatus makes a status socket: near is read by whoever waits, far goes to Session, Attach or WriteStatus.
+func NewStatus() (near, far *os.File, err error) {
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	if err := unix.SetNonblock(p[0], true); err != nil { // near waits in Go's poller
+		_, _ = unix.Close(p[0]), unix.Close(p[1])
+		return nil, nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(p[0]), "status"), os.NewFile(uintptr(p[1]), "status"), nil
+}
+
+func (e Exit) status() Status { return Status{Code: e.Code, Signal: e.Signal, OOM: e.OOM} }
+
+// exitOf reads what waitid(2) said about a child.
+func exitOf(id string, code, status int, started time.Time) Exit {
+	e := Exit{ID: id, Started: started, At: time.Now()}
+	if code == cldExited {
+		e.Code = status & 0xff
+	} else {
+		e.Signal = status & 0x7f
+		e.Code = 128 + e.Signal
+	}
+	return e
+}
+
+// EndInput, on the near end of an attached status socket, has the monitor close the container's standard input: the
+// attached input has ended. (It must be the last that holds it: neither daemon nor helper may keep its write end.)
+func EndInput(near *os.File) error {
+	var b [StatusSize]byte
+	binary.LittleEndian.PutUint32(b[:], statusDone)
+	_, err := near.Write(b[:])
+	return err
+}
+
+func isEndInput(b []byte) bool {
+	return len(b) == StatusSize && binary.LittleEndian.Uint32(b) == statusDone
+}

@@ -1,0 +1,135 @@
+package engine
+
+import (
+	"context"
+	"os"
+
+	"hull/engine/cgroup"
+	"hull/engine/launch"
+	"hull/engine/monitor"
+)
+
+// Monitor is what the engine needs of the process that owns the containers' processes. *monitor.Client is one.
+type Monitor interface {
+	Adopt(ctx context.Context, a monitor.Adopt) error
+	Session(ctx context.Context, s monitor.Session) error
+	Attach(ctx context.Context, id string, status *os.File) error
+	Forget(ctx context.Context, id string) error
+	CloseStdin(ctx context.Context, id string) error
+	Reap(ctx context.Context, pidfd *os.File) error
+	List(ctx context.Context) ([]monitor.Held, error)
+	Exits() <-chan monitor.Exit
+	Troubles() <-chan monitor.Trouble
+}
+
+// parts are the machinery below the engine, as interfaces: the engine's own tests run without root on ones that only
+// pretend.
+type parts struct {
+	launcher launcher
+	groups   groups
+}
+
+// launcher makes processes; *launch.Launcher is the real one.
+type launcher interface {
+	Park(ctx context.Context, spec launch.Spec) (parked, error)
+	Exec(ctx context.Context, target launch.Target, spec launch.ExecSpec) (parked, error)
+	Commands(root *os.File, path []string) ([]string, error)
+	// Users makes a user namespace whose ids 0 to size-1 are the host's from first on; nil where it cannot.
+	Users(ctx context.Context, first, size uint32) (*os.File, error)
+	Close() error
+}
+
+// parked is a process that waits for its execve; *launch.Parked is the real one.
+type parked interface {
+	PID() int
+	Pidfd() *os.File
+	Pty() *os.File
+	Run(ctx context.Context) error
+	Abort()
+	Close() error
+}
+
+// groups makes cgroups; *cgroup.Tree is the real one.
+type groups interface {
+	Create(id string) (group, error)
+	Open(id string) (group, error)
+	Sweep(ctx context.Context, keep func(id string) bool) error
+}
+
+// group is one container's cgroup; *cgroup.Group is the real one.
+type group interface {
+	Join() ([]*os.File, error)
+	OOM() *os.File
+	Pause(ctx context.Context) error
+	Unpause(ctx context.Context) error
+	Processes() ([]int, error)
+	Remove(ctx context.Context) error
+}
+
+// realParts are what Open uses. Processes are born of this process's parent, the monitor, and what was never run is
+// the monitor's to reap.
+func realParts(ctx context.Context, tree string, m Monitor, log func(op string, err error)) (parts, error) {
+	host, err := cgroup.Detect()
+	if err != nil {
+		return parts{}, fail("open", "", Unsupported, "the cgroups of this machine cannot be used: %w", err)
+	}
+	l := &launch.Launcher{BornOfParent: true, Reap: func(pidfd *os.File) {
+		if err := m.Reap(ctx, pidfd); err != nil {
+			log("reap", err)
+		}
+	}}
+	return parts{launcher: realLauncher{l}, groups: realGroups{host.Tree(tree)}}, nil
+}
+
+type realLauncher struct{ l *launch.Launcher }
+
+func (r realLauncher) Park(ctx context.Context, spec launch.Spec) (parked, error) {
+	p, err := r.l.Park(ctx, spec)
+	if err != nil {
+		return nil, err // a nil *launch.Parked must not become a parked that is not nil
+	}
+	return p, nil
+}
+
+func (r realLauncher) Exec(ctx context.Context, t launch.Target, spec launch.ExecSpec) (parked, error) {
+	p, err := r.l.Exec(ctx, t, spec)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (r realLauncher) Users(ctx context.Context, first, size uint32) (*os.File, error) {
+	return r.l.Users(ctx, launch.IDRange{First: first, Size: size})
+}
+
+func (r realLauncher) Close() error { return r.l.Close() }
+
+func (realLauncher) Commands(root *os.File, path []string) ([]string, error) {
+	return launch.Commands(root, path)
+}
+
+// defaultPids is how many processes and threads a container may have.
+const defaultPids = 2048
+
+type realGroups struct{ t *cgroup.Tree }
+
+func (r realGroups) Create(id string) (group, error) {
+	g, err := r.t.Create(id, cgroup.Limits{Pids: defaultPids, Devices: cgroup.DefaultDevices()})
+	if err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+func (r realGroups) Open(id string) (group, error) {
+	g, err := r.t.Open(id)
+	if err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+func (r realGroups) Sweep(ctx context.Context, keep func(string) bool) error {
+	return r.t.Sweep(ctx, keep)
+}

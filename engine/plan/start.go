@@ -1,0 +1,195 @@
+package plan
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"hull/engine/child"
+)
+
+// The descriptors that come with the second program of a start, in order.
+// With an exec, Stdin is the first.
+const (
+	rootFile   = child.FirstFile
+	startStdin = rootFile + 1
+	runStdin   = child.FirstFile
+)
+
+// Start is the plan of a container's second program. Its files are the root's
+// mount and the process's 0, 1 and 2.
+func Start(r Root, pr Process) []Op {
+	var ops []Op
+	add := func(o ...Op) { ops = append(ops, o...) }
+	add(AttachRoot{}, Chdir{Path: "/root"})
+	for _, d := range []string{"proc", "sys", "dev"} {
+		add(MoveInto{Name: d})
+	}
+	for i, f := range r.Files {
+		add(BindFile{Number: i, File: f})
+	}
+	if pr.TTY {
+		add(Console{})
+	}
+	add(Stdio{First: startStdin}, Pivot{})
+	if pr.Dir != "/" && pr.MakeDir {
+		add(MakePath{Path: pr.Dir})
+	}
+	add(ChangeDir{Path: pr.Dir})
+	if r.ReadOnly {
+		add(ReadOnlyRoot{})
+	}
+	return append(ops, become(pr)...)
+}
+
+// AttachRoot mounts the container's root at /root of the stage. Device nodes
+// in an image are only files: /dev is a mount of its own.
+type AttachRoot struct{ setup }
+
+func (AttachRoot) String() string { return "mount the root, nodev" }
+
+func (AttachRoot) compile(p *child.Program) {
+	attr := child.Struct(child.Int(unix.MOUNT_ATTR_NODEV), zero, zero, zero)
+	p.Call(unix.SYS_MOUNT_SETATTR, child.Int(rootFile), child.Str(""), child.Int(unix.AT_EMPTY_PATH), attr, child.Int(32))
+	p.Call(unix.SYS_MOVE_MOUNT, child.Int(rootFile), child.Str(""), cwd, child.Str("/root"), child.Int(unix.MOVE_MOUNT_F_EMPTY_PATH))
+}
+
+type place struct{}
+
+func (place) kind() Kind { return Place }
+
+// inRoot opens a path of the image, relative to the current directory, and
+// follows no link on the way.
+func inRoot(p *child.Program, name string, flags, mode uint64) child.Arg {
+	how := child.Struct(child.Int(flags|unix.O_CLOEXEC|unix.O_NOFOLLOW), child.Int(mode), child.Int(unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_MAGICLINKS))
+	return p.Call(unix.SYS_OPENAT2, cwd, child.Str(name), how, child.Int(24))
+}
+
+// MoveInto moves a tree that was built beforehand into the root. The place is
+// made if the image lacks it, and must be a directory and no link.
+type MoveInto struct {
+	place
+	Name string
+}
+
+func (o MoveInto) String() string { return "move /" + o.Name + " to its place" }
+
+func (o MoveInto) compile(p *child.Program) {
+	p.Try(unix.SYS_MKDIR, child.Str(o.Name), child.Int(0o755))
+	fd := inRoot(p, o.Name, unix.O_PATH|unix.O_DIRECTORY, 0)
+	p.Call(unix.SYS_MOVE_MOUNT, cwd, child.Str("/"+o.Name), fd, child.Str(""), child.Int(unix.MOVE_MOUNT_T_EMPTY_PATH))
+}
+
+// BindFile puts a file of the container's own over the image's.
+type BindFile struct {
+	place
+	Number int
+	File   File
+}
+
+func (o BindFile) String() string {
+	how := [...]string{Regular: "over the image's", Missing: "made", Link: "in place of a link"}
+	return fmt.Sprintf("bind %s (%d bytes), %s", o.File.Path, len(o.File.Content), how[o.File.Target])
+}
+
+func (o BindFile) compile(p *child.Program) {
+	source := fmt.Sprintf("/files/%d", o.Number)
+	fd := p.Call(unix.SYS_OPEN, child.Str(source), child.Int(unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC), child.Int(0o644))
+	p.Call(unix.SYS_WRITE, fd, child.Bytes(o.File.Content), child.Int(len(o.File.Content)))
+	target := strings.TrimPrefix(o.File.Path, "/")
+	if o.File.Target == Link {
+		p.Call(unix.SYS_UNLINK, child.Str(target))
+	}
+	if o.File.Target != Regular {
+		if dir := path.Dir(target); dir != "." {
+			p.Try(unix.SYS_MKDIR, child.Str(dir), child.Int(0o755))
+		}
+		inRoot(p, target, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, 0o644)
+	}
+	from := p.Call(unix.SYS_OPEN_TREE, cwd, child.Str(source), child.Int(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC))
+	to := inRoot(p, target, unix.O_PATH, 0)
+	p.Call(unix.SYS_MOVE_MOUNT, from, child.Str(""), to, child.Str(""), child.Int(unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH))
+}
+
+// Console binds the terminal over /dev/console, by its descriptor.
+type Console struct{ setup }
+
+func (Console) String() string { return "bind the terminal on /dev/console" }
+
+func (Console) compile(p *child.Program) {
+	from := p.Call(unix.SYS_OPEN_TREE, child.Int(startStdin), child.Str(""), child.Int(unix.AT_EMPTY_PATH|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC))
+	to := inRoot(p, "dev/console", unix.O_PATH, 0)
+	p.Call(unix.SYS_MOVE_MOUNT, from, child.Str(""), to, child.Str(""), child.Int(unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH))
+}
+
+// Stdio makes the files that came 0, 1 and 2, and closes all others but the
+// socket.
+type Stdio struct {
+	setup
+	First int
+}
+
+func (Stdio) String() string { return "take on stdin, stdout and stderr" }
+
+func (o Stdio) compile(p *child.Program) {
+	for fd := range 3 {
+		p.Call(unix.SYS_DUP3, child.Int(o.First+fd), child.Int(fd), zero)
+	}
+	closeRest(p)
+}
+
+func closeRest(p *child.Program) {
+	p.Call(unix.SYS_CLOSE_RANGE, child.Int(child.Socket+1), child.Int(^uint32(0)), zero)
+}
+
+type workdir struct{}
+
+func (workdir) kind() Kind { return Workdir }
+
+// MakePath makes a directory and those above it, as far as they are missing.
+type MakePath struct {
+	workdir
+	Path string
+}
+
+func (o MakePath) String() string { return "make " + o.Path }
+
+func (o MakePath) compile(p *child.Program) {
+	// The root is the container's own and no descriptor is open: a link can
+	// lead nowhere else. Whether it worked shows when the directory is opened.
+	for i, c := range o.Path {
+		if c == '/' && i > 0 {
+			p.Try(unix.SYS_MKDIR, child.Str(o.Path[:i]), child.Int(0o755))
+		}
+	}
+	p.Try(unix.SYS_MKDIR, child.Str(o.Path), child.Int(0o755))
+}
+
+// ChangeDir changes to the working directory. It must be reached by names
+// from the root: a magic link in /proc (CVE-2024-21626) is refused.
+type ChangeDir struct {
+	workdir
+	Path string
+}
+
+func (o ChangeDir) String() string { return "change to " + o.Path }
+
+func (o ChangeDir) compile(p *child.Program) {
+	how := child.Struct(child.Int(unix.O_PATH|unix.O_CLOEXEC|unix.O_DIRECTORY), zero, child.Int(unix.RESOLVE_IN_ROOT|unix.RESOLVE_NO_MAGICLINKS))
+	root := p.Call(unix.SYS_OPEN, child.Str("/"), child.Int(unix.O_PATH|unix.O_CLOEXEC|unix.O_DIRECTORY), zero)
+	dir := p.Call(unix.SYS_OPENAT2, root, child.Str(o.Path), how, child.Int(24))
+	p.Call(unix.SYS_FCHDIR, dir)
+	closeRest(p)
+}
+
+// ReadOnlyRoot makes the root read-only, and nothing that is mounted below it.
+type ReadOnlyRoot struct{ setup }
+
+func (ReadOnlyRoot) String() string { return "make the root read-only" }
+
+func (ReadOnlyRoot) compile(p *child.Program) {
+	attr := child.Struct(child.Int(unix.MOUNT_ATTR_RDONLY), zero, zero, zero)
+	p.Call(unix.SYS_MOUNT_SETATTR, cwd, child.Str("/"), zero, attr, child.Int(32))
+}

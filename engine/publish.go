@@ -1,0 +1,57 @@
+package engine
+
+import "slices"
+
+// publish makes the snapshot that readers see from now on.
+func (s *supervisor) publish() {
+	c := &Container{
+		ID: s.id, Name: s.rec.Name, Owner: s.rec.Owner, Image: s.imageName(),
+		State: s.st.State, Created: s.rec.Created, Started: s.st.Run.Started, Finished: s.st.Finished,
+		Exit: s.st.Exit, Error: s.st.Error,
+		Command: s.set.command(s.imageOrNone()), Labels: s.set.labels(s.rec.Image),
+		TTY: s.set.flag("tty"), Stdin: s.set.flag("stdin"), Settings: s.rec.Settings, process: s.st.Run.Process,
+	}
+	if s.rec.Image != nil {
+		c.ImageID = s.rec.Image.ID
+	}
+	if s.st.State.Alive() && s.st.Run.Process != nil {
+		c.PID = s.st.Run.PID
+		c.Command, c.TTY, c.Stdin = s.st.Run.Process.Args, s.st.Run.Process.TTY, s.st.Run.Process.Stdin
+		c.Pending = pending(s.st.Run.Settings, s.rec.Settings)
+	}
+	for _, x := range s.sessions {
+		if x.shown {
+			c.Sessions = append(c.Sessions, x.Session)
+		}
+	}
+	s.snapshot.Store(c)
+}
+
+// pending lists the settings that will not be in force before the next start.
+func pending(running, now map[string]string) []string {
+	var names []string
+	for _, row := range table() {
+		if !row.Live && running[row.Name] != now[row.Name] {
+			names = append(names, row.Name)
+		}
+	}
+	return slices.Clip(names)
+}
+
+// imageName is the image as its user named it.
+func (s *supervisor) imageName() string {
+	if name := s.set.text("image"); name != "" {
+		return name
+	}
+	if s.rec.Image != nil {
+		return s.rec.Image.Reference
+	}
+	return ""
+}
+
+func (s *supervisor) imageOrNone() *Image {
+	if s.rec.Image != nil {
+		return s.rec.Image
+	}
+	return &Image{}
+}

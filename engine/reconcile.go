@@ -1,0 +1,345 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hull/engine/monitor"
+)
+
+// reconcile brings records, the monitor's processes and what a dead daemon left half done into one line.
+func (e *Engine) reconcile(ctx context.Context) error {
+	entries, err := os.ReadDir(e.dir)
+	if err != nil {
+		return fail("open", "", kindOfErrno(err), "the containers cannot be listed: %w", err)
+	}
+	list, err := e.o.Monitor.List(ctx)
+	if err != nil {
+		return fail("open", "", System, "hull's monitor does not say which containers it holds: %w", err)
+	}
+	held := map[string]*monitor.Held{}
+	for i := range list {
+		held[list[i].ID] = &list[i]
+	}
+	var all []*supervisor
+	for _, entry := range entries {
+		if s := e.recoverEntry(entry.Name()); s != nil {
+			all = append(all, s)
+		}
+	}
+	for _, s := range all { // running ones first say which ranges are theirs
+		h := held[s.id]
+		delete(held, s.id)
+		s.recover(h)
+	}
+	for _, h := range held {
+		e.endStranger(h)
+	}
+	keep := map[string]bool{}
+	for _, s := range all {
+		keep[s.id] = s.run != nil
+	}
+	if err := e.parts.groups.Sweep(ctx, func(id string) bool { return keep[id] }); err != nil {
+		e.o.Logger.Warn("cgroups of earlier containers cannot be removed", "op", "open", "err", err)
+	}
+	e.startRecovered(all)
+	return nil
+}
+
+// recoverEntry makes a supervisor of a directory that is a container, and clears away what is not one (yet, or any
+// more).
+func (e *Engine) recoverEntry(name string) *supervisor {
+	path := filepath.Join(e.dir, name)
+	switch {
+	case strings.HasPrefix(name, newPrefix), strings.HasPrefix(name, gonePrefix):
+		e.trash.put(path)
+		return nil
+	case !isHex(name, 64):
+		return nil // nothing of ours
+	}
+	rec, err := readRecord(path, name)
+	if err == nil {
+		var s *supervisor
+		if s, err = e.newSupervisor(rec); err == nil {
+			if !e.index.reserve(rec.Name) {
+				err = errors.New("its name is another container's too")
+			} else {
+				return s
+			}
+		}
+	}
+	if emptyRecord(path) { // the record is complete before a creation is answered: this one was not
+		e.discard(path, name)
+		return nil
+	}
+	return e.deadSupervisor(name, err)
+}
+
+// emptyRecord tells whether a power failure came between a creation's rename and its record's bytes.
+func emptyRecord(path string) bool {
+	st, err := os.Stat(filepath.Join(path, recordFile))
+	return errors.Is(err, fs.ErrNotExist) || err == nil && st.Size() == 0
+}
+
+// discard takes a directory that is no container away.
+func (e *Engine) discard(path, id string) {
+	trash := filepath.Join(e.dir, gonePrefix+id)
+	if err := os.Rename(path, trash); err != nil {
+		e.o.Logger.Error("what is left of a creation cannot be moved away", "container", id, "op", "open", "err", err)
+		return
+	}
+	e.trash.put(trash)
+}
+
+// deadSupervisor is for a container whose record cannot be read: it is listed, so that somebody can mend or remove it.
+func (e *Engine) deadSupervisor(id string, cause error) *supervisor {
+	rec := &record{Version: recordVersion, ID: id, Name: "dead_" + Short(id), Settings: map[string]string{}}
+	if st, err := os.Stat(filepath.Join(e.containerDir(id), recordFile)); err == nil {
+		rec.Created = st.ModTime()
+	}
+	s, err := e.newSupervisor(rec)
+	if err != nil || !e.index.reserve(rec.Name) {
+		e.o.Logger.Error("a container cannot be listed", "container", id, "op", "open", "err", errors.Join(cause, err))
+		return nil
+	}
+	s.enter(inBreak)
+	s.st.Error = "its record " + filepath.Join(s.dir, recordFile) + " cannot be read: " + cause.Error()
+	e.o.Logger.Error("a container's record cannot be read", "container", id, "op", "open", "err", cause)
+	return s
+}
+
+// recover brings a supervisor, whose goroutine has not begun, into the state its container is in. h is what the monitor
+// holds of it, nil for nothing; the descriptors become the supervisor's.
+func (s *supervisor) recover(h *monitor.Held) {
+	defer s.publish()
+	if s.st.State == Dead {
+		if h != nil {
+			s.e.endStranger(h)
+		}
+		return
+	}
+	if st := readState(s.dir); st != nil {
+		s.st = *st
+	}
+	if s.rec.Image != nil {
+		if err := s.e.o.Roots.Hold(s.rec.Image.ID, s.id); err != nil {
+			s.st.Error = err.Error()
+		}
+	}
+	switch {
+	case h != nil && h.Exit == nil:
+		s.recoverLive(h)
+	case h != nil:
+		x := *h.Exit
+		h.Close()
+		s.recoverEnded(&x)
+	default:
+		s.recoverEnded(nil)
+	}
+}
+
+// recoverLive takes over a process that the monitor holds.
+func (s *supervisor) recoverLive(h *monitor.Held) {
+	r := &run{pidfd: h.Pidfd, pty: h.Pty, stdin: h.Stdin}
+	attempt := s.st.Attempt
+	switch {
+	case attempt != nil && attempt.Started.Equal(h.Started):
+		// The old daemon did not come to note whether the command runs.
+		s.st.Run, s.st.Attempt, s.st.State = *attempt, nil, Up
+		s.queue.put(func() { s.decide(attempt) })
+	case !s.st.State.Alive() || !s.st.Run.Started.Equal(h.Started):
+		// The state was lost, as by a power failure it cannot be with the process alive: take what the monitor knows.
+		s.st = state{State: Up, Run: runNote{PID: h.PID, Started: h.Started, Settings: s.rec.Settings, Process: s.likelyProcess()}}
+	}
+	s.st.Run.PID = h.PID
+	if !validRange(s.st.Run.Range) {
+		s.st.Run.Range = rangeOf(h.PID)
+	}
+	if l, ok := s.e.ranges.lease(s.st.Run.Range); ok {
+		s.lease, r.lease = l, l
+	}
+	s.run = r
+	var err error
+	if r.group, err = s.e.parts.groups.Open(s.id); err == nil {
+		r.joins, err = r.group.Join()
+	}
+	if err != nil {
+		s.st.Error = "its cgroup cannot be opened, so it cannot be paused or entered: " + err.Error()
+	}
+	if s.st.State == Stopping {
+		s.queue.put(func() { s.resumeStop() })
+	}
+}
+
+// likelyProcess is what the settings make of the image now.
+func (s *supervisor) likelyProcess() *process {
+	p, err := s.set.resolve(s.id, s.imageOrNone())
+	if err != nil {
+		return nil
+	}
+	return &p
+}
+
+// resumeStop goes on with a stop that the old daemon had begun: the grace begins anew.
+func (s *supervisor) resumeStop() {
+	if s.stopping != nil || s.st.State != Stopping {
+		return
+	}
+	if _, err := s.beginStop(-1); err != nil {
+		s.failed("stop", err)
+	}
+}
+
+// decide finds out whether a process whose start the old daemon did not live to note runs its command. The stub that
+// waits for the release ends by itself when the daemon dies, so the answer comes within moments: the stub has gone, or it
+// has become the command.
+func (s *supervisor) decide(note *runNote) {
+	deadline := time.After(decideWithin)
+	for isStub(note.PID) {
+		select {
+		case <-s.e.ctx.Done():
+			return
+		case <-s.deaths.ready:
+			if x, ok := s.deaths.take(); ok {
+				s.undoAttempt(x)
+				return
+			}
+		case <-deadline:
+			s.e.o.Logger.Warn("a container's start has not been decided and counts as done", "container", s.id, "op", "start")
+			s.keepStarted()
+			return
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+	if x, ok := s.deaths.take(); ok {
+		s.undoAttempt(x)
+		return
+	}
+	s.save()
+	if !s.rec.Started {
+		s.keepStarted()
+	}
+	s.say("start")
+}
+
+// decideWithin bounds the wait for a stub that does not end; no known kernel needs it.
+const decideWithin = 10 * time.Second
+
+// exitAbandoned is the exit of a stub whose daemon died before it released it.
+const exitAbandoned = 124
+
+// isStub tells whether a process is still the stub, which runs from a memory file: no command of a container's files
+// does.
+func isStub(pid int) bool {
+	exe, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
+	return err == nil && strings.HasPrefix(exe, "/memfd:")
+}
+
+// undoAttempt ends a start that the old daemon did not live to finish; one that got as far as the command was a run.
+func (s *supervisor) undoAttempt(x monitor.Exit) {
+	if x.Code != exitAbandoned {
+		s.ended(x)
+		return
+	}
+	s.st.State = Created
+	if s.rec.Started {
+		s.st.State = Exited
+	}
+	s.st.Run.PID = 0
+	s.forget()
+	s.tidy()
+	s.attemptUndone()
+}
+
+// attemptUndone shows a start that was undone; a container that was to be there only if it started goes.
+func (s *supervisor) attemptUndone() {
+	if s.rec.Provisional {
+		if err := s.remove(); err != nil {
+			s.failed("remove", err)
+		}
+		return
+	}
+	s.failed("start", errors.New("the start was interrupted, because hull's daemon ended; start it again"))
+}
+
+// recoverEnded is for a container without a process. x is an exit that the monitor has not been told to forget.
+func (s *supervisor) recoverEnded(x *monitor.Exit) {
+	if attempt := s.st.Attempt; attempt != nil {
+		s.st.Attempt = nil
+		if x == nil || !x.Started.Equal(attempt.Started) || x.Code == exitAbandoned {
+			s.queue.put(func() {
+				s.forget()
+				s.attemptUndone()
+			})
+			return
+		}
+		s.st.Run, s.st.State = *attempt, Up
+		s.rec.Started = true
+	}
+	switch {
+	case s.st.State.Alive():
+		exit := s.lastSeen(x)
+		s.queue.put(func() { s.runEnded(exit) })
+	case s.st.State == Waiting:
+		s.st.State = Created
+		if s.rec.Started {
+			s.st.State = Exited
+		}
+		s.queue.put(func() { s.start(nil, func(error) {}) })
+	case s.rec.Provisional:
+		s.queue.put(s.attemptUndone)
+	default:
+		s.queue.put(func() {
+			if x != nil {
+				s.forget()
+			}
+			if s.rec.Started && s.set.flag("auto_remove") {
+				if err := s.remove(); err != nil {
+					s.failed("remove", err)
+				}
+			}
+		})
+	}
+}
+
+// lastSeen is how a run ended that no daemon has noted: as the monitor says, as its record says, or unknown.
+func (s *supervisor) lastSeen(x *monitor.Exit) Exit {
+	if x == nil || !x.Started.Equal(s.st.Run.Started) {
+		r, err := monitor.ReadExit(s.dir)
+		if err != nil || !r.Started.Equal(s.st.Run.Started) {
+			return Exit{Code: 255, Unknown: true, At: time.Now().Round(0)}
+		}
+		x = &r
+	}
+	return Exit{Code: x.Code, Signal: x.Signal, OOM: x.OOM, At: x.At}
+}
+
+// endStranger ends what the monitor holds and no record is for: a creation that was undone, or a container removed by
+// hand. passExit has it forgotten.
+func (e *Engine) endStranger(h *monitor.Held) {
+	defer h.Close()
+	e.o.Logger.Warn("a process of no known container is ended", "container", h.ID, "op", "open")
+	if h.Exit != nil {
+		e.passExit(*h.Exit)
+		return
+	}
+	if err := unix.PidfdSendSignal(int(h.Pidfd.Fd()), unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		e.o.Logger.Error("it cannot be killed", "container", h.ID, "op", "open", "err", err)
+	}
+}
+
+// startRecovered lists the containers and lets their supervisors begin.
+func (e *Engine) startRecovered(all []*supervisor) {
+	for _, s := range all {
+		e.index.list(s, s.rec.Name)
+		e.spawn(s.supervise)
+	}
+}

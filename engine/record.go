@@ -1,0 +1,149 @@
+package engine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// recordVersion is what this release writes. A record of a later one is not read: its container is dead until that
+// release is back.
+const recordVersion = 1
+
+// record is what a container is, on disk: record.json. It outlives everything.
+type record struct {
+	Version  int               `json:"version"`
+	ID       string            `json:"id"`
+	Name     string            `json:"name"`
+	Owner    Owner             `json:"owner"`
+	Created  time.Time         `json:"created"`
+	Settings map[string]string `json:"settings,omitempty"` // raw, never changed in place
+	Image    *Image            `json:"image,omitempty"`    // nil until it is known; held in the store from then on
+	Started  bool              `json:"started,omitempty"`  // a start has succeeded
+	// Provisional is set while a container that was made together with its start has not started: a crash undoes it.
+	Provisional bool `json:"provisional,omitempty"`
+}
+
+// state is the last run of a container, on disk: state.json. A daemon's death leaves it whole, a power failure may
+// not: it is renamed into place and not synced.
+type state struct {
+	State    State     `json:"state"`
+	Run      runNote   `json:"run"`               // the run under way, or the last one
+	Attempt  *runNote  `json:"attempt,omitempty"` // a start under way: the monitor may have a process that runs nothing yet
+	Finished time.Time `json:"finished,omitzero"`
+	Exit     *Exit     `json:"exit,omitempty"`
+	Error    string    `json:"error,omitempty"`
+}
+
+// runNote is what one run is made of. Started identifies it, here and in the monitor's exit records.
+type runNote struct {
+	PID      int               `json:"pid,omitempty"`
+	Range    uint32            `json:"range,omitempty"` // first id of its range
+	Started  time.Time         `json:"started,omitzero"`
+	Process  *process          `json:"process,omitempty"`
+	Settings map[string]string `json:"settings,omitempty"` // raw, as they were when it began
+}
+
+const (
+	recordFile = "record.json"
+	stateFile  = "state.json"
+	diskDir    = "disk"
+	newPrefix  = ".new-"
+	gonePrefix = ".gone-"
+)
+
+// writeFile replaces a file whole. With durable, it is on the disk when writeFile returns; without, it may be lost with
+// the machine's power, never with the process.
+func writeFile(dir, name string, data []byte, durable bool) error {
+	path := filepath.Join(dir, name)
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil && durable {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(path+".new"))
+	}
+	if durable {
+		return syncDir(dir)
+	}
+	return nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+func (r *record) write(dir string, durable bool) error {
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(dir, recordFile, append(data, '\n'), durable)
+}
+
+// readRecord reads what id's directory holds. Whatever it answers without an error can be worked with.
+func readRecord(dir, id string) (*record, error) {
+	data, err := os.ReadFile(filepath.Join(dir, recordFile))
+	if err != nil {
+		return nil, err
+	}
+	return parseRecord(data, id)
+}
+
+func parseRecord(data []byte, id string) (*record, error) {
+	r := &record{}
+	if err := json.Unmarshal(data, r); err != nil {
+		return nil, fmt.Errorf("it is not the JSON it should be: %w", err)
+	}
+	switch {
+	case r.Version > recordVersion:
+		return nil, fmt.Errorf("it was written by a later release of hull (version %d)", r.Version)
+	case r.ID != id:
+		return nil, errors.New("it is the record of another container")
+	}
+	if err := checkName("open", r.Name); err != nil {
+		return nil, err
+	}
+	if _, err := parseSettings(r.Settings); err != nil {
+		return nil, err
+	}
+	if r.Settings == nil {
+		r.Settings = map[string]string{}
+	}
+	return r, nil
+}
+
+func (s *state) write(dir string) error {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return writeFile(dir, stateFile, append(data, '\n'), false)
+}
+
+// readState answers nil where there is none, or none that can be read: nothing is known of the last run then.
+func readState(dir string) *state {
+	data, err := os.ReadFile(filepath.Join(dir, stateFile))
+	if err != nil {
+		return nil
+	}
+	s := &state{}
+	if err := json.Unmarshal(data, s); err != nil || !s.State.known() {
+		return nil
+	}
+	return s
+}

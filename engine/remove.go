@@ -1,0 +1,54 @@
+package engine
+
+import (
+	"os"
+	"path/filepath"
+)
+
+func (e *Engine) containerDir(id string) string { return filepath.Join(e.dir, id) }
+
+// remove takes a container that does not run away. With the rename it is gone, for every later daemon too; its files
+// are deleted in the background.
+func (s *supervisor) remove() error {
+	if _, ok := next(s.st.State, inRemove); !ok {
+		return fail("remove", s.id, Running, "the container %s is %s; stop it first", s.rec.Name, s.st.State)
+	}
+	trash := filepath.Join(s.e.dir, gonePrefix+s.id)
+	if err := os.Rename(s.dir, trash); err != nil {
+		return fail("remove", s.id, kindOfErrno(err), "the container's directory cannot be moved away: %w", err)
+	}
+	if !s.set.flag("auto_remove") {
+		if err := syncDir(s.e.dir); err != nil {
+			s.e.o.Logger.Error("a removal may not survive a power failure", "container", s.id, "op", "remove", "err", err)
+		}
+	}
+	s.e.crash(removeRenamed)
+	s.gone = true
+	if s.rec.Image != nil {
+		s.e.o.Roots.Release(s.rec.Image.ID, s.id)
+	}
+	s.e.crash(removeReleased)
+	s.e.index.drop(s, s.rec.Name)
+	s.say("destroy")
+	s.view.close()
+	s.e.trash.put(trash)
+	return nil
+}
+
+// emptyTrash deletes what removals left, until the engine ends; the next Open goes on where it stopped.
+func (e *Engine) emptyTrash() {
+	for {
+		if path, ok := e.trash.take(); ok {
+			if err := deleteTree(e.ctx, path); err != nil && e.ctx.Err() == nil {
+				e.o.Logger.Error("the files of a removed container cannot be deleted", "op", "remove", "path", path, "err", err)
+			}
+			e.crash(removeDeleted)
+			continue
+		}
+		select {
+		case <-e.ctx.Done():
+			return
+		case <-e.trash.ready:
+		}
+	}
+}

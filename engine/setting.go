@@ -1,0 +1,148 @@
+package engine
+
+import (
+	"slices"
+	"strings"
+)
+
+// Setting is one row of the table of a container's settings. The files of config/, run's flags, the json
+// document, the man page and the permission check all come from it; adding a setting is adding a row here and using
+// its value in process.go.
+type Setting struct {
+	Name    string // of the file in config/
+	Type    Type
+	Default string // hull's own, in words; an image's value comes before it
+	// FromImage is set where an empty setting stands for the image's value.
+	FromImage bool
+	Live      bool // a change acts at once, else at the next start
+	// Once settings cannot change after the first start.
+	Once    bool
+	Root    bool   // only containers owned by root may have a value
+	Flag    string // run's long flag, empty: none
+	Short   string // run's one-letter flag, empty: none
+	JSON    string // name in the json document
+	Summary string // one line, for the man page and the README
+	parse   func(value string) (any, error)
+}
+
+// Type is how a setting's value is written, and how it looks in the json document.
+type Type string
+
+// The types.
+const (
+	Reference Type = "reference" // an image's name: one line, a string in json
+	Text      Type = "text"      // one line, a string in json
+	Bool      Type = "bool"      // true or false
+	Number    Type = "number"    // a whole number
+	Words     Type = "words"     // a shell-quoted line, or a JSON array of strings; an array in json
+	Lines     Type = "lines"     // one item a line, or a JSON array of strings; an array in json
+)
+
+// Repeats tells whether run's flag may be given several times.
+func (t Type) Repeats() bool { return t == Lines }
+
+// Settings answers the table, in the order in which it is shown. The caller may change its copy.
+func Settings() []Setting { return slices.Clone(table()) }
+
+// FindSetting answers the row with a name.
+func FindSetting(name string) (Setting, bool) {
+	for _, s := range table() {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Setting{}, false
+}
+
+func table() []Setting {
+	return []Setting{
+		{
+			Name: "image", Type: Reference, Once: true, JSON: "image", parse: parseReference,
+			Summary: "the image the container is made from, by name or ID",
+		},
+		{
+			Name: "command", Type: Words, FromImage: true, JSON: "command", parse: parseWords,
+			Summary: "the command, or the arguments of the entrypoint if there is one",
+		},
+		{
+			Name: "entrypoint", Type: Words, FromImage: true, Flag: "entrypoint", JSON: "entrypoint", parse: parseWords,
+			Summary: "the program that gets the command as its arguments; setting it drops the image's command",
+		},
+		{
+			Name: "env", Type: Lines, FromImage: true, Flag: "env", Short: "e", JSON: "env", parse: parseEnv,
+			Summary: "environment variables, NAME=VALUE each, added to the image's",
+		},
+		{
+			Name: "workdir", Type: Text, Default: "/", FromImage: true, Flag: "workdir", Short: "w", JSON: "workdir",
+			parse: parseWorkdir, Summary: "the working directory, made if it is missing",
+		},
+		{
+			Name: "user", Type: Text, Default: "root", FromImage: true, Flag: "user", Short: "u", JSON: "user",
+			parse: parseUser, Summary: "the user, by name or number, and :GROUP if not the user's own",
+		},
+		{
+			Name: "hostname", Type: Text, Default: "the first 12 digits of the container's ID", Flag: "hostname", Short: "h",
+			JSON: "hostname", parse: parseHostname, Summary: "the host name inside",
+		},
+		{
+			Name: "tty", Type: Bool, Default: "false", Flag: "tty", Short: "t", JSON: "tty", parse: parseBool,
+			Summary: "give the command a terminal",
+		},
+		{
+			Name: "stdin", Type: Bool, Default: "false", Flag: "interactive", Short: "i", JSON: "stdin", parse: parseBool,
+			Summary: "keep the command's input open",
+		},
+		{
+			Name: "stop_signal", Type: Text, Default: "SIGTERM", FromImage: true, Live: true, Flag: "stop-signal",
+			JSON: "stop_signal", parse: parseSignalSetting, Summary: "the signal that asks the command to end",
+		},
+		{
+			Name: "stop_timeout", Type: Number, Default: "10", Live: true, Flag: "stop-timeout", JSON: "stop_timeout",
+			parse: parseSeconds, Summary: "seconds between the stop signal and SIGKILL; -1 waits for ever",
+		},
+		{
+			Name: "labels", Type: Lines, FromImage: true, Live: true, Flag: "label", Short: "l", JSON: "labels",
+			parse: parseLabels, Summary: "labels, NAME=VALUE each, added to the image's",
+		},
+		{
+			Name: "auto_remove", Type: Bool, Default: "false", Live: true, Flag: "rm", JSON: "auto_remove", parse: parseBool,
+			Summary: "remove the container when it has ended",
+		},
+	}
+}
+
+// FromFlag makes a setting's value of what run's flag was given: the last value, or all of them for a list.
+// A word of --entrypoint is one word, whatever is in it.
+func (s Setting) FromFlag(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	switch s.Type {
+	case Lines:
+		return formatList(values)
+	case Words:
+		return FormatWords(values[len(values)-1:])
+	default:
+		return values[len(values)-1]
+	}
+}
+
+// Parse checks a value and answers it typed: string, bool, int64 or []string. An empty value is nil.
+// Its errors are *Error with Kind Invalid.
+func (s Setting) Parse(value string) (any, error) {
+	if err := plausible(value); err != nil {
+		return nil, s.invalid(err)
+	}
+	if strings.TrimSpace(value) == "" {
+		return nil, nil
+	}
+	v, err := s.parse(value)
+	if err != nil {
+		return nil, s.invalid(err)
+	}
+	return v, nil
+}
+
+func (s Setting) invalid(err error) error {
+	return fail("set", "", Invalid, "the setting %s was not changed: %w", s.Name, err)
+}

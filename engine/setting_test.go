@@ -1,0 +1,264 @@
+package engine
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestSettingsTable(t *testing.T) {
+	names, flags, jsons := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, s := range Settings() {
+		if s.parse == nil || s.Summary == "" || s.JSON == "" {
+			t.Errorf("%s: the row lacks a parser, a summary or a JSON name", s.Name)
+		}
+		if names[s.Name] || jsons[s.JSON] {
+			t.Errorf("%s: the name is there twice", s.Name)
+		}
+		names[s.Name], jsons[s.JSON] = true, true
+		for _, f := range []string{s.Flag, s.Short} {
+			if f != "" && flags[f] {
+				t.Errorf("%s: the flag %s is another's", s.Name, f)
+			}
+			flags[f] = true
+		}
+		if v, err := s.Parse(""); v != nil || err != nil {
+			t.Errorf("%s: empty is %v, %v and should be unset", s.Name, v, err)
+		}
+		if v, err := s.Parse("\n"); v != nil || err != nil {
+			t.Errorf("%s: an empty line is %v, %v and should be unset", s.Name, v, err)
+		}
+		if _, err := s.Parse("a\x00b"); KindOf(err) != Invalid {
+			t.Errorf("%s: takes a zero byte", s.Name)
+		}
+		if _, err := s.Parse("\xff"); KindOf(err) != Invalid {
+			t.Errorf("%s: takes what is not UTF-8", s.Name)
+		}
+		if _, err := s.Parse(strings.Repeat("x", maxValue+1)); KindOf(err) != Invalid {
+			t.Errorf("%s: takes a value without end", s.Name)
+		}
+	}
+	for _, name := range strings.Fields("image command entrypoint env workdir user hostname tty stdin stop_signal " +
+		"stop_timeout labels auto_remove") {
+		if !names[name] {
+			t.Errorf("there is no setting %s", name)
+		}
+	}
+}
+
+func TestParse(t *testing.T) {
+	type row struct {
+		setting, value string
+		want           any // nil: refused
+	}
+	words := func(w ...string) []string { return w }
+	for _, r := range []row{
+		{"image", "redis:7\n", "redis:7"},
+		{"image", "a b", nil},
+		{"image", "a\nb", nil},
+		{"command", "nginx -g 'daemon off;'\n", words("nginx", "-g", "daemon off;")},
+		{"command", `sh -c "echo \"$HOME\" #1"`, words("sh", "-c", `echo "$HOME" #1`)},
+		{"command", "cat #1 a#b", words("cat", "#1", "a#b")},
+		{"command", `echo \# '#' "#" \\#`, words("echo", "#", "#", "#", `\#`)},
+		{"command", "echo\n  two\tthree", words("echo", "two", "three")},
+		{"command", `["a b","c"]`, words("a b", "c")},
+		{"command", ` ["a"] ` + "\n", words("a")},
+		{"command", `[]`, []string{}},
+		{"command", `["a"`, nil},
+		{"command", `["a"] x`, nil},
+		{"command", `["a",1]`, nil},
+		{"command", `["a\u0000"]`, nil},
+		{"command", `'open`, nil},
+		{"command", `open\`, nil},
+		{"command", `''`, words("")},
+		{"entrypoint", "/docker-entrypoint.sh", words("/docker-entrypoint.sh")},
+		{"env", "A=1\n\n# a comment\n  B=two words \nC=\n", words("A=1", "B=two words ", "C=")},
+		{"env", "A=1\r\nB=2\r\n", words("A=1", "B=2")},
+		{"env", `["A=1\nline 2"]`, words("A=1\nline 2")},
+		{"env", "A", nil},
+		{"env", "=x", nil},
+		{"env", "A B=x", nil},
+		{"workdir", "/srv/../app/\n", "/app"},
+		{"workdir", "app", nil},
+		{"workdir", "/a\tb", nil},
+		{"workdir", "/" + strings.Repeat("a", 5000), nil},
+		{"user", "postgres", "postgres"},
+		{"user", "1000:1000", "1000:1000"},
+		{"user", "65535", "65535"},
+		{"user", "65536", nil},
+		{"user", "4294967296", nil},
+		{"user", "0:99999999999999999999", nil},
+		{"user", "-1", "-1"}, // a name, as far as can be said here; the container has no such user
+		{"user", "a:b:c", nil},
+		{"user", ":b", nil},
+		{"user", "a:", nil},
+		{"user", "a/b", nil},
+		{"user", "a b", nil},
+		{"hostname", "web-1.example.org", "web-1.example.org"},
+		{"hostname", "-web", nil},
+		{"hostname", "web-", nil},
+		{"hostname", "a..b", nil},
+		{"hostname", "a b", nil},
+		{"hostname", "wéb", nil},
+		{"hostname", strings.Repeat("a", 65), nil},
+		{"tty", "true", true},
+		{"tty", "Yes\n", true},
+		{"tty", "0", false},
+		{"tty", "maybe", nil},
+		{"stop_signal", "SIGQUIT", "SIGQUIT"},
+		{"stop_signal", "quit", "quit"},
+		{"stop_signal", "3", "3"},
+		{"stop_signal", "RTMIN+3", "RTMIN+3"},
+		{"stop_signal", "SIGNONE", nil},
+		{"stop_signal", "0", nil},
+		{"stop_signal", "99", nil},
+		{"stop_signal", "-9", nil},
+		{"stop_timeout", "30", int64(30)},
+		{"stop_timeout", "-1", int64(-1)},
+		{"stop_timeout", "-2", nil},
+		{"stop_timeout", "1.5", nil},
+		{"stop_timeout", "99999999999999999999", nil},
+		{"labels", "a=b\nc", words("a=b", "c")},
+		{"labels", "=b", nil},
+	} {
+		s, ok := FindSetting(r.setting)
+		if !ok {
+			t.Fatalf("no setting %s", r.setting)
+		}
+		got, err := s.Parse(r.value)
+		if r.want == nil {
+			if KindOf(err) != Invalid || err == nil {
+				t.Errorf("%s %.40q: %v, %v; should be refused", r.setting, r.value, got, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s %.40q: %v", r.setting, r.value, err)
+		} else if d := cmp.Diff(r.want, got); d != "" {
+			t.Errorf("%s %.40q: %s", r.setting, r.value, d)
+		}
+	}
+}
+
+func TestFromFlag(t *testing.T) {
+	for _, r := range []struct {
+		setting string
+		given   []string
+		want    any
+	}{
+		{"entrypoint", []string{"/bin/sh -c"}, []string{"/bin/sh -c"}},
+		{"entrypoint", []string{""}, []string{""}},
+		{"env", []string{"A=1", "B=#x"}, []string{"A=1", "B=#x"}},
+		{"env", []string{"A=1\n2", "B=3"}, []string{"A=1\n2", "B=3"}},
+		{"env", []string{"A= x "}, []string{"A= x "}},
+		{"labels", []string{"[x]=1"}, []string{"[x]=1"}},
+		{"labels", []string{"#x"}, []string{"#x"}},
+		{"user", []string{"a", "b"}, "b"},
+		{"tty", []string{"true"}, true},
+	} {
+		s, _ := FindSetting(r.setting)
+		got, err := s.Parse(s.FromFlag(r.given))
+		if err != nil {
+			t.Errorf("%s %q: %v", r.setting, r.given, err)
+		} else if d := cmp.Diff(r.want, got); d != "" {
+			t.Errorf("%s %q: %s", r.setting, r.given, d)
+		}
+	}
+}
+
+func TestSettingsJSON(t *testing.T) {
+	raw := map[string]string{
+		"image": "redis:7", "command": "a 'b c'", "env": "A=1\nB=2", "tty": "yes", "stop_timeout": "3", "user": "7\n",
+	}
+	doc := (&Container{Settings: raw}).SettingsJSON()
+	back, err := ParseSettingsJSON(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := parseSettings(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := parseSettings(back)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("%s\n%s", doc, d)
+	}
+	for _, bad := range []string{"", "[]", "{} {}", `{"nosuch":1}`, `{"tty":1}`, `{"env":{}}`, `{"env":[1]}`, `{"command":true}`} {
+		if _, err := ParseSettingsJSON([]byte(bad)); KindOf(err) != Invalid || err == nil {
+			t.Errorf("%s: %v; should be refused", bad, err)
+		}
+	}
+}
+
+// FuzzWords: whatever is taken reads the same when it is written down and read again.
+func FuzzWords(f *testing.F) {
+	for _, seed := range []string{`a 'b c' "d\"e" #f`, `["x","y\n"]`, `'`, `\`, "", "[", "a\\\nb", `"\x"`, "#", `''#`, "\u00a0"} {
+		f.Add(seed)
+	}
+	row, _ := FindSetting("command")
+	f.Fuzz(func(t *testing.T, value string) {
+		got, err := row.Parse(value)
+		if err != nil {
+			if KindOf(err) != Invalid {
+				t.Fatalf("kind %v", KindOf(err))
+			}
+			return
+		}
+		if got == nil {
+			return
+		}
+		again, err := row.Parse(FormatWords(got.([]string)))
+		if err != nil || !slices.Equal(again.([]string), got.([]string)) {
+			t.Fatalf("%q is %q and then %q (%v)", value, got, again, err)
+		}
+	})
+}
+
+// FuzzSettings: no value brings any parser down, lists survive being written and read, and nothing taken has what an
+// execve cannot.
+func FuzzSettings(f *testing.F) {
+	for _, seed := range []string{"A=1\nB=2", `["A=1"]`, "# x", "a:b", "/x/../..", "-1", "SIGTERM", "true", "\r\n", "web.example"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		for _, row := range table() {
+			got, err := row.Parse(value)
+			if err != nil {
+				continue
+			}
+			list, ok := got.([]string)
+			if !ok {
+				continue
+			}
+			for _, item := range list {
+				if strings.ContainsRune(item, 0) {
+					t.Fatalf("%s took a zero byte: %q", row.Name, item)
+				}
+			}
+			again, err := parseList(formatList(list))
+			if err != nil || !slices.Equal(again, list) {
+				t.Fatalf("%s: %q is %q and then %q (%v)", row.Name, value, list, again, err)
+			}
+		}
+	})
+}
+
+func FuzzSettingsJSON(f *testing.F) {
+	for _, seed := range []string{`{"image":"a","env":["A=1"]}`, `{"tty":true,"stop_timeout":1e3}`, `{`, `null`, `{"env":"A=1"}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		raw, err := ParseSettingsJSON(data)
+		if err != nil {
+			return
+		}
+		if _, err := parseSettings(raw); err != nil && KindOf(err) != Invalid {
+			t.Fatalf("kind %v", KindOf(err))
+		}
+	})
+}

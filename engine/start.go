@@ -1,0 +1,382 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"hull/engine/launch"
+	"hull/engine/monitor"
+)
+
+// start answers when the container runs, when it waits for its image (unless somebody is to be attached: then not
+// before it runs), or with the reason why it does neither.
+func (s *supervisor) start(b *boarding, answer func(error)) {
+	switch {
+	case s.st.State == Waiting && b == nil:
+		answer(nil) // it joins the start under way
+		return
+	case s.st.State.Alive() || s.st.State == Waiting:
+		answer(fail("start", s.id, Running, "the container %s is %s already", s.rec.Name, s.st.State))
+		return
+	case s.st.State == Dead:
+		answer(fail("start", s.id, Invalid, "the container %s is dead: %s", s.rec.Name, s.st.Error))
+		return
+	}
+	image, err := s.findImage()
+	switch {
+	case errors.Is(err, ErrPulling):
+		s.waitForImage(b, answer)
+	case err != nil:
+		s.startFailed(err)
+		answer(err)
+	default:
+		answer(s.launch(image, b))
+	}
+}
+
+// findImage answers the image the container is made of. From the first time it is found it stays, whatever its name may
+// point to later.
+func (s *supervisor) findImage() (*Image, error) {
+	if s.rec.Image != nil {
+		return s.rec.Image, nil
+	}
+	name := s.set.text("image")
+	if name == "" {
+		return nil, fail("start", s.id, Invalid, "the container %s has no image; write one into config/image", s.rec.Name)
+	}
+	image, err := s.e.o.Roots.Image(s.e.ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.e.o.Roots.Hold(image.ID, s.id); err != nil {
+		return nil, err
+	}
+	rec := *s.rec
+	rec.Image = image
+	if err := s.keep(&rec, s.set); err != nil {
+		s.e.o.Roots.Release(image.ID, s.id)
+		return nil, err
+	}
+	return image, nil
+}
+
+// launch starts the first process; when it returns nil the command runs. Whatever was made for a start that fails is
+// taken back, the attempt shows in the state.
+func (s *supervisor) launch(image *Image, b *boarding) error {
+	l := &launching{s: s, image: image, board: b}
+	err := l.do()
+	if err != nil {
+		s.e.crash(startFailed)
+		l.takeBack()
+		s.startFailed(err)
+		return err
+	}
+	s.begin(l)
+	return nil
+}
+
+// launching is a start under way.
+type launching struct {
+	s      *supervisor
+	image  *Image
+	board  *boarding
+	note   *runNote
+	spec   launch.Spec
+	adopt  monitor.Adopt
+	run    *run
+	parked parked
+	undo   []func() // what to do, last first, if it fails
+}
+
+func (l *launching) onFailure(f func()) { l.undo = append(l.undo, f) }
+
+func (l *launching) takeBack() {
+	for i := len(l.undo) - 1; i >= 0; i-- {
+		l.undo[i]()
+	}
+}
+
+// do goes through the steps of a start.
+func (l *launching) do() error {
+	for _, step := range []func() error{
+		l.prepare, l.takeRange, l.noteAttempt, l.makeGroup, l.makeStdio, l.park, l.handOver, l.release,
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepare puts settings and image together and checks that the owner may have what they ask for.
+func (l *launching) prepare() error {
+	s := l.s
+	p, err := s.set.resolve(s.id, l.image)
+	if err != nil {
+		return err
+	}
+	if err := mayHave(s.rec.Owner, s.rec.Settings); err != nil {
+		return err
+	}
+	l.note = &runNote{Started: time.Now().Round(0), Process: &p, Settings: s.rec.Settings}
+	l.run = &run{}
+	return nil
+}
+
+// takeRange takes the id range: the one its file system is mounted with, if somebody looks at that, else the one it had
+// before, else any.
+func (l *launching) takeRange() error {
+	s := l.s
+	if !s.lease.hold() {
+		lease, ok := s.e.ranges.lease(s.st.Run.Range)
+		if !ok {
+			return fail("start", s.id, Busy, "all %d ranges of user ids are taken by running containers; stop one", rangeCount)
+		}
+		s.lease = lease
+	}
+	l.run.lease = s.lease
+	l.note.Range = s.lease.first
+	l.onFailure(l.run.lease.drop)
+	return nil
+}
+
+// noteAttempt says on disk that a start is under way, before the monitor can have heard of it.
+func (l *launching) noteAttempt() error {
+	noted := l.s.st
+	noted.Attempt = l.note
+	if err := noted.write(l.s.dir); err != nil {
+		return fail("start", l.s.id, kindOfErrno(err), "the container's state cannot be written: %w", err)
+	}
+	l.s.e.crash(startNoted)
+	return nil
+}
+
+func (l *launching) makeGroup() error {
+	s := l.s
+	g, err := s.e.parts.groups.Create(s.id)
+	if err != nil {
+		g, err = s.makeGroupAgain(err)
+	}
+	if err != nil {
+		return fail("start", s.id, kindOfErrno(err), "the container's cgroup cannot be made: %w", err)
+	}
+	l.run.group = g
+	l.onFailure(func() { s.removeGroup(g) })
+	if l.run.joins, err = g.Join(); err != nil {
+		return fail("start", s.id, kindOfErrno(err), "the container's cgroup cannot be opened: %w", err)
+	}
+	l.onFailure(func() { closeAll(l.run.joins...) })
+	s.e.crash(startCgroup)
+	return nil
+}
+
+// makeGroupAgain makes a cgroup where one of an earlier run was left, which could not be removed then.
+func (s *supervisor) makeGroupAgain(first error) (group, error) {
+	old, err := s.e.parts.groups.Open(s.id)
+	if err != nil {
+		return nil, first
+	}
+	if err := old.Remove(s.e.ctx); err != nil {
+		return nil, errors.Join(first, err)
+	}
+	return s.e.parts.groups.Create(s.id)
+}
+
+// makeStdio makes the pipes between the command and the monitor; with a terminal the launcher makes that instead.
+func (l *launching) makeStdio() error {
+	l.adopt = monitor.Adopt{ID: l.s.id, Dir: l.s.dir, Started: l.note.Started, Volatile: l.s.set.flag("auto_remove")}
+	l.spec.TTY = l.note.Process.TTY
+	if l.spec.TTY {
+		l.spec.Rows, l.spec.Cols = l.board.size()
+		return nil
+	}
+	var err error
+	if l.adopt.Stdout, l.spec.Stdout, err = l.pipe(); err != nil {
+		return err
+	}
+	if l.adopt.Stderr, l.spec.Stderr, err = l.pipe(); err != nil {
+		return err
+	}
+	if l.note.Process.Stdin {
+		if l.spec.Stdin, l.run.stdin, err = l.pipe(); err != nil {
+			return err
+		}
+		l.adopt.Stdin = l.run.stdin
+	}
+	return nil
+}
+
+// pipe makes a pipe which the container's root owns, so that what opens /dev/stdout inside may.
+func (l *launching) pipe() (read, write *os.File, err error) {
+	read, write, err = blockingPipe()
+	if err != nil {
+		return nil, nil, fail("start", l.s.id, kindOfErrno(err), "a pipe for the container's output cannot be made: %w", err)
+	}
+	l.onFailure(func() { closeAll(read, write) })
+	owner := int(l.note.Range)
+	if err := write.Chown(owner, owner); err != nil && os.Geteuid() == 0 {
+		return nil, nil, fail("start", l.s.id, System, "a pipe cannot be given to the container: %w", err)
+	}
+	return read, write, nil
+}
+
+// park makes everything of the container but its execve.
+func (l *launching) park() error {
+	s, p := l.s, l.note.Process
+	l.spec.ID, l.spec.Hostname = s.id, p.Hostname
+	l.spec.Args, l.spec.Env, l.spec.Dir, l.spec.User = p.Args, p.Env, p.Dir, p.User
+	l.spec.NoNewPrivileges, l.spec.Seccomp = true, true
+	l.spec.Range = launch.IDRange{First: l.note.Range, Size: rangeSize}
+	l.spec.Cgroups = l.run.joins
+	l.spec.Files = etcFiles(p.Hostname)
+	l.spec.Root = l.mount
+	parked, err := s.e.parts.launcher.Park(s.e.ctx, l.spec)
+	closeAll(l.spec.Stdin, l.spec.Stdout, l.spec.Stderr) // the monitor waits for their last end to be closed
+	if err != nil {
+		return err
+	}
+	l.parked = parked
+	l.onFailure(func() {
+		parked.Abort()
+		parked.Close()
+	})
+	s.e.crash(startParked)
+	return l.keepFiles()
+}
+
+// keepFiles takes what the run keeps of the process: the rest of the launcher's descriptors goes when it runs.
+func (l *launching) keepFiles() (err error) {
+	l.note.PID = l.parked.PID()
+	if l.run.pidfd, err = dup(l.parked.Pidfd()); err == nil {
+		l.run.pty, err = dup(l.parked.Pty())
+	}
+	l.onFailure(func() { closeAll(l.run.pidfd, l.run.pty) })
+	if err != nil {
+		return fail("start", l.s.id, kindOfErrno(err), "a descriptor of the container's process cannot be kept: %w", err)
+	}
+	return nil
+}
+
+// mount makes the root file system: the very mount that somebody browses, if there is one, so that there is never a
+// second overlay on one upper directory.
+func (l *launching) mount(users *os.File) (*os.File, error) {
+	s := l.s
+	if m, err := s.view.clone(l.note.Range); m != nil || err != nil {
+		return m, err
+	}
+	disk, err := os.Open(filepath.Join(s.dir, diskDir))
+	if err != nil {
+		return nil, err
+	}
+	defer disk.Close()
+	return s.e.o.Roots.Mount(s.e.ctx, l.image.ID, disk, users, l.note.Range, false)
+}
+
+// handOver gives the process to the monitor, and attaches whoever is to see it from the beginning.
+func (l *launching) handOver() error {
+	s := l.s
+	l.adopt.PID, l.adopt.Pidfd, l.adopt.Pty, l.adopt.OOM = l.note.PID, l.run.pidfd, l.run.pty, l.run.group.OOM()
+	err := s.e.o.Monitor.Adopt(s.e.ctx, l.adopt)
+	closeAll(l.adopt.OOM)
+	if err != nil {
+		return fail("start", s.id, kindOfErrno(err), "the container cannot be given to hull's monitor: %w", err)
+	}
+	l.onFailure(func() { s.settle(l.parked, l.note) })
+	s.e.crash(startAdopted)
+	if l.board == nil {
+		return nil
+	}
+	l.board.attachment, err = s.attach(l.run, l.board.options)
+	return err
+}
+
+// release lets the process execute the command. It is the last step that can fail.
+func (l *launching) release() error {
+	if err := l.parked.Run(l.s.e.ctx); err != nil {
+		return err
+	}
+	l.s.e.crash(startReleased)
+	return nil
+}
+
+// begin notes that the container runs.
+func (s *supervisor) begin(l *launching) {
+	closeAll(l.adopt.Stdout, l.adopt.Stderr)
+	s.run = l.run
+	if err := l.parked.Close(); err != nil {
+		s.e.o.Logger.Warn("descriptors of a start cannot be closed", "container", s.id, "op", "start", "err", err)
+	}
+	s.enter(inStarted)
+	s.st.Run, s.st.Attempt, s.st.Exit, s.st.Error, s.st.Finished = *l.note, nil, nil, "", time.Time{}
+	s.save()
+	s.e.crash(startWritten)
+	if !s.rec.Started {
+		s.keepStarted()
+	}
+	s.say("start")
+}
+
+// keepStarted makes the record say that a start has succeeded: the container is there to stay.
+func (s *supervisor) keepStarted() {
+	rec := *s.rec
+	rec.Started, rec.Provisional = true, false
+	if err := s.keep(&rec, s.set); err != nil {
+		s.failed("start", fmt.Errorf("the container runs, and its record cannot be written: %w", err))
+	}
+	s.e.crash(startKept)
+}
+
+// startFailed shows the failure of a start in the state: Docker's 125, 126 or 127 and the reason.
+func (s *supervisor) startFailed(err error) {
+	kind := kindOfErrno(err)
+	s.st.Attempt, s.st.Error = nil, err.Error()
+	if kind != Interrupted {
+		s.st.Exit = &Exit{Code: kind.ExitCode(), At: time.Now().Round(0)}
+	}
+	s.save()
+}
+
+// settle waits until a process that the monitor has and that will not run is gone, so that nothing is written into the
+// container's directory any more, and has the monitor forget it.
+func (s *supervisor) settle(p parked, note *runNote) {
+	p.Abort()
+	for {
+		if x, ok := s.deaths.take(); ok {
+			if x.Session == "" && x.Started.Equal(note.Started) {
+				break
+			}
+			continue
+		}
+		select {
+		case <-s.e.ctx.Done():
+			return
+		case <-s.deaths.ready:
+		}
+	}
+	s.forget()
+}
+
+func (s *supervisor) forget() {
+	if err := s.e.o.Monitor.Forget(s.e.ctx, s.id); err != nil && s.e.ctx.Err() == nil {
+		s.e.o.Logger.Error("the monitor does not forget a container", "container", s.id, "op", "forget", "err", err)
+	}
+}
+
+func (s *supervisor) removeGroup(g group) {
+	if err := g.Remove(s.e.ctx); err != nil && s.e.ctx.Err() == nil {
+		s.e.o.Logger.Warn("a cgroup cannot be removed", "container", s.id, "op", "remove", "err", err)
+	}
+}
+
+// etcFiles are the files of /etc that are the container's own.
+func etcFiles(hostname string) map[string][]byte {
+	return map[string][]byte{
+		"/etc/hostname": []byte(hostname + "\n"),
+		"/etc/hosts": []byte("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n" +
+			"127.0.1.1\t" + hostname + "\n"),
+		"/etc/resolv.conf": []byte("# this container has no network\n"),
+	}
+}

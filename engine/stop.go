@@ -1,0 +1,230 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hull/engine/monitor"
+)
+
+// stopping is a stop under way: its grace, and who waits for the end.
+type stopping struct {
+	timer   *time.Timer // nil: no limit
+	answers []func(error)
+	restart []func(error) // they want a start after the end
+	remove  []func(error) // they want a removal after the end
+}
+
+// over is the channel on which the end of the grace comes; nil, and so never, without a stop.
+func (p *stopping) over() <-chan time.Time {
+	if p == nil || p.timer == nil {
+		return nil
+	}
+	return p.timer.C
+}
+
+func (p *stopping) end() {
+	if p != nil && p.timer != nil {
+		p.timer.Stop()
+	}
+}
+
+// halt is Stop: the answer comes when the container has ended.
+func (s *supervisor) halt(seconds int, answer func(error)) {
+	switch {
+	case s.st.State == Waiting:
+		s.giveUp(fail("start", s.id, Interrupted, "the start was called off by a stop"), "")
+		answer(nil)
+	case !s.st.State.Alive():
+		answer(nil)
+	default:
+		p, err := s.beginStop(seconds)
+		if err != nil {
+			answer(err)
+			return
+		}
+		p.answers = append(p.answers, answer)
+	}
+}
+
+// restart is Restart: the answer comes when the container runs again.
+func (s *supervisor) restart(seconds int, answer func(error)) {
+	if !s.st.State.Alive() {
+		s.startAgain([]func(error){answer})
+		return
+	}
+	p, err := s.beginStop(seconds)
+	if err != nil {
+		answer(err)
+		return
+	}
+	p.restart = append(p.restart, answer)
+}
+
+// discard is Remove: a container that runs is killed first, if force says so.
+func (s *supervisor) discard(force bool, answer func(error)) {
+	switch {
+	case s.st.State == Waiting:
+		s.giveUp(fail("start", s.id, Interrupted, "the start was called off by the removal"), "")
+		answer(s.remove())
+	case !s.st.State.Alive():
+		answer(s.remove())
+	case !force:
+		answer(fail("remove", s.id, Running,
+			"the container %s is %s; stop it first, or write 'remove force' into its ctl", s.rec.Name, s.st.State))
+	default:
+		p := s.noteStop()
+		p.remove = append(p.remove, answer)
+		if err := s.signal(syscall.SIGKILL); err != nil {
+			p.remove = nil
+			answer(err)
+		}
+	}
+}
+
+// noteStop makes the state stopping, with no signal and no grace yet.
+func (s *supervisor) noteStop() *stopping {
+	if s.stopping == nil {
+		s.stopping = &stopping{}
+	}
+	if s.enter(inStop) {
+		s.save()
+	}
+	return s.stopping
+}
+
+// beginStop sends the stop signal and starts the grace; a stop under way is joined, and shortened if the new grace is
+// over sooner.
+func (s *supervisor) beginStop(seconds int) (*stopping, error) {
+	grace := s.set.stopTimeout()
+	if seconds >= 0 {
+		grace = time.Duration(min(seconds, maxSeconds)) * time.Second
+	}
+	joined := s.stopping != nil
+	p := s.noteStop()
+	if joined {
+		if seconds >= 0 {
+			p.end()
+			p.timer = time.NewTimer(grace)
+		}
+		return p, nil
+	}
+	if err := s.signal(s.set.stopSignal(s.rec.Image)); err != nil {
+		return nil, err
+	}
+	s.e.crash(stopSignalled)
+	if grace >= 0 {
+		p.timer = time.NewTimer(grace)
+	}
+	return p, nil
+}
+
+// graceOver ends a stop that the container did not heed.
+func (s *supervisor) graceOver() {
+	s.stopping.timer = nil
+	if err := s.signal(syscall.SIGKILL); err != nil {
+		s.failed("stop", err)
+	}
+	s.e.crash(stopKilled)
+}
+
+// kill is Kill.
+func (s *supervisor) kill(name string) error {
+	if name == "" {
+		name = "KILL"
+	}
+	sig, err := parseSignal(name)
+	if err != nil {
+		return fail("kill", s.id, Invalid, "%w", err)
+	}
+	if !s.st.State.Alive() {
+		return s.notRunning("kill")
+	}
+	return s.signal(sig)
+}
+
+func (s *supervisor) notRunning(op string) error {
+	return fail(op, s.id, NotRunning, "the container %s is not running, it is %s", s.rec.Name, s.st.State)
+}
+
+// signal sends a signal to the first process. A frozen container takes SIGKILL only when it thaws, and a stop is to end
+// it, so both thaw it.
+func (s *supervisor) signal(sig syscall.Signal) error {
+	err := unix.PidfdSendSignal(int(s.run.pidfd.Fd()), sig, nil, 0)
+	if err != nil && !errors.Is(err, unix.ESRCH) { // it has ended, and the monitor is about to say so
+		return fail("kill", s.id, kindOfErrno(err), "the signal cannot be sent: %w", err)
+	}
+	s.say("kill", "signal", fmt.Sprint(int(sig)))
+	if s.run.group != nil && (s.st.State == Paused || s.stopping != nil) {
+		if err := s.run.group.Unpause(s.e.ctx); err != nil && sig == syscall.SIGKILL {
+			s.e.o.Logger.Warn("a container cannot be thawed", "container", s.id, "op", "kill", "err", err)
+		}
+	}
+	return nil
+}
+
+// pause is Pause.
+func (s *supervisor) pause() error {
+	if _, ok := next(s.st.State, inPause); !ok {
+		if s.st.State == Paused {
+			return fail("pause", s.id, Busy, "the container %s is paused already", s.rec.Name)
+		}
+		return s.notRunning("pause")
+	}
+	if err := s.run.group.Pause(s.e.ctx); err != nil {
+		return fail("pause", s.id, kindOfErrno(err), "the container cannot be frozen: %w", err)
+	}
+	s.enter(inPause)
+	s.save()
+	s.say("pause")
+	return nil
+}
+
+// unpause is Unpause.
+func (s *supervisor) unpause() error {
+	if _, ok := next(s.st.State, inUnpause); !ok {
+		return fail("unpause", s.id, Busy, "the container %s is not paused, it is %s", s.rec.Name, s.st.State)
+	}
+	if err := s.run.group.Unpause(s.e.ctx); err != nil {
+		return fail("unpause", s.id, kindOfErrno(err), "the container cannot be thawed: %w", err)
+	}
+	s.enter(inUnpause)
+	s.save()
+	s.say("unpause")
+	return nil
+}
+
+// await is Wait: tell is called once, when the container does not run.
+func (s *supervisor) await(tell func(Exit, error)) {
+	if s.st.State.Alive() || s.st.State == Waiting {
+		s.waiters = append(s.waiters, tell)
+		return
+	}
+	tell(s.lastExit(), nil)
+}
+
+func (s *supervisor) lastExit() Exit {
+	if s.st.Exit == nil {
+		return Exit{}
+	}
+	return *s.st.Exit
+}
+
+// passExit takes an exit from the monitor to its container. One that no container is for belongs to a removal or a
+// creation that a daemon did not live to end: nobody else would let it go.
+func (e *Engine) passExit(x monitor.Exit) {
+	if s := e.index.find(x.ID); s != nil {
+		s.deaths.put(x)
+		return
+	}
+	if x.Session != "" {
+		return
+	}
+	if err := e.o.Monitor.Forget(e.ctx, x.ID); err != nil && e.ctx.Err() == nil {
+		e.o.Logger.Error("the monitor does not forget a container", "container", x.ID, "op", "forget", "err", err)
+	}
+}

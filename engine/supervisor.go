@@ -1,0 +1,207 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"hull/engine/monitor"
+)
+
+// supervisor is the one writer of one container. Its fields below the line belong to its goroutine alone.
+type supervisor struct {
+	e        *Engine
+	id       string
+	dir      string
+	created  time.Time
+	snapshot atomic.Pointer[Container]
+	queue    *mailbox[func()]       // what it is asked to do
+	deaths   *mailbox[monitor.Exit] // what the monitor tells it
+	done     chan struct{}          // closed when the goroutine has ended
+	view     rootView
+	commands commandCache
+
+	// ---
+	rec      *record
+	set      values // rec.Settings, parsed
+	st       state
+	run      *run     // the first process, nil unless the state is live
+	waiting  *waiting // the start that waits for an image, nil unless the state is Waiting
+	stopping *stopping
+	waiters  []func(Exit, error)
+	sessions []*session
+	lease    *lease
+	gone     bool // the container is removed: the goroutine ends
+}
+
+// run is a container's first process and what belongs to it. The files are its own.
+type run struct {
+	pidfd *os.File
+	pty   *os.File // master, nil without a terminal
+	stdin *os.File // write end, nil without one or when it has been handed over
+	group group
+	joins []*os.File // what a further process writes to, to be in the group
+	lease *lease
+}
+
+// close gives back the descriptors.
+func (r *run) close() {
+	closeAll(r.pidfd, r.pty, r.stdin)
+	closeAll(r.joins...)
+}
+
+// closeDescriptors gives back what a supervisor, whose goroutine has ended, still has.
+func (s *supervisor) closeDescriptors() {
+	if s.run != nil {
+		s.run.close()
+	}
+	s.stopping.end()
+}
+
+func closeAll(files ...*os.File) {
+	for _, f := range files {
+		if f != nil {
+			f.Close()
+		}
+	}
+}
+
+func (e *Engine) newSupervisor(rec *record) (*supervisor, error) {
+	set, err := parseSettings(rec.Settings)
+	if err != nil {
+		return nil, err
+	}
+	s := &supervisor{
+		e: e, id: rec.ID, dir: e.containerDir(rec.ID), created: rec.Created, rec: rec, set: set,
+		st:    state{State: Created},
+		queue: newMailbox[func()](), deaths: newMailbox[monitor.Exit](), done: make(chan struct{}),
+	}
+	return s, nil
+}
+
+// supervise is the supervisor's goroutine.
+func (s *supervisor) supervise() {
+	defer close(s.done)
+	defer s.deaths.close()
+	defer s.queue.close()
+	for !s.gone {
+		select {
+		case <-s.e.ctx.Done():
+			return
+		case <-s.deaths.ready:
+			if x, ok := s.deaths.take(); ok {
+				s.ended(x)
+			}
+		case <-s.queue.ready:
+			if f, ok := s.queue.take(); ok {
+				f()
+			}
+		case <-s.stopping.over():
+			s.graceOver()
+		}
+	}
+}
+
+// ask has a container's supervisor do something and waits for its answer, at most as long as ctx.
+func (e *Engine) ask(ctx context.Context, op, id string, do func(s *supervisor, answer func(error))) error {
+	s, err := e.lookup(op, id)
+	if err != nil {
+		return err
+	}
+	return s.ask(ctx, op, func(answer func(error)) { do(s, answer) })
+}
+
+func (s *supervisor) ask(ctx context.Context, op string, do func(answer func(error))) error {
+	reply := make(chan error, 1)
+	answer := func(err error) {
+		select {
+		case reply <- s.mark(op, err):
+		default: // it was answered before
+		}
+	}
+	if !s.queue.put(func() { do(answer) }) {
+		return s.endedError(op)
+	}
+	select {
+	case err := <-reply:
+		return err
+	case <-ctx.Done():
+		return fail(op, s.id, Interrupted, "the wait for %s was interrupted; what was accepted goes on", op)
+	case <-s.done:
+	}
+	select { // an answer may be the last thing the supervisor did
+	case err := <-reply:
+		return err
+	default:
+		return s.endedError(op)
+	}
+}
+
+// mark gives an error the container and, where it has none, the operation.
+func (s *supervisor) mark(op string, err error) error {
+	var e *Error
+	if err == nil || !errors.As(err, &e) {
+		if err == nil {
+			return nil
+		}
+		return &Error{Op: op, ID: s.id, Kind: kindOfErrno(err), Err: err}
+	}
+	marked := *e
+	marked.ID = s.id
+	if marked.Op == "" {
+		marked.Op = op
+	}
+	if error(e) != err {
+		marked.Err = err // what was wrapped around it belongs to the sentence
+	}
+	return &marked
+}
+
+func (s *supervisor) endedError(op string) error {
+	if s.e.ctx.Err() != nil {
+		return fail(op, s.id, Interrupted, "hull's daemon is ending; try again when it is back")
+	}
+	return fail(op, s.id, Removed, "the container %s has been removed", Short(s.id))
+}
+
+// enter changes the state by the table; false, and no change, if that cannot happen now.
+func (s *supervisor) enter(in input) bool {
+	to, ok := next(s.st.State, in)
+	if ok {
+		s.st.State = to
+	}
+	return ok
+}
+
+// save writes the volatile state and publishes it. That it cannot be written must not stop a container: the next daemon
+// then knows less of this run.
+func (s *supervisor) save() {
+	if err := s.st.write(s.dir); err != nil {
+		s.e.o.Logger.Error("the state of a container cannot be written", "container", s.id, "op", "save", "err", err)
+	}
+	s.publish()
+}
+
+// say tells of an event.
+func (s *supervisor) say(action string, attributes ...string) {
+	ev := Event{Action: action, ID: s.id, Name: s.rec.Name, Image: s.imageName()}
+	for i := 0; i+1 < len(attributes); i += 2 {
+		if ev.Attributes == nil {
+			ev.Attributes = map[string]string{}
+		}
+		ev.Attributes[attributes[i]] = attributes[i+1]
+	}
+	s.e.notify(ev)
+}
+
+// failed notes a failure that nobody waits for.
+func (s *supervisor) failed(op string, err error) {
+	s.st.Error = err.Error()
+	s.save()
+	s.say("error", "op", op, "error", err.Error())
+}
+
+// trouble notes what the monitor could not do for the container.
+func (s *supervisor) trouble(sentence string) { s.failed("logs", errors.New(sentence)) }

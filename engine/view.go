@@ -1,0 +1,240 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// View opens the container's file system, whether it runs or not. While it runs this is a second look at the very mount
+// it runs on, without what is mounted in it; else a mount of its own, which a start that comes meanwhile takes over.
+func (e *Engine) View(ctx context.Context, id string) (*View, error) {
+	made := make(chan *View, 1)
+	err := e.ask(ctx, "view", id, func(s *supervisor, answer func(error)) {
+		v, err := s.openView()
+		if err == nil {
+			made <- v
+		}
+		answer(err)
+	})
+	if err == nil {
+		return <-made, nil
+	}
+	if KindOf(err) == Interrupted {
+		e.spawn(func() { // whoever asked is gone; what is made yet must be given back
+			select {
+			case v := <-made:
+				v.Release()
+			case <-e.ctx.Done():
+			}
+		})
+	}
+	return nil, err
+}
+
+// rootView is the mount behind the views of one container: one at a time, shared by all of them. The supervisor makes
+// it; views may be given back at any time, even after the container is gone.
+type rootView struct {
+	mu    sync.Mutex
+	mount *os.File
+	lease *lease // keeps the range its owners are shown in; nil if they are shown as they are on disk
+	live  bool   // it is the mount of the run under way: kept for later views
+	refs  int
+	gone  bool
+}
+
+// openView gives one more view.
+func (s *supervisor) openView() (*View, error) {
+	if s.st.State == Dead {
+		return nil, fail("view", s.id, Invalid, "the container %s is dead: %s", s.rec.Name, s.st.Error)
+	}
+	if v, err := s.view.open(); v != nil || err != nil {
+		return v, err
+	}
+	var mount *os.File
+	var held *lease
+	var err error
+	live := s.st.State.Alive()
+	if live {
+		if s.lease.hold() {
+			held = s.lease
+		}
+		mount, err = mountOf(s.run.pidfd)
+	} else {
+		mount, held, err = s.mountStopped()
+	}
+	if err != nil {
+		if held != nil {
+			held.drop()
+		}
+		return nil, fail("view", s.id, kindOfErrno(err), "the container's file system cannot be opened: %w", err)
+	}
+	s.view.set(mount, held, live)
+	return s.view.open()
+}
+
+// mountStopped mounts the file system of a container that does not run.
+func (s *supervisor) mountStopped() (*os.File, *lease, error) {
+	image, err := s.findImage()
+	if errors.Is(err, ErrPulling) {
+		return nil, nil, fail("view", s.id, Busy, "the image %s is still being pulled", s.imageName())
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	disk, err := os.Open(filepath.Join(s.dir, diskDir))
+	if err != nil {
+		return nil, nil, err
+	}
+	defer disk.Close()
+	users, held, err := s.viewUsers()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer closeAll(users)
+	base := uint32(0)
+	if held != nil {
+		base = held.first
+	}
+	m, err := s.e.o.Roots.Mount(s.e.ctx, image.ID, disk, users, base, false)
+	return m, held, err
+}
+
+// viewUsers is a user namespace with the mapping that a start will want, so that it can take the mount over.
+func (s *supervisor) viewUsers() (*os.File, *lease, error) {
+	l := s.lease
+	if !l.hold() {
+		var ok bool
+		if l, ok = s.e.ranges.lease(s.st.Run.Range); !ok {
+			return nil, nil, nil // all are taken: shown as on disk
+		}
+		s.lease = l
+	}
+	users, err := s.e.parts.launcher.Users(s.e.ctx, l.first, rangeSize)
+	if err != nil || users == nil {
+		l.drop()
+		return nil, nil, err
+	}
+	return users, l, nil
+}
+
+// set makes a mount the one behind the views.
+func (v *rootView) set(mount *os.File, l *lease, live bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.mount, v.lease, v.live = mount, l, live
+}
+
+// open gives one more view of the mount; nil if there is none.
+func (v *rootView) open() (*View, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.mount == nil {
+		return nil, nil
+	}
+	dir, err := dup(v.mount)
+	if err != nil {
+		return nil, err
+	}
+	view := &View{Dir: dir}
+	if v.lease != nil {
+		view.Base = v.lease.first
+	}
+	v.refs++
+	var once sync.Once
+	view.Release = func() {
+		once.Do(func() {
+			dir.Close()
+			v.release()
+		})
+	}
+	return view, nil
+}
+
+// release takes a view off; the last one of a container that does not run takes the mount with it.
+func (v *rootView) release() {
+	v.mu.Lock()
+	v.refs--
+	v.unlockAndTidy()
+}
+
+// runEnded says that the mount is no longer that of a run.
+func (v *rootView) runEnded() {
+	v.mu.Lock()
+	v.live = false
+	v.unlockAndTidy()
+}
+
+// close says that the container is gone.
+func (v *rootView) close() {
+	v.mu.Lock()
+	v.live, v.gone = false, true
+	v.unlockAndTidy()
+}
+
+// unlockAndTidy drops the mount if nothing needs it. Closing the last descriptor of an overlay may write out its whole
+// file system: never under the lock.
+func (v *rootView) unlockAndTidy() {
+	if v.live || v.refs > 0 || v.mount == nil {
+		v.mu.Unlock()
+		return
+	}
+	mount, l := v.mount, v.lease
+	v.mount, v.lease = nil, nil
+	v.mu.Unlock()
+	mount.Close()
+	if l != nil {
+		l.drop()
+	}
+}
+
+// clone makes a second mount of the one behind the views, for a start with a range; nil if there is none, or none with
+// the range's owners.
+func (v *rootView) clone(first uint32) (*os.File, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.mount == nil || v.lease == nil || v.lease.first != first {
+		return nil, nil
+	}
+	v.live = true
+	return openTree(int(v.mount.Fd()), "", unix.AT_EMPTY_PATH)
+}
+
+// openTree makes a detached second mount of what a path leads to, without the mounts below it.
+func openTree(dir int, path string, flags uint) (*os.File, error) {
+	fd, err := unix.OpenTree(dir, path, flags|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("open_tree", err)
+	}
+	return os.NewFile(uintptr(fd), "root"), nil
+}
+
+// mountOf makes a second mount of the root of a process, without what is mounted in it. open_tree clones only what is
+// in the caller's own mount namespace, so a thread of its own goes there and is thrown away.
+func mountOf(pidfd *os.File) (*os.File, error) {
+	type result struct {
+		mount *os.File
+		err   error
+	}
+	done := make(chan result)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		m, err := func() (*os.File, error) {
+			if err := unix.Unshare(unix.CLONE_FS); err != nil {
+				return nil, os.NewSyscallError("unshare", err)
+			}
+			if err := unix.Setns(int(pidfd.Fd()), unix.CLONE_NEWNS); err != nil {
+				return nil, os.NewSyscallError("setns", err)
+			}
+			return openTree(unix.AT_FDCWD, "/", 0)
+		}()
+		done <- result{m, err}
+	}()
+	r := <-done
+	return r.mount, r.err
+}

@@ -1,0 +1,90 @@
+package engine
+
+import "context"
+
+// waiting is a start that was accepted while the image is being pulled.
+type waiting struct {
+	cancel context.CancelFunc
+	board  *boarding   // who is to be attached when it starts
+	answer func(error) // nil when the caller was answered "accepted" already
+}
+
+// waitForImage accepts a start and goes on with it when the pull has ended. A caller that is to be attached is answered
+// then, any other at once.
+func (s *supervisor) waitForImage(b *boarding, answer func(error)) {
+	if s.rec.Provisional { // accepted: a crash must not undo the creation any more
+		rec := *s.rec
+		rec.Provisional = false
+		if err := s.keep(&rec, s.set); err != nil {
+			answer(err)
+			return
+		}
+	}
+	ctx, cancel := context.WithCancel(s.e.ctx)
+	w := &waiting{cancel: cancel, board: b}
+	if b == nil {
+		defer answer(nil)
+	} else {
+		w.answer = answer
+	}
+	s.waiting = w
+	s.enter(inAwait)
+	s.st.Error, s.st.Exit = "", nil
+	s.save()
+	name := s.set.text("image")
+	s.e.spawn(func() {
+		err := s.e.o.Roots.Wait(ctx, name)
+		s.queue.put(func() { s.pulled(w, err) })
+	})
+}
+
+// pulled goes on with a start whose image's pull has ended.
+func (s *supervisor) pulled(w *waiting, err error) {
+	if s.waiting != w {
+		return // called off
+	}
+	var image *Image
+	if err == nil {
+		image, err = s.findImage()
+	}
+	if err == nil {
+		err = s.launch(image, w.board) // by the table, Waiting may become running
+	}
+	if err != nil {
+		s.giveUp(err, "start")
+		return
+	}
+	s.waiting = nil
+	w.cancel()
+	if w.answer != nil {
+		w.answer(nil)
+	}
+}
+
+// giveUp ends a wait for an image without a start. With an op, it is a failure to be shown.
+func (s *supervisor) giveUp(err error, op string) {
+	w := s.waiting
+	s.waiting = nil
+	if s.rec.Started {
+		s.enter(inGaveIn)
+	} else {
+		s.enter(inGaveUp)
+	}
+	waiters := s.waiters
+	s.waiters = nil
+	if op != "" {
+		s.startFailed(err)
+		s.say("error", "op", op, "error", err.Error())
+	} else {
+		s.save()
+	}
+	if w != nil {
+		w.cancel()
+		if w.answer != nil {
+			w.answer(err)
+		}
+	}
+	for _, tell := range waiters {
+		tell(s.lastExit(), nil)
+	}
+}

@@ -1,0 +1,56 @@
+package fs
+
+import (
+	"strings"
+	"syscall"
+)
+
+// May tells whether a credential may do something with what is at a path of the tree: "containers" to make a
+// container, "images/redis:7/run". It is the question the tree itself asks, for those who serve sessions.
+func (t *Tree) May(by Credential, path string, op Operation) error {
+	e, err := t.resolve(path)
+	if err != nil {
+		return err
+	}
+	return may(by, e, op)
+}
+
+// Failed gives the failure of a session's call its three faces and returns its errno. path is what it was about:
+// "run", "containers/web", "images/redis:7"; it need not exist.
+func (t *Tree) Failed(by Credential, op, path string, err error) syscall.Errno {
+	if err == nil {
+		return 0
+	}
+	var o object
+	if e, err := t.resolve(path); err == nil {
+		o = e.obj
+	}
+	return t.record(op, o, path, by, true, err)
+}
+
+// Succeeded empties the error of the object at a path.
+func (t *Tree) Succeeded(path string) {
+	if e, err := t.resolve(path); err == nil && e.obj.kind != noObject {
+		t.succeeded(e)
+	}
+}
+
+// resolve follows a path from the root.
+func (t *Tree) resolve(path string) (*entry, error) {
+	e := &entry{t: t, row: t.table, key: "/"}
+	for _, name := range strings.Split(strings.Trim(path, "/"), "/") {
+		if name == "" {
+			continue
+		}
+		var next *entry
+		var err error
+		if e.row.kind.directory() && e.row.kind != passthroughRow {
+			next, err = e.place().find(t.ctx, name)
+		}
+		if err != nil || next == nil {
+			return nil, absent("look up", strings.TrimPrefix(e.path(), "/"), name, err)
+		}
+		e = next
+	}
+	return e, nil
+}

@@ -1,0 +1,223 @@
+package fs
+
+import (
+	"context"
+	"io"
+	"os"
+	"time"
+)
+
+// Images is what the tree needs of a store of images. All methods may be called from many goroutines at once; those
+// that return snapshots must not wait for anything. The context of a method is for waiting only: when it ends, the
+// method answers Interrupted, and work that was accepted goes on. [By] tells from the context who asked.
+//
+// A name is a reference as Docker prints it ("redis:7", "ghcr.io/acme/app:1.2", "redis@sha256:…"), one of its
+// aliases ("redis", "docker.io/library/redis:7"), or an image's ID of 12 or 64 hex digits, with or without "sha256:".
+type Images interface {
+	// List returns every reference of the store, sorted by Reference. Neither slice nor images ever change.
+	List() []*Image
+	// Find returns the image of a name, by map look-up.
+	Find(name string) (*Image, bool)
+	// Parse returns the familiar form of a reference, with its tag or digest: "redis" becomes "redis:latest".
+	Parse(ref string) (string, error)
+
+	// Pull accepts a pull. Within budget it asks the registry whether the image exists and may be had: such an answer
+	// is its error, and then nothing is left. A budget of 0 keeps it off the network. A pull under way is joined.
+	Pull(ctx context.Context, ref string, budget time.Duration) error
+	// Wait returns when a pull has ended, with its failure.
+	Wait(ctx context.Context, ref string) error
+	// Cancel ends a pull under way and drops the reference if it had no image before.
+	Cancel(ctx context.Context, ref string) error
+	// Tag gives the image of source the name target. Without move it is an Exists error if target is taken.
+	Tag(ctx context.Context, source, target string, move bool) error
+	// Untag drops one reference, and with an image's last one the image. An ID as name is Busy while several references
+	// lead to it. It is Busy, naming the container, if that would take the image from one.
+	Untag(ctx context.Context, name string) error
+	// Remove drops the image with all its references. With force containers that use it keep its layers.
+	Remove(ctx context.Context, name string, force bool) error
+
+	// Documents returns the texts of an image.
+	Documents(ref string) (*Documents, error)
+	// Progress opens the lines a pull has printed, which may still grow; nil without error if there are none.
+	Progress(ref string) (Growing, error)
+}
+
+// Image is an immutable snapshot of one reference to an image.
+type Image struct {
+	Reference string // familiar: "redis:7"
+	ID        string // "sha256:…" of the config; empty until it is known
+	Digest    string // "sha256:…" of what the reference named; empty until it is known
+	Platform  string // "linux/amd64"
+	Size      int64
+	Created   time.Time // from the image's config
+	Made      time.Time // when the reference came into this store
+	Status    string    // waiting pulling ready failed
+	Error     string    // the sentence of the last failure
+	Done      int64     // bytes of a pull under way
+	Total     int64     // of Done, as far as is known
+	Tags      []string  // every reference to this ID, sorted
+}
+
+// Documents are the texts of an image. They are empty while it has none.
+type Documents struct {
+	Config   []byte // the OCI image config, as the registry gave it
+	Manifest []byte // the manifest, as the registry gave it
+	History  []byte // docker history's lines
+}
+
+// Growing is an append-only text. Size and ReadAt only ever show more of it.
+type Growing interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64
+}
+
+// Containers is what the tree needs of an engine. What is said of [Images] about contexts and snapshots holds here.
+// Methods that take an id take a container's full ID: it stays while names change.
+type Containers interface {
+	// List returns every container, sorted by Name. Neither slice nor containers ever change.
+	List() []*Container
+	// Find returns the container of a name or of an ID of 12 or 64 hex digits, by map look-up.
+	Find(name string) (*Container, bool)
+	// Create makes a container. With Start it is started too, and if that fails nothing is left.
+	Create(ctx context.Context, n NewContainer) (*Container, error)
+
+	Start(ctx context.Context, id string) error
+	// Stop ends a container: its stop signal, a grace, SIGKILL. A negative grace means the container's own.
+	Stop(ctx context.Context, id string, grace time.Duration) error
+	Restart(ctx context.Context, id string, grace time.Duration) error
+	// Kill sends a signal by name ("TERM", "SIGTERM") or number; empty means KILL. It acts during a Stop.
+	Kill(ctx context.Context, id, signal string) error
+	Rename(ctx context.Context, id, name string) error
+	// Remove removes a container that is not running; with force it is killed first.
+	Remove(ctx context.Context, id string, force bool) error
+	// Wait returns when the container is not running any more.
+	Wait(ctx context.Context, id string) error
+
+	// Settings is the table of a container's settings, the same for all. It never changes.
+	Settings() []Setting
+	// Get returns a setting exactly as it was written, empty if it never was.
+	Get(id, setting string) (string, error)
+	// Set checks and keeps a setting. A value that does not parse is Invalid and changes nothing.
+	Set(ctx context.Context, id, setting, value string) error
+	// Reset drops what was written to a setting.
+	Reset(ctx context.Context, id, setting string) error
+	// Pending names the settings that await the next start, one a line.
+	Pending(id string) (string, error)
+
+	// Commands returns the sorted names of the commands on the container's PATH.
+	Commands(id string) ([]string, error)
+	// Command tells whether one command is on the container's PATH.
+	Command(id, name string) (bool, error)
+	// Logs opens what a container has written: stream is "logs" (both, in order), "stdout" or "stderr".
+	Logs(id, stream string) (Growing, error)
+	// Changes are A/C/D lines against the image, as docker diff prints them.
+	Changes(id string) ([]byte, error)
+	// Inspect is everything about a container as JSON.
+	Inspect(id string) ([]byte, error)
+	// Processes are the lines of docker top; empty if it does not run.
+	Processes(id string) ([]byte, error)
+}
+
+// NewContainer says what container to make.
+type NewContainer struct {
+	Name  string
+	Image string // a name of an image; empty leaves it to the setting
+	Start bool
+	Owner Credential
+}
+
+// Container is an immutable snapshot of a container.
+type Container struct {
+	ID      string // 64 hex digits
+	Name    string
+	Image   string // the reference it was given
+	ImageID string // what that was when it was created or last started; empty before
+	Command string // the command line in force, as docker container ls shows it, not quoted nor cut
+	Status  string // created waiting running paused stopping exited dead
+	Error   string // the sentence of the last failure
+	Process string // host's id of its first process; empty if it does not run
+	Exit    int    // of a container that has run and ended: the code, 128+n for a signal
+	OOM     bool   // its last run was ended for want of memory
+	Owner   uint32
+	Created time.Time
+	Started time.Time // zero if it never was
+	Ended   time.Time // zero if it never did
+}
+
+// Running tells whether the container has processes.
+func (c *Container) Running() bool {
+	switch c.Status {
+	case "running", "paused", "stopping":
+		return true
+	}
+	return false
+}
+
+// Setting is one row of the table of settings.
+type Setting struct {
+	Name    string
+	Mode    uint32 // permission bits of its file
+	Summary string // one line
+	Live    bool   // acts at once, not at the next start
+}
+
+// Roots gives the file systems of images and containers to look into.
+type Roots interface {
+	// ImageRoot is the merged read-only file system of an image, by ID.
+	ImageRoot(ctx context.Context, id string) (*Root, error)
+	// ContainerRoot is the file system of a container, by ID, whether it runs or not.
+	ContainerRoot(ctx context.Context, id string) (*Root, error)
+}
+
+// Root is a file system lent to the tree until Release.
+type Root struct {
+	Dir      *os.File // O_PATH descriptor of its top; stays the lender's
+	Base     uint32   // what to take from the owners' ids it shows to get those inside
+	ReadOnly bool
+	Release  func()
+}
+
+// Host tells about this hull and the machine it runs on.
+type Host interface {
+	// Version is one word.
+	Version() string
+	// Info is flat "key value" text.
+	Info() string
+}
+
+// Credential is who asks: taken when a file is opened or a path operation is made, never later.
+type Credential struct {
+	UID, GID uint32
+	Groups   []uint32 // supplementary groups
+	PID      uint32   // the thread that asks, 0 if it cannot be named
+}
+
+// Root tells whether the credential is the administrator's.
+func (c Credential) Root() bool { return c.UID == 0 }
+
+// In tells whether the credential is a member of a group.
+func (c Credential) In(gid uint32) bool {
+	if c.GID == gid {
+		return true
+	}
+	for _, g := range c.Groups {
+		if g == gid {
+			return true
+		}
+	}
+	return false
+}
+
+type callerKey struct{}
+
+// WithCaller returns a context that carries who asks.
+func WithCaller(ctx context.Context, c Credential) context.Context {
+	return context.WithValue(ctx, callerKey{}, c)
+}
+
+// By returns who asked for what is done under the context; false if nobody did, as in a daemon's own work.
+func By(ctx context.Context) (Credential, bool) {
+	c, ok := ctx.Value(callerKey{}).(Credential)
+	return c, ok
+}

@@ -1,0 +1,127 @@
+package fs
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// The commands of an image's ctl.
+
+func tagImage(ctx context.Context, t *Tree, e *entry, args []string) error {
+	ref, err := one(e, "tag", "a REFERENCE", args)
+	if err == nil {
+		ref, err = t.Images.Parse(ref)
+	}
+	if err != nil {
+		return err
+	}
+	return t.Images.Tag(ctx, e.obj.id, ref, true)
+}
+
+func untagImage(ctx context.Context, t *Tree, e *entry, args []string) error {
+	if err := none(e, "untag", args); err != nil {
+		return err
+	}
+	return t.Images.Untag(ctx, e.obj.id)
+}
+
+func pullImage(ctx context.Context, t *Tree, e *entry, args []string) error {
+	if err := none(e, "pull", args); err != nil {
+		return err
+	}
+	return t.Images.Pull(ctx, e.obj.id, t.Budget)
+}
+
+func cancelPull(ctx context.Context, t *Tree, e *entry, args []string) error {
+	if err := none(e, "cancel", args); err != nil {
+		return err
+	}
+	return t.Images.Cancel(ctx, e.obj.id)
+}
+
+// force reads the word that may follow remove.
+func force(e *entry, args []string) (bool, error) {
+	word, err := optional(e, "remove", "the word force", args)
+	if err != nil || word == "" {
+		return false, err
+	}
+	if word != "force" {
+		return false, fail(Invalid, "remove", e.path(), fmt.Sprintf("Only the word force may follow remove, not %q.", word))
+	}
+	return true, nil
+}
+
+func removeImage(ctx context.Context, t *Tree, e *entry, args []string) error {
+	f, err := force(e, args)
+	if err != nil {
+		return err
+	}
+	return t.Images.Remove(ctx, e.obj.id, f)
+}
+
+// The commands of a container's ctl.
+
+func startContainer(ctx context.Context, t *Tree, e *entry, args []string) error {
+	if err := none(e, "start", args); err != nil {
+		return err
+	}
+	return t.Containers.Start(ctx, e.obj.id)
+}
+
+// grace reads the seconds that may follow stop and restart; -1 is the container's own.
+func grace(e *entry, name string, args []string) (time.Duration, error) {
+	word, err := optional(e, name, "a number of seconds", args)
+	if err != nil || word == "" {
+		return -1, err
+	}
+	n, err := strconv.ParseUint(word, 10, 31)
+	if err != nil {
+		return 0, fail(Invalid, name, e.path(), fmt.Sprintf("%s takes a number of seconds, not %q.", name, word))
+	}
+	return time.Duration(n) * time.Second, nil
+}
+
+func stopContainer(ctx context.Context, t *Tree, e *entry, args []string) error {
+	d, err := grace(e, "stop", args)
+	if err != nil {
+		return err
+	}
+	return t.Containers.Stop(ctx, e.obj.id, d)
+}
+
+func restartContainer(ctx context.Context, t *Tree, e *entry, args []string) error {
+	d, err := grace(e, "restart", args)
+	if err != nil {
+		return err
+	}
+	return t.Containers.Restart(ctx, e.obj.id, d)
+}
+
+func killContainer(ctx context.Context, t *Tree, e *entry, args []string) error {
+	signal, err := optional(e, "kill", "a SIGNAL", args)
+	if err != nil {
+		return err
+	}
+	return t.Containers.Kill(ctx, e.obj.id, signal)
+}
+
+func renameContainer(ctx context.Context, t *Tree, e *entry, args []string) error {
+	name, err := one(e, "rename", "a NAME", args)
+	if err == nil {
+		err = checkName(name)
+	}
+	if err != nil {
+		return err
+	}
+	return t.Containers.Rename(ctx, e.obj.id, name)
+}
+
+func removeContainer(ctx context.Context, t *Tree, e *entry, args []string) error {
+	f, err := force(e, args)
+	if err != nil {
+		return err
+	}
+	return t.Containers.Remove(ctx, e.obj.id, f)
+}

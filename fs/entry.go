@@ -1,0 +1,260 @@
+package fs
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	fusefs "github.com/hanwen/go-fuse/v2/fs"
+)
+
+// entry is a row at a place: what a name in a directory stands for. Entries are made at each look-up and never change.
+type entry struct {
+	t    *Tree
+	row  *row
+	obj  object
+	name string // as in the directory
+	dir  string // path of the directory, "" for the root's; decides how links lead out
+	// key is the identity: two entries of one key are the same file. Directories of one object have one key for each
+	// path that leads there, because a directory's inode may never appear under two parents.
+	key string
+}
+
+// object is what an entry belongs to.
+type object struct {
+	kind objectKind
+	id   string    // reference of an image, ID of a container
+	made time.Time // of an image: tells a reference from one of the same name that was removed
+}
+
+type objectKind uint8
+
+const (
+	noObject objectKind = iota // the tree itself
+	imageObject
+	containerObject
+)
+
+// key is the object's identity.
+func (o object) key() string {
+	switch o.kind {
+	case imageObject:
+		return fmt.Sprintf("i/%s/%d", o.id, o.made.UnixNano())
+	case containerObject:
+		return "c/" + o.id
+	case noObject:
+	}
+	return ""
+}
+
+// path is where the entry is in the tree.
+func (e *entry) path() string {
+	if e.dir == "" {
+		return e.name
+	}
+	return e.dir + "/" + e.name
+}
+
+// up leads from the entry's directory to the root, for the targets of links.
+func (e *entry) up() string { return strings.Repeat("../", strings.Count(e.dir, "/")+1) }
+
+// child is an entry in the directory that e is, for a row of it.
+func (e *entry) child(r *row, name string) *entry {
+	return &entry{t: e.t, row: r, obj: e.obj, name: name, dir: e.path(), key: e.key + "/" + name}
+}
+
+// image returns the snapshot of the image the entry belongs to.
+func (e *entry) image() (*Image, error) {
+	i, ok := e.t.Images.Find(e.obj.id)
+	if !ok || !i.Made.Equal(e.obj.made) {
+		return nil, fail(Removed, "", "images/"+e.obj.id, "The image "+e.obj.id+" was removed.")
+	}
+	return i, nil
+}
+
+// container returns the snapshot of the container the entry belongs to.
+func (e *entry) container() (*Container, error) {
+	c, ok := e.t.Containers.Find(e.obj.id)
+	if !ok {
+		return nil, fail(Removed, "", "containers/"+e.obj.id, "The container was removed.")
+	}
+	return c, nil
+}
+
+// alive is the error that its object was removed.
+func (e *entry) alive() error {
+	var err error
+	switch e.obj.kind {
+	case imageObject:
+		_, err = e.image()
+	case containerObject:
+		_, err = e.container()
+	case noObject:
+	}
+	return err
+}
+
+// label is the path of the entry's object as it is called now, or of the collection.
+func (e *entry) label() string {
+	switch e.obj.kind {
+	case imageObject:
+		return "images/" + e.obj.id
+	case containerObject:
+		if c, ok := e.t.Containers.Find(e.obj.id); ok {
+			return "containers/" + c.Name
+		}
+		return "containers/" + e.obj.id
+	case noObject:
+	}
+	return e.path()
+}
+
+// times are those of the object: directories carry their object's creation time.
+func (e *entry) times() time.Time {
+	switch e.obj.kind {
+	case imageObject:
+		return e.obj.made
+	case containerObject:
+		if c, ok := e.t.Containers.Find(e.obj.id); ok {
+			return c.Created
+		}
+	case noObject:
+	}
+	return e.t.born
+}
+
+// owner is the uid its object belongs to.
+func (e *entry) owner() uint32 {
+	if e.obj.kind == containerObject {
+		if c, ok := e.t.Containers.Find(e.obj.id); ok {
+			return c.Owner
+		}
+	}
+	return 0
+}
+
+// mode is the row's permission bits, with the group's.
+func (e *entry) mode() uint32 {
+	m := e.row.mode
+	if e.row.group && e.t.Group >= 0 {
+		m |= m & 0o700 >> 3
+	}
+	return m
+}
+
+// format is the file type of its inode.
+func (e *entry) format() uint32 {
+	switch {
+	case e.row.kind.directory():
+		return syscall.S_IFDIR
+	case e.row.kind == linkRow:
+		return syscall.S_IFLNK
+	}
+	return syscall.S_IFREG
+}
+
+// attr fills in the attributes. Size is asked of the content, so that it is true.
+func (e *entry) attr(ctx context.Context, a *fuse.Attr) {
+	e.attrSized(a, e.size(ctx))
+}
+
+func (e *entry) attrSized(a *fuse.Attr, size int64) {
+	a.Ino = inode(e.key)
+	a.Mode = e.format() | e.mode()
+	a.Size = uint64(max(0, size))
+	a.Nlink = 1
+	if e.row.kind.directory() {
+		a.Nlink = 2
+	}
+	a.Owner.Uid = e.owner()
+	if e.t.Group >= 0 {
+		a.Owner.Gid = uint32(e.t.Group)
+	}
+	at := e.times()
+	a.SetTimes(&at, &at, &at)
+}
+
+// size is the length of what a read would give now.
+func (e *entry) size(ctx context.Context) int64 {
+	switch e.row.kind {
+	case growingRow:
+		g, err := e.row.growing(e.t, e)
+		if err != nil || g == nil {
+			return 0
+		}
+		defer g.Close()
+		return g.Size()
+	case linkRow:
+		return int64(len(e.row.target(e.t, e)))
+	case directoryRow, collectionRow, passthroughRow:
+		return 0
+	case textRow, ctlRow, settingRow, scratchRow, verbRow:
+	}
+	b, err := e.content(ctx)
+	if err != nil {
+		return 0
+	}
+	return int64(len(b))
+}
+
+// content is what a read of a file that does not grow gives.
+func (e *entry) content(ctx context.Context) ([]byte, error) {
+	switch e.row.kind {
+	case textRow:
+		return e.row.text(ctx, e.t, e)
+	case ctlRow:
+		return usage(e.row.commands), nil
+	case verbRow:
+		return e.t.script(e), nil
+	case settingRow:
+		v, err := e.t.Containers.Get(e.obj.id, e.row.name)
+		return []byte(v), err
+	case scratchRow:
+		return e.t.scratch.read(e.obj.id, e.name)
+	case directoryRow, collectionRow, growingRow, linkRow, passthroughRow:
+	}
+	return nil, fail(System, "read", e.path(), e.path()+" has no content.")
+}
+
+// inode is the number for a key. The bit keeps clear of 0, 1 and of numbers of passthrough trees.
+func inode(key string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(key))
+	return h.Sum64()&(1<<62-1) | 1<<61
+}
+
+var generation atomic.Uint64
+
+// stable is the identity go-fuse knows the entry by. Of a regular file or link each look-up makes a new one.
+func (e *entry) stable() fusefs.StableAttr {
+	s := fusefs.StableAttr{Mode: e.format(), Ino: inode(e.key)}
+	if !e.row.kind.directory() {
+		s.Gen = generation.Add(1)
+	}
+	return s
+}
+
+// node makes the entry's node.
+func (e *entry) node() fusefs.InodeEmbedder {
+	switch {
+	case e.row.kind.directory():
+		return &directory{e: e, place: e.place()}
+	case e.row.kind == linkRow:
+		return &symlink{e: e}
+	}
+	return &file{e: e}
+}
+
+// place is what the entry shows as a directory.
+func (e *entry) place() place {
+	if e.row.open != nil {
+		return e.row.open(e.t, e)
+	}
+	return &fixed{e: e}
+}

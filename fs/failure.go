@@ -1,0 +1,155 @@
+package fs
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"hull/fs/journal"
+)
+
+// failures remember the last failure of each user's own calls, of each object and of each collection: what the files
+// named error show.
+type failures struct {
+	mu      sync.Mutex
+	users   map[uint32]record
+	objects map[string]record // by object.key
+	places  map[string]record // "images", "containers"
+}
+
+type record struct {
+	sentence string
+	at       time.Time
+}
+
+// maxRecords bounds each of the maps; the oldest goes.
+const maxRecords = 4096
+
+// failed gives a failure its three faces: it is kept for the error files, added to events, and its errno is returned.
+// Without an error it does nothing. name is what in the directory e it was about; empty if about e itself.
+func (t *Tree) failed(ctx context.Context, op string, e *entry, name string, err error) syscall.Errno {
+	if err == nil {
+		return 0
+	}
+	path := e.path()
+	if name != "" {
+		path = strings.TrimPrefix(path+"/"+name, "/")
+	}
+	by, asked := By(ctx)
+	return t.record(op, e.obj, path, by, asked, err)
+}
+
+func (t *Tree) record(op string, o object, path string, by Credential, asked bool, err error) syscall.Errno {
+	errno := Errno(err)
+	r := record{Sentence(err), time.Now()}
+	f := &t.failures
+	f.mu.Lock()
+	if asked {
+		f.users = keep(f.users, by.UID, r)
+	}
+	if o.kind != noObject {
+		f.objects = keep(f.objects, o.key(), r)
+	}
+	if first, _, _ := strings.Cut(path, "/"); first == "images" || first == "containers" {
+		f.places = keep(f.places, first, r)
+	}
+	f.mu.Unlock()
+	if KindOf(err) == System {
+		t.Logger.Error("a call failed", "op", op, "object", path, "err", err)
+	}
+	ev := journal.Event{Type: "call", Action: op, Object: path, Kind: KindOf(err).String(), Error: r.sentence}
+	if asked {
+		ev.UID = &by.UID
+	}
+	t.event(ev)
+	return errno
+}
+
+// event adds a line to events.
+func (t *Tree) event(e journal.Event) {
+	if t.Journal == nil {
+		return
+	}
+	if err := t.Journal.Append(e); err != nil {
+		t.Logger.Warn("cannot add to events", "op", e.Action, "object", e.Object, "err", err)
+	}
+}
+
+// keep adds a record to a bounded map.
+func keep[K comparable](m map[K]record, k K, r record) map[K]record {
+	if m == nil {
+		m = map[K]record{}
+	}
+	if _, ok := m[k]; !ok && len(m) >= maxRecords {
+		var oldest K
+		at := r.at
+		for k, r := range m {
+			if !r.at.After(at) {
+				oldest, at = k, r.at
+			}
+		}
+		delete(m, oldest)
+	}
+	m[k] = r
+	return m
+}
+
+// succeeded empties the error of an entry's object.
+func (t *Tree) succeeded(e *entry) {
+	t.failures.mu.Lock()
+	defer t.failures.mu.Unlock()
+	delete(t.failures.objects, e.obj.key())
+}
+
+func (f *failures) object(key string) record {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.objects[key]
+}
+
+// userError is the root's error file: the last failure of the reader's own calls.
+func userError(ctx context.Context, t *Tree, _ *entry) ([]byte, error) {
+	by, _ := By(ctx)
+	t.failures.mu.Lock()
+	defer t.failures.mu.Unlock()
+	return []byte(line(t.failures.users[by.UID].sentence)), nil
+}
+
+// placeError is a collection's: it resolves without being listed, else it would be an image or a container to every
+// loop over the names.
+func placeError(name string) func(context.Context, *Tree, *entry) ([]byte, error) {
+	return func(_ context.Context, t *Tree, _ *entry) ([]byte, error) {
+		t.failures.mu.Lock()
+		defer t.failures.mu.Unlock()
+		return []byte(line(t.failures.places[name].sentence)), nil
+	}
+}
+
+// sentence makes one line that begins with a capital and ends with a full stop.
+func sentence(s string) string {
+	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "\uFFFD")), " ")
+	if s == "" {
+		return ""
+	}
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, s)
+	if r, n := utf8.DecodeRuneInString(s); unicode.IsLower(r) && !strings.ContainsAny(s[:strings.IndexByte(s+" ", ' ')], "/:.@_-0123456789") {
+		s = string(unicode.ToUpper(r)) + s[n:]
+	}
+	if !strings.ContainsRune(".!?", rune(s[len(s)-1])) {
+		s += "."
+	}
+	return s
+}
+
+func ended(err error) bool { return errors.Is(err, io.EOF) }

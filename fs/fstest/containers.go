@@ -1,0 +1,335 @@
+package fstest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"hull/fs"
+)
+
+type container struct {
+	fs.Container
+	values   map[string]string
+	logs     map[string]*growing
+	stubborn bool
+}
+
+// Containers is the fake as the tree's containers.
+func (f *Fake) Containers() fs.Containers { return fakeContainers{f} }
+
+// Roots is the fake as the tree's file systems.
+func (f *Fake) Roots() fs.Roots { return fakeRoots{f} }
+
+// Stubborn makes a container ignore the signal of a stop: only a kill or the end of the grace ends it.
+func (f *Fake) Stubborn(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.names[name].stubborn = true
+}
+
+type fakeContainers struct{ f *Fake }
+
+func (s fakeContainers) List() []*fs.Container {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	return s.f.clist
+}
+
+func (s fakeContainers) Find(name string) (*fs.Container, bool) {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	c := s.f.names[name]
+	if c == nil {
+		c = s.f.containers[name]
+	}
+	if c == nil && len(name) == 12 {
+		for id, o := range s.f.containers {
+			if strings.HasPrefix(id, name) {
+				c = o
+			}
+		}
+	}
+	if c == nil {
+		return nil, false
+	}
+	snapshot := c.Container
+	return &snapshot, true
+}
+
+// get is called with mu held.
+func (s fakeContainers) get(op, id string) (*container, error) {
+	if c := s.f.containers[id]; c != nil {
+		return c, nil
+	}
+	return nil, wrong(fs.Removed, op, "containers/"+id, "The container was removed.")
+}
+
+func (s fakeContainers) Create(ctx context.Context, n fs.NewContainer) (*fs.Container, error) {
+	f := s.f
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.names[n.Name] != nil {
+		return nil, wrong(fs.Exists, "create", "containers/"+n.Name, "The name %s is taken.", n.Name)
+	}
+	f.made++
+	c := &container{
+		Container: fs.Container{
+			ID: strings.TrimPrefix(digest(fmt.Sprint("container", f.made)), "sha256:"), Name: n.Name, Image: n.Image,
+			Status: "created", Owner: n.Owner.UID, Created: now(), Command: "sleep infinity",
+		},
+		values: map[string]string{}, logs: map[string]*growing{"logs": {}, "stdout": {}, "stderr": {}},
+	}
+	if n.Image != "" {
+		c.values["image"] = n.Image + "\n"
+	}
+	f.names[c.Name], f.containers[c.ID] = c, c
+	if n.Start {
+		if err := s.start(c); err != nil {
+			delete(f.names, c.Name)
+			delete(f.containers, c.ID)
+			return nil, err
+		}
+	}
+	f.change()
+	snapshot := c.Container
+	return &snapshot, nil
+}
+
+func (s fakeContainers) start(c *container) error {
+	ref := strings.TrimSpace(c.values["image"])
+	if c.Running() {
+		return wrong(fs.Busy, "start", "containers/"+c.Name, "The container %s runs already.", c.Name)
+	}
+	if ref == "" {
+		return wrong(fs.Invalid, "start", "containers/"+c.Name, "The container %s has no image: write one to config/image.", c.Name)
+	}
+	i, ok := fakeImages(s).find(ref)
+	if !ok {
+		return wrong(fs.NotFound, "start", "containers/"+c.Name, "There is no image %s.", ref)
+	}
+	if strings.HasPrefix(c.values["command"], "nosuch") {
+		return wrong(fs.NotFound, "start", "containers/"+c.Name, "There is no command nosuch in the image.")
+	}
+	c.Status, c.Image, c.ImageID, c.Started, c.Process, c.Error = "running", i.Reference, i.ID, now(), "4711", ""
+	return nil
+}
+
+func (s fakeContainers) Start(_ context.Context, id string) error {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	c, err := s.get("start", id)
+	if err != nil {
+		return err
+	}
+	if err := s.start(c); err != nil {
+		return err
+	}
+	s.f.change()
+	return nil
+}
+
+func (f *Fake) end(c *container, code int) {
+	c.Status, c.Exit, c.Ended, c.Process = "exited", code, now(), ""
+	f.change()
+}
+
+// Stop of a stubborn container waits for its grace or a kill.
+func (s fakeContainers) Stop(ctx context.Context, id string, grace time.Duration) error {
+	s.f.mu.Lock()
+	c, err := s.get("stop", id)
+	if err == nil && c.Running() {
+		if c.stubborn {
+			c.Status = "stopping"
+			s.f.change()
+		} else {
+			s.f.end(c, 143)
+		}
+	}
+	s.f.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if grace < 0 {
+		grace = time.Hour
+	}
+	late, cancel := context.WithTimeout(ctx, grace)
+	defer cancel()
+	if s.f.await(late, func() bool { return !c.Running() }) == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return wrong(fs.Interrupted, "stop", "containers/"+c.Name, "The wait was interrupted; the stop of %s goes on.", c.Name)
+	}
+	return s.Kill(ctx, id, "KILL")
+}
+
+func (s fakeContainers) Restart(ctx context.Context, id string, grace time.Duration) error {
+	if err := s.Stop(ctx, id, grace); err != nil {
+		return err
+	}
+	return s.Start(ctx, id)
+}
+
+func (s fakeContainers) Kill(_ context.Context, id, signal string) error {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	c, err := s.get("kill", id)
+	switch {
+	case err != nil:
+		return err
+	case !slices.Contains([]string{"", "KILL", "SIGKILL", "9", "TERM"}, signal):
+		return wrong(fs.Invalid, "kill", "containers/"+c.Name, "There is no signal %s.", signal)
+	case !c.Running():
+		return wrong(fs.NotRunning, "kill", "containers/"+c.Name, "The container %s does not run.", c.Name)
+	}
+	s.f.end(c, 137)
+	return nil
+}
+
+func (s fakeContainers) Rename(_ context.Context, id, name string) error {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	c, err := s.get("rename", id)
+	if err != nil {
+		return err
+	}
+	if s.f.names[name] != nil {
+		return wrong(fs.Exists, "rename", "containers/"+name, "The name %s is taken.", name)
+	}
+	delete(s.f.names, c.Name)
+	c.Name = name
+	s.f.names[name] = c
+	s.f.change()
+	return nil
+}
+
+func (s fakeContainers) Remove(_ context.Context, id string, force bool) error {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	c, err := s.get("remove", id)
+	if err != nil {
+		return err
+	}
+	if c.Running() && !force {
+		return wrong(fs.Busy, "remove", "containers/"+c.Name, "The container %s is running: stop it first.", c.Name)
+	}
+	delete(s.f.names, c.Name)
+	delete(s.f.containers, id)
+	s.f.change()
+	return nil
+}
+
+func (s fakeContainers) Wait(ctx context.Context, id string) error {
+	return s.f.await(ctx, func() bool { c := s.f.containers[id]; return c == nil || !c.Running() })
+}
+
+func (s fakeContainers) Settings() []fs.Setting {
+	var list []fs.Setting
+	for _, n := range []string{"image", "command", "entrypoint", "env", "workdir", "user", "hostname", "tty", "stdin"} {
+		list = append(list, fs.Setting{Name: n, Mode: 0o640, Summary: "the setting " + n})
+	}
+	return list
+}
+
+func (s fakeContainers) Get(id, setting string) (string, error) {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	c, err := s.get("get", id)
+	if err != nil {
+		return "", err
+	}
+	return c.values[setting], nil
+}
+
+func (s fakeContainers) Set(_ context.Context, id, setting, value string) error {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	c, err := s.get("set", id)
+	if err != nil {
+		return err
+	}
+	v := strings.TrimSuffix(value, "\n")
+	bad := false
+	switch setting {
+	case "tty", "stdin":
+		bad = v != "true" && v != "false"
+	case "env":
+		for _, l := range strings.Split(v, "\n") {
+			bad = bad || !strings.Contains(l, "=")
+		}
+	case "hostname":
+		bad = strings.ContainsAny(v, " \n")
+	}
+	if bad {
+		return wrong(fs.Invalid, "set", "containers/"+c.Name+"/config/"+setting, "%q is no value for %s.", v, setting)
+	}
+	c.values[setting] = value
+	return nil
+}
+
+func (s fakeContainers) Reset(_ context.Context, id, setting string) error {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	c, err := s.get("reset", id)
+	if err != nil {
+		return err
+	}
+	delete(c.values, setting)
+	return nil
+}
+
+func (s fakeContainers) Pending(string) (string, error) { return "", nil }
+
+func (s fakeContainers) Commands(string) ([]string, error) {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	return slices.Clone(s.f.commands), nil
+}
+
+func (s fakeContainers) Command(_, name string) (bool, error) {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	return slices.Contains(s.f.commands, name), nil
+}
+
+func (s fakeContainers) Logs(id, stream string) (fs.Growing, error) {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	c, err := s.get("logs", id)
+	if err != nil {
+		return nil, err
+	}
+	return c.logs[stream], nil
+}
+
+func (s fakeContainers) Changes(string) ([]byte, error) { return []byte("A /new\n"), nil }
+func (s fakeContainers) Inspect(id string) ([]byte, error) {
+	return []byte(`{"id":"` + id + `"}` + "\n"), nil
+}
+func (s fakeContainers) Processes(id string) ([]byte, error) { return []byte("PID\n4711\n"), nil }
+
+type fakeRoots struct{ f *Fake }
+
+func (s fakeRoots) open(id string, readOnly bool) (*fs.Root, error) {
+	s.f.mu.Lock()
+	dir := s.f.roots[id]
+	s.f.mu.Unlock()
+	if dir == "" {
+		return nil, wrong(fs.NotFound, "view", id, "There is no file system of %s.", id)
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &fs.Root{Dir: d, ReadOnly: readOnly, Release: func() { d.Close() }}, nil
+}
+
+func (s fakeRoots) ImageRoot(_ context.Context, id string) (*fs.Root, error) { return s.open(id, true) }
+
+func (s fakeRoots) ContainerRoot(_ context.Context, id string) (*fs.Root, error) {
+	return s.open(id, false)
+}

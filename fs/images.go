@@ -1,0 +1,378 @@
+package fs
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// images is images/ or a directory below it that is no single image: a registry, a user, a bare name. A bare name is
+// a directory which is also its :latest, and shows that image's files beside the images inside it.
+type images struct {
+	refusing
+	each *row
+	// path is what the directory stands for in familiar references: "" for images/, docker.io/ and library/, else as
+	// "ghcr.io/acme". Walked names differ from it below docker.io/ and library/, which are aliases.
+	path string
+	kind imagesKind
+}
+
+type imagesKind uint8
+
+const (
+	anyImages   imagesKind = iota // images/ itself, and what is below it
+	hubImages                     // docker.io/: users and library
+	libraryOnly                   // library/: images without a user
+	libraryLeaf                   // one bare name below library/: there is nothing further down
+)
+
+func openImages(t *Tree, e *entry) place {
+	p := &images{refusing: refusing{e}, each: e.row.rows[0]}
+	walked := strings.Split(e.path(), "/")[1:]
+	for _, name := range walked {
+		p.path, p.kind = p.step(name)
+	}
+	return p
+}
+
+// top tells whether it is images/ itself.
+func (p *images) top() bool { return p.path == "" && p.kind == anyImages }
+
+// step is the familiar path and kind of a name in the directory.
+func (p *images) step(name string) (string, imagesKind) {
+	switch {
+	case p.top() && (name == "docker.io" || name == "index.docker.io"):
+		return "", hubImages
+	case p.path == "" && name == "library" && (p.kind == anyImages || p.kind == hubImages):
+		return "", libraryOnly
+	case p.kind == libraryOnly:
+		return name, libraryLeaf
+	case p.path == "":
+		return name, anyImages
+	}
+	return p.path + "/" + name, p.kind
+}
+
+// isRegistry tells whether a first component names a registry: localhost, or with a dot, or one of these with a port
+// of digits. Any other name:digits is an image.
+func isRegistry(name string) bool {
+	host, port, ok := strings.Cut(name, ":")
+	if ok && (port == "" || strings.Trim(port, "0123456789") != "") {
+		return false
+	}
+	return host == "localhost" || strings.Contains(host, ".") && !strings.Contains(host, "@")
+}
+
+// tagged tells whether a component is an image rather than a directory.
+func (p *images) tagged(name string) bool {
+	return strings.ContainsAny(name, ":@") && !(p.top() && isRegistry(name))
+}
+
+// latest is the image that the directory itself is, nil if it is none.
+func (p *images) latest() *Image { return p.e.t.latest(p.path) }
+
+func (t *Tree) latest(path string) *Image {
+	if path == "" || isRegistry(path) {
+		return nil
+	}
+	i, ok := t.Images.Find(path + ":latest")
+	if !ok {
+		return nil
+	}
+	return i
+}
+
+// entry is the directory of an image by the name it has here.
+func (p *images) entry(i *Image, name string) *entry {
+	o := object{kind: imageObject, id: i.Reference, made: i.Made}
+	e := &entry{t: p.e.t, row: p.each, obj: o, name: name, dir: p.e.path()}
+	e.key = e.path() + "#" + o.key()
+	return e
+}
+
+// below is a directory here.
+func (p *images) below(name string) *entry {
+	e := &entry{t: p.e.t, row: p.e.row, name: name, dir: p.e.path()}
+	e.key = e.path()
+	return e
+}
+
+// own is a row of the directory's own image.
+func (p *images) own(i *Image, r *row) *entry {
+	o := object{kind: imageObject, id: i.Reference, made: i.Made}
+	return &entry{t: p.e.t, row: r, obj: o, name: r.name, dir: p.e.path(), key: p.e.path() + "#" + o.key() + "/" + r.name}
+}
+
+func (p *images) list(context.Context) ([]*entry, error) {
+	x := p.e.t.images()
+	var es []*entry
+	seen := map[string]bool{}
+	add := func(e *entry) {
+		if !seen[e.name] {
+			seen[e.name] = true
+			es = append(es, e)
+		}
+	}
+	here, dirs := x[p.path], p.e.t.bare.below(p.path)
+	if here == nil {
+		here = &imageDir{}
+	}
+	if p.kind != hubImages {
+		for _, i := range here.images {
+			add(p.entry(i, base(i.Reference)))
+		}
+	}
+	if p.kind == hubImages {
+		add(p.below("library"))
+	}
+	if p.kind == anyImages || p.kind == hubImages {
+		for _, d := range append(dirs, here.dirs...) {
+			d, _, _ = strings.Cut(strings.TrimPrefix(strings.TrimPrefix(d, p.path), "/"), "/")
+			if p.kind == anyImages || !isRegistry(d) {
+				add(p.below(d))
+			}
+		}
+	}
+	if i := p.latest(); i != nil {
+		for _, r := range p.each.rows {
+			if e := p.own(i, r); r.when == nil || r.when(e) {
+				add(e)
+			}
+		}
+	}
+	if len(es) == 0 && p.path != "" && !p.e.t.bare.has(p.path) {
+		return nil, fail(Removed, "list", p.e.path(), p.e.path()+" was removed.")
+	}
+	return es, nil
+}
+
+func base(ref string) string { return ref[strings.LastIndexByte(ref, '/')+1:] }
+
+// find knows what is listed, and the aliases: bare names, docker.io/ and library/, IDs.
+func (p *images) find(_ context.Context, name string) (*entry, error) {
+	if dot(name) {
+		return nil, nil
+	}
+	t := p.e.t
+	path, kind := p.step(name)
+	if kind == hubImages || kind == libraryOnly {
+		return p.below(name), nil
+	}
+	if p.tagged(name) {
+		if i, ok := t.Images.Find(path); ok {
+			return p.entry(i, name), nil
+		}
+		return nil, nil
+	}
+	if p.kind != libraryLeaf && (t.images()[path] != nil || t.bare.has(path) || len(t.bare.below(path)) > 0) {
+		return p.below(name), nil
+	}
+	if e := p.file(name); e != nil {
+		return e, nil
+	}
+	if p.kind != libraryLeaf && t.latest(path) != nil {
+		return p.below(name), nil
+	}
+	if i, ok := t.Images.Find(name); ok && p.top() && i.ID != "" && strings.HasPrefix(strings.TrimPrefix(i.ID, "sha256:"), name) {
+		return p.entry(i, name), nil
+	}
+	return p.e.unlisted(name), nil
+}
+
+// file is a file of the image that the directory itself is. Asking for one tells that the directory is meant as the
+// image, so the pull need not wait for something to be made inside.
+func (p *images) file(name string) *entry {
+	r := p.each.find(name)
+	if r == nil || p.path == "" {
+		return nil
+	}
+	p.e.t.pullBare(p.path)
+	i := p.latest()
+	if i == nil {
+		return nil
+	}
+	if e := p.own(i, r); r.when == nil || r.when(e) {
+		return e
+	}
+	return nil
+}
+
+// mkdir pulls an image, or makes a directory: that of a registry, or of a bare name.
+func (p *images) mkdir(ctx context.Context, name string) (*entry, error) {
+	if dot(name) {
+		return nil, p.no("mkdir", name, "no image's name begins with a dot")
+	}
+	t := p.e.t
+	by, _ := By(ctx)
+	path, kind := p.step(name)
+	if p.top() && isRegistry(name) {
+		t.bare.plain(path, by)
+		return p.below(name), nil
+	}
+	if kind != anyImages && kind != libraryLeaf || p.kind == libraryLeaf {
+		return nil, p.no("mkdir", name, "there are only images of Docker's own below library/")
+	}
+	ref, err := t.Images.Parse(path)
+	if err != nil {
+		return nil, err
+	}
+	t.inside(ctx, p.path)
+	if !p.tagged(name) {
+		t.awaitInside(path, by)
+		return p.below(name), nil
+	}
+	if err := t.Images.Pull(ctx, ref, t.Budget); err != nil {
+		return nil, err
+	}
+	i, ok := t.Images.Find(ref)
+	if !ok {
+		return nil, fail(NotFound, "mkdir", "images/"+ref, fmt.Sprintf("The image %s was removed while it was being pulled.", ref))
+	}
+	return p.entry(i, name), nil
+}
+
+// rmdir untags an image, or removes an empty directory.
+func (p *images) rmdir(ctx context.Context, name string) error {
+	t := p.e.t
+	e, err := p.find(ctx, name)
+	if err != nil || e == nil {
+		return absent("rmdir", p.e.path(), name, err)
+	}
+	if e.obj.kind == imageObject && e.row == p.each {
+		if name != base(e.obj.id) && !p.tagged(name) {
+			return t.Images.Untag(ctx, name) // an ID: Busy while several tags lead to it
+		}
+		if strings.HasPrefix(name, "sha256:") {
+			return t.Images.Untag(ctx, name)
+		}
+		return t.Images.Untag(ctx, e.obj.id)
+	}
+	path, kind := p.step(name)
+	if e.row != p.e.row || kind == hubImages || kind == libraryOnly {
+		return p.refusing.rmdir(ctx, name)
+	}
+	if d := t.images()[path]; d != nil || len(t.bare.below(path)) > 0 {
+		return fail(NotEmpty, "rmdir", p.e.path()+"/"+name, fmt.Sprintf("There are images or directories in %s/%s: remove them first.", p.e.path(), name))
+	}
+	if i := t.latest(path); i != nil {
+		if err := t.Images.Untag(ctx, i.Reference); err != nil {
+			return err
+		}
+	}
+	t.bare.drop(path)
+	return nil
+}
+
+func absent(op, dir, name string, err error) error {
+	if err != nil {
+		return err
+	}
+	return fail(NotFound, op, dir+"/"+name, fmt.Sprintf("There is no %s/%s.", dir, name))
+}
+
+// rename retags.
+func (p *images) rename(ctx context.Context, name string, to place, toName string, keep bool) error {
+	t := p.e.t
+	e, err := p.find(ctx, name)
+	if err != nil || e == nil {
+		return absent("rename", p.e.path(), name, err)
+	}
+	path, _ := p.step(name)
+	source := t.latest(path)
+	if e.obj.kind == imageObject {
+		source, err = e.image()
+	}
+	other, ok := to.(*images)
+	switch {
+	case err != nil:
+		return err
+	case source == nil || e.row != p.each && e.row != p.e.row:
+		return p.no("rename", name, "it is no image")
+	case p.tagged(name) == strings.HasPrefix(name, "sha256:") && e.obj.kind == imageObject:
+		return p.no("rename", name, "it is an image's ID; ln -s gives that another name")
+	case !ok || other.latest() != nil && t.images()[other.path] == nil && !t.bare.has(other.path):
+		return p.no("rename", name, "an image cannot be moved into another or out of images/; give mv -T the new reference, or ln -s")
+	}
+	target, err := other.target("rename", toName)
+	if err != nil {
+		return err
+	}
+	if target == source.Reference {
+		return fail(Exists, "rename", "images/"+target, fmt.Sprintf("%s is that image's name already.", target))
+	}
+	if err := t.Images.Tag(ctx, source.Reference, target, !keep); err != nil {
+		return err
+	}
+	t.inside(ctx, other.path)
+	return t.Images.Untag(ctx, source.Reference)
+}
+
+// target is the reference that a name here would be.
+func (p *images) target(op, name string) (string, error) {
+	path, kind := p.step(name)
+	if dot(name) || p.top() && isRegistry(name) || kind == hubImages || kind == libraryOnly || p.kind == libraryLeaf {
+		return "", p.no(op, name, "it is no name for an image")
+	}
+	return p.e.t.Images.Parse(path)
+}
+
+// symlink tags: ln -s images/redis:7 images/mine:1. It only creates.
+func (p *images) symlink(ctx context.Context, target, name string) (*entry, error) {
+	t := p.e.t
+	ref, err := p.target("symlink", name)
+	if err != nil {
+		return nil, err
+	}
+	source := linkSource(target)
+	if _, err := t.Images.Parse(source); err != nil {
+		return nil, err
+	}
+	if _, ok := t.Images.Find(source); !ok {
+		return nil, fail(NotFound, "symlink", "images/"+ref, fmt.Sprintf("There is no image %s to give the name %s.", source, ref))
+	}
+	if err := t.Images.Tag(ctx, source, ref, false); err != nil {
+		return nil, err
+	}
+	t.inside(ctx, p.path)
+	e := p.below(name)
+	e.row, e.key = &row{name: name, kind: linkRow, mode: 0o777, target: func(*Tree, *entry) string { return target }}, e.key+"#link"
+	return e, nil
+}
+
+// linkSource is the reference that a link's target means: the text after its last images/, else what is left when
+// leading ../ are taken off.
+func linkSource(target string) string {
+	target = strings.TrimRight(target, "/")
+	if i := strings.LastIndex("/"+target, "/images/"); i >= 0 {
+		return ("/" + target)[i+len("/images/"):]
+	}
+	for strings.HasPrefix(target, "../") || strings.HasPrefix(target, "./") {
+		_, target, _ = strings.Cut(target, "/")
+	}
+	return target
+}
+
+// imagePlace is an image's directory.
+type imagePlace struct {
+	fixed
+}
+
+func openImage(_ *Tree, e *entry) place { return &imagePlace{fixed{e}} }
+
+func (p *imagePlace) unlink(_ context.Context, name string) error { return p.dissolve(name) }
+func (p *imagePlace) rmdir(_ context.Context, name string) error  { return p.dissolve(name) }
+
+// dissolve is for rm -r, as a container's: refused at once if the rmdir in the end would be.
+func (p *imagePlace) dissolve(name string) error {
+	i, err := p.e.image()
+	if err != nil {
+		return err
+	}
+	for _, c := range p.e.t.Containers.List() {
+		if i.ID != "" && c.ImageID == i.ID && len(i.Tags) < 2 {
+			return fail(Busy, "unlink", p.e.path()+"/"+name, fmt.Sprintf("The image %s is used by the container %s: remove that first.", i.Reference, c.Name))
+		}
+	}
+	p.e.t.hides.hide(p.e.key, name)
+	return nil
+}

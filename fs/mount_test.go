@@ -1,0 +1,253 @@
+package fs_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"hull/fs"
+	"hull/fs/fstest"
+	"hull/fs/journal"
+)
+
+// mounted is a tree over a fake backend, on a real mount.
+type mounted struct {
+	*fstest.Fake
+	t    *testing.T
+	tree *fs.Tree
+	dir  string
+}
+
+// privileged skips a test that needs root and FUSE, or fails it where CI promises both.
+func privileged(t *testing.T) {
+	t.Helper()
+	reason := ""
+	if os.Geteuid() != 0 {
+		reason = "needs root"
+	} else if f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0); err != nil {
+		reason = "needs /dev/fuse: " + err.Error()
+	} else {
+		f.Close()
+	}
+	if reason == "" {
+		return
+	}
+	if os.Getenv("HULL_TEST_PRIVILEGED") == "1" {
+		t.Fatal(reason)
+	}
+	t.Skip(reason)
+}
+
+func mount(t *testing.T, refs ...string) *mounted { return mountWith(t, func(*fs.Options) {}, refs...) }
+
+func mountWith(t *testing.T, change func(*fs.Options), refs ...string) *mounted {
+	t.Helper()
+	privileged(t)
+	m := &mounted{Fake: fstest.New(refs...), t: t, dir: t.TempDir()}
+	os.Chmod(m.dir, 0o755)
+	j, err := journal.Open(t.TempDir(), journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := fs.Options{
+		Images: m.Images(), Containers: m.Containers(), Roots: m.Roots(), Host: m.Fake, Journal: j,
+		Binary: "/usr/bin/hull", Group: -1, Budget: 500 * time.Millisecond,
+		Logger: slog.New(slog.NewTextHandler(testWriter{t}, nil)),
+	}
+	change(&o)
+	m.tree, err = fs.New(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mnt, err := m.tree.Mount(m.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := mnt.Unmount(false); err != nil {
+			t.Error(err)
+			mnt.Unmount(true)
+		}
+		mnt.Wait()
+		m.tree.Close()
+		j.Close()
+	})
+	return m
+}
+
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(b []byte) (int, error) {
+	w.t.Log(strings.TrimSpace(string(b)))
+	return len(b), nil
+}
+
+// run runs a script in the mount and returns its output, both streams, and exit status.
+func (m *mounted) run(script string) (string, int) {
+	m.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	c := exec.CommandContext(ctx, "sh", "-c", script)
+	c.Dir = m.dir
+	c.Env = append(os.Environ(), "LC_ALL=C")
+	c.WaitDelay = time.Second
+	b, err := c.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		m.t.Fatalf("%s: %v\n%s", script, err, b)
+	}
+	return string(b), c.ProcessState.ExitCode()
+}
+
+// want runs a script that must succeed with that output.
+func (m *mounted) want(script, output string) {
+	m.t.Helper()
+	if got, code := m.run(script); code != 0 || got != output {
+		m.t.Errorf("%s\nexit status %d, output %q, want %q", script, code, got, output)
+	}
+}
+
+// ok runs a script that must succeed.
+func (m *mounted) ok(script string) string {
+	m.t.Helper()
+	got, code := m.run(script)
+	if code != 0 {
+		m.t.Errorf("%s\nexit status %d: %s", script, code, got)
+	}
+	return got
+}
+
+// until runs a script again until it prints that.
+func (m *mounted) until(script, output string) {
+	m.t.Helper()
+	got := ""
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if got, _ = m.run(script); got == output {
+			return
+		}
+	}
+	m.t.Errorf("%s\nprints %q, want %q", script, got, output)
+}
+
+func (m *mounted) path(name string) string { return filepath.Join(m.dir, name) }
+
+// errno checks a call's errno.
+func errno(t *testing.T, what string, err error, want syscall.Errno) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("%s: %v, want %v", what, err, want)
+	}
+}
+
+// put is what echo TEXT > FILE does: one open, one write.
+func (m *mounted) put(name, text string) error {
+	f, err := os.OpenFile(m.path(name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.WriteString(text)
+	return err
+}
+
+func (m *mounted) read(name string) string {
+	m.t.Helper()
+	b, err := os.ReadFile(m.path(name))
+	if err != nil {
+		m.t.Error(err)
+	}
+	return string(b)
+}
+
+func TestSession(t *testing.T) {
+	m := mount(t, "redis:7", "ubuntu:latest")
+	m.want("ls", "README\ncontainers\ncontainers.txt\nerror\nevents\nimages\nimages.txt\ninfo\npull\nrootfs\nrun\nrunning.txt\nversion\n")
+	m.ok("mkdir images/redis:7")
+	m.want("ls images; cat images/redis:7/status", "redis:7\nready\n")
+	m.want("mkdir images/redis:7/containers/web && cat containers/web/status && ls -l images/redis:7/containers | grep -o 'web ->.*'", "running\nweb -> ../../../containers/web\n")
+	m.want("ls containers/web/config", "command\nentrypoint\nenv\nhostname\nimage\npending\nstdin\ntty\nuser\nworkdir\n")
+	m.want("ls containers/web/exec", "cat\nls\nsh\ntrue\n")
+	m.want("head -1 containers/web/exec/sh run images/redis:7/wait -q", strings.Repeat("#!/usr/bin/hull verb\n", 3))
+	m.Write("web", "stdout", "hello\n")
+	m.want("cat containers/web/logs; stat -c %s containers/web/logs", "hello\n6\n")
+	if out, code := m.run("rmdir containers/web"); code == 0 || !strings.Contains(out, "busy") {
+		t.Errorf("rmdir of a running container: %d %s", code, out)
+	}
+	m.want("cat error containers/web/error containers/error", strings.Repeat("The container web is running: stop it first.\n", 3))
+	m.ok("echo stop > containers/web/ctl")
+	m.want("cat containers/web/status containers/web/exit containers/web/error", "exited\n143\n")
+	m.ok("rmdir containers/web")
+	m.want("ls containers", "")
+	m.ok("rmdir images/redis:7")
+	m.want("ls images", "")
+}
+
+func TestUnlistedEverywhere(t *testing.T) {
+	m := mount(t, "redis:7")
+	m.ok("mkdir images/redis:7 images/redis:7/containers/web")
+	for _, dir := range []string{".", "images", "images/redis:7", "images/redis:7/containers", "containers", "containers/web", "containers/web/config", "containers/web/exec", "rootfs", "rootfs/images"} {
+		for _, name := range []string{".git", ".Trash-1000", ".hidden"} {
+			if _, err := os.Lstat(m.path(dir + "/" + name)); !errors.Is(err, syscall.ENOENT) {
+				t.Errorf("lstat %s/%s: %v", dir, name, err)
+			}
+			errno(t, "mkdir "+dir+"/"+name, syscall.Mkdir(m.path(dir+"/"+name), 0o755), syscall.EPERM)
+		}
+		es, err := os.ReadDir(m.path(dir))
+		if err != nil {
+			t.Error(err)
+		}
+		for _, e := range es {
+			if _, err := os.Lstat(m.path(dir + "/" + e.Name())); err != nil {
+				t.Errorf("%s lists %s, which does not exist: %v", dir, e.Name(), err)
+			}
+		}
+	}
+}
+
+func TestSizesAreTrue(t *testing.T) {
+	m := mount(t, "redis:7")
+	m.ok("mkdir images/redis:7 images/redis:7/containers/web")
+	m.Write("web", "stdout", "one\ntwo\n")
+	err := filepath.WalkDir(m.dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if !d.Type().IsRegular() {
+			if d.Type()&os.ModeSymlink != 0 {
+				st, _ := os.Lstat(path)
+				if l, _ := os.Readlink(path); st.Size() != int64(len(l)) {
+					t.Errorf("%s: size %d, target %q", path, st.Size(), l)
+				}
+			}
+			return nil
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		st, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		var b bytes.Buffer
+		if _, err := b.ReadFrom(f); err != nil {
+			return err
+		}
+		if int64(b.Len()) != st.Size() {
+			t.Errorf("%s: size %d, content %d", path, st.Size(), b.Len())
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

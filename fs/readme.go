@@ -1,0 +1,78 @@
+package fs
+
+import (
+	"context"
+	"strings"
+)
+
+const readmeHead = `hull: containers as files.
+
+This directory is a container engine. mkdir, rmdir, mv, ln -s, cat and echo work it:
+
+  mkdir images/debian:12                        pull an image
+  mkdir images/debian:12/containers/web         make a container of it and start it
+  cat containers/web/logs                       see what it writes; tail -f follows
+  containers/web/exec/bash                      a shell in it
+  echo stop > containers/web/ctl                stop it
+  rmdir containers/web                          remove it
+  ./run -it --rm debian:12 bash                 as docker run, docker's flags too
+
+  mkdir containers/db                           a container that is not started yet
+  echo redis:7 > containers/db/config/image     settings are files
+  echo start > containers/db/ctl                one command a line; cat ctl lists them
+
+When something fails, the error file says why in one sentence: that of the image
+or container, and ./error for your own last call:
+
+  mkdir images/typo:1 || cat error
+
+Where the kernel itself refuses, with "File exists" or "Permission denied" by a
+file's mode, hull is not asked and error does not change.
+
+sudo echo start > ctl writes as you, not as root: the shell opens the file before
+sudo runs. Mount with --group to give a group the controls, or write
+echo start | sudo tee ctl.
+
+rsync, scp and tar take debian:12/... for a host: write ./debian:12/... instead.
+Names with a colon cannot stand in PATH or be make targets. cp -r of an image's
+directory onto a new name starts a pull. The trees of files are links (rootfs), so
+rm -r, cp -r and file managers do not walk into them.
+
+`
+
+// readme explains the tree to whoever finds it mounted, from the table that defines it.
+func readme(_ context.Context, t *Tree, _ *entry) ([]byte, error) {
+	var b strings.Builder
+	b.WriteString(readmeHead)
+	for _, d := range describe(t.table) {
+		name := strings.Repeat("  ", d.depth) + d.row.name
+		if d.row.kind.directory() {
+			name += "/"
+		}
+		b.WriteString(strings.TrimRight(name+strings.Repeat(" ", max(1, 24-len(name)))+d.row.summary, " ") + "\n")
+		for _, c := range d.row.commands {
+			b.WriteString(strings.Repeat(" ", 24) + strings.TrimSpace(c.name+" "+c.args) + "\n")
+		}
+	}
+	return []byte(b.String()), nil
+}
+
+// described is a row and how deep it stands.
+type described struct {
+	row   *row
+	depth int
+}
+
+// describe lists all rows below one, in the table's order.
+func describe(r *row) []described {
+	var ds []described
+	var walk func(r *row, depth int)
+	walk = func(r *row, depth int) {
+		for _, c := range r.rows {
+			ds = append(ds, described{c, depth})
+			walk(c, depth+1)
+		}
+	}
+	walk(r, 0)
+	return ds
+}

@@ -1,0 +1,229 @@
+package rootfs
+
+import (
+	"context"
+	"errors"
+	"syscall"
+
+	fusefs "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// file is an open regular file. The kernel releases it only when every request that carries it is answered, so its
+// descriptor needs no lock.
+type file struct {
+	fd   int
+	held *held // keeps the view as long as the file is open
+}
+
+// passing is a file which the kernel reads and writes by itself.
+type passing struct{ *file }
+
+var (
+	_ fusefs.FileReader          = (*file)(nil)
+	_ fusefs.FileWriter          = (*file)(nil)
+	_ fusefs.FileReleaser        = (*file)(nil)
+	_ fusefs.FileFsyncer         = (*file)(nil)
+	_ fusefs.FileAllocater       = (*file)(nil)
+	_ fusefs.FileLseeker         = (*file)(nil)
+	_ fusefs.FilePassthroughFder = passing{}
+)
+
+// openFlags are those flags of a caller's open that mean the same beneath. O_APPEND does: pwrite on such a descriptor
+// appends whatever offset it is given, so that the container's appends and ours all arrive.
+const openFlags = unix.O_ACCMODE | unix.O_APPEND | unix.O_TRUNC | unix.O_SYNC | unix.O_DSYNC | unix.O_NOATIME
+
+// Open opens a regular file; the kernel opens all other kinds without asking.
+func (n *node) Open(ctx context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
+	s, errno := n.reach(ctx)
+	if errno != 0 {
+		return nil, 0, errno
+	}
+	defer s.leave()
+	if s.st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, 0, syscall.ESTALE
+	}
+	writes := flags&unix.O_ACCMODE != unix.O_RDONLY || flags&unix.O_TRUNC != 0
+	if writes {
+		if errno := s.readOnly(); errno != 0 {
+			return nil, 0, errno
+		}
+		if mode := uint32(s.st.Mode); takesBits(ctx, mode) {
+			if errno := dropBits(s.fd, mode); errno != 0 {
+				return nil, 0, errno
+			}
+		}
+	}
+	fd, err := unix.Open(reopened(s.fd), int(flags)&openFlags|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, 0, fusefs.ToErrno(err)
+	}
+	h, fuseFlags := n.opened(fd, s.held, writes)
+	return h, fuseFlags, 0
+}
+
+// opened makes the handle of an open file, and tells the kernel how to use it.
+func (n *node) opened(fd int, h *held, writes bool) (fusefs.FileHandle, uint32) {
+	f := &file{fd: fd, held: h.again()}
+	flags := uint32(fuse.FOPEN_NOFLUSH)
+	if h.view.ReadOnly && !writes {
+		flags |= fuse.FOPEN_KEEP_CACHE
+	}
+	if n.tree.o.Passthrough {
+		return passing{f}, flags
+	}
+	return f, flags
+}
+
+// again borrows once more what is borrowed.
+func (h *held) again() *held {
+	h.tree.mu.Lock()
+	defer h.tree.mu.Unlock()
+	h.refs++
+	return h
+}
+
+// plain gives the file of a handle of either kind.
+func plain(h fusefs.FileHandle) (*file, bool) {
+	switch f := h.(type) {
+	case *file:
+		return f, true
+	case passing:
+		return f.file, true
+	}
+	return nil, false
+}
+
+// gone tells whether the tree was closed while the file was open.
+func (f *file) gone() bool {
+	f.held.tree.mu.Lock()
+	defer f.held.tree.mu.Unlock()
+	return f.held.tree.closed
+}
+
+// PassthroughFd gives the kernel the file itself.
+func (p passing) PassthroughFd() (int, bool) { return p.fd, true }
+
+// Read reads.
+func (f *file) Read(_ context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+	if f.gone() {
+		return nil, syscall.ESTALE
+	}
+	return fuse.ReadResultFd(uintptr(f.fd), off, len(dest)), 0
+}
+
+// Write writes, at the end if the file was opened so.
+func (f *file) Write(_ context.Context, data []byte, off int64) (uint32, syscall.Errno) {
+	if f.gone() {
+		return 0, syscall.ESTALE
+	}
+	n, err := unix.Pwrite(f.fd, data, off)
+	if err != nil {
+		return 0, fusefs.ToErrno(err)
+	}
+	return uint32(n), 0
+}
+
+// Release closes it.
+func (f *file) Release(context.Context) syscall.Errno {
+	err := unix.Close(f.fd)
+	f.held.giveBack()
+	return fusefs.ToErrno(err)
+}
+
+// Fsync writes it to disk.
+func (f *file) Fsync(_ context.Context, flags uint32) syscall.Errno {
+	const dataOnly = 1
+	if flags&dataOnly != 0 {
+		return fusefs.ToErrno(unix.Fdatasync(f.fd))
+	}
+	return fusefs.ToErrno(unix.Fsync(f.fd))
+}
+
+// spot gives the open file itself as the place of a node that has none any more.
+func (f *file) spot() (*spot, syscall.Errno) {
+	fd, err := unix.FcntlInt(uintptr(f.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, fusefs.ToErrno(err)
+	}
+	s := &spot{held: f.held.again(), fd: fd}
+	if err := stat(fd, "", &s.st); err != nil {
+		s.leave()
+		return nil, fusefs.ToErrno(err)
+	}
+	return s, 0
+}
+
+// Fsync of a node that is open as something else has nothing to do.
+func (n *node) Fsync(ctx context.Context, h fusefs.FileHandle, flags uint32) syscall.Errno {
+	if f, ok := plain(h); ok {
+		return f.Fsync(ctx, flags)
+	}
+	if l, ok := h.(*listing); ok {
+		return l.Fsyncdir(ctx, flags)
+	}
+	return 0
+}
+
+// Allocate is fallocate(2).
+func (f *file) Allocate(_ context.Context, off, size uint64, mode uint32) syscall.Errno {
+	if f.gone() {
+		return syscall.ESTALE
+	}
+	return fusefs.ToErrno(unix.Fallocate(f.fd, mode, int64(off), int64(size)))
+}
+
+// Lseek finds data and holes.
+func (f *file) Lseek(_ context.Context, off uint64, whence uint32) (uint64, syscall.Errno) {
+	n, err := unix.Seek(f.fd, int64(off), int(whence))
+	if err != nil {
+		return 0, fusefs.ToErrno(err)
+	}
+	return uint64(n), 0
+}
+
+// maxCopy is how much is copied at once, so that a copy can be interrupted.
+const maxCopy = 16 << 20
+
+// CopyFileRange copies between two files of trees, without the data passing the daemon.
+func (n *node) CopyFileRange(_ context.Context, in fusefs.FileHandle, offIn uint64, _ *fusefs.Inode,
+	out fusefs.FileHandle, offOut, length, _ uint64,
+) (uint32, syscall.Errno) {
+	from, ok1 := plain(in)
+	to, ok2 := plain(out)
+	if !ok1 || !ok2 {
+		return 0, syscall.EXDEV // the kernel then copies by itself
+	}
+	if from.gone() || to.gone() {
+		return 0, syscall.ESTALE
+	}
+	flags, err := unix.FcntlInt(uintptr(to.fd), unix.F_GETFL, 0)
+	if err != nil || flags&unix.O_APPEND != 0 {
+		return 0, syscall.EXDEV
+	}
+	i, o := int64(offIn), int64(offOut)
+	done, err := unix.CopyFileRange(from.fd, &i, to.fd, &o, int(min(length, maxCopy)), 0)
+	if err != nil {
+		if errors.Is(err, unix.EINVAL) {
+			return 0, syscall.EXDEV
+		}
+		return 0, fusefs.ToErrno(err)
+	}
+	return uint32(done), 0
+}
+
+// attributes is Getattr of an open file, which may have no name any more.
+func (f *file) attributes(n *node, out *fuse.AttrOut) syscall.Errno {
+	if f.gone() {
+		return syscall.ESTALE
+	}
+	var st unix.Statx_t
+	if err := stat(f.fd, "", &st); err != nil {
+		return fusefs.ToErrno(err)
+	}
+	fill(&out.Attr, &st, f.held.view.Base)
+	out.Ino = n.StableAttr().Ino
+	out.SetTimeout(f.held.belief())
+	return 0
+}

@@ -1,0 +1,89 @@
+package rootfs
+
+import (
+	"context"
+	"syscall"
+
+	fusefs "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// listing is an open directory: the one beneath, with the inode numbers that are shown.
+type listing struct {
+	entries interface {
+		fusefs.FileReaddirenter
+		fusefs.FileSeekdirer
+		fusefs.FileReleasedirer
+	}
+	fd   int
+	dir  *node
+	held *held
+}
+
+var (
+	_ fusefs.FileReaddirenter = (*listing)(nil)
+	_ fusefs.FileSeekdirer    = (*listing)(nil)
+	_ fusefs.FileReleasedirer = (*listing)(nil)
+	_ fusefs.FileFsyncdirer   = (*listing)(nil)
+)
+
+// OpendirHandle opens a directory.
+func (n *node) OpendirHandle(ctx context.Context, _ uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
+	s, errno := n.reach(ctx)
+	if errno != 0 {
+		return nil, 0, errno
+	}
+	defer s.leave()
+	fd, err := enter(s.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, 0, fusefs.ToErrno(err)
+	}
+	l := &listing{fd: fd, dir: n}
+	entries, errno := fusefs.NewLoopbackDirStreamFd(fd)
+	var ok bool
+	if l.entries, ok = entries.(interface {
+		fusefs.FileReaddirenter
+		fusefs.FileSeekdirer
+		fusefs.FileReleasedirer
+	}); !ok || errno != 0 {
+		_ = unix.Close(fd)
+		return nil, 0, syscall.EIO
+	}
+	l.held = s.again()
+	flags := uint32(0)
+	if s.view.ReadOnly {
+		flags = fuse.FOPEN_CACHE_DIR | fuse.FOPEN_KEEP_CACHE
+	}
+	return l, flags, 0
+}
+
+// Readdirent gives the next entry.
+func (l *listing) Readdirent(ctx context.Context) (*fuse.DirEntry, syscall.Errno) {
+	e, errno := l.entries.Readdirent(ctx)
+	if errno != 0 || e == nil {
+		return nil, errno
+	}
+	if e.Name != "." && e.Name != ".." {
+		kind := e.Mode & unix.S_IFMT
+		number := place{ino: e.Ino}.number(l.dir.tree.seed, l.dir.StableAttr().Ino, kind)
+		e.Ino = l.dir.tree.ids.of(number, kind).Ino
+	}
+	return e, 0
+}
+
+// Seekdir goes to an offset that an entry had.
+func (l *listing) Seekdir(ctx context.Context, off uint64) syscall.Errno {
+	return l.entries.Seekdir(ctx, off)
+}
+
+// Fsyncdir writes the directory to disk.
+func (l *listing) Fsyncdir(context.Context, uint32) syscall.Errno {
+	return fusefs.ToErrno(unix.Fsync(l.fd))
+}
+
+// Releasedir closes it.
+func (l *listing) Releasedir(ctx context.Context, flags uint32) {
+	l.entries.Releasedir(ctx, flags)
+	l.held.giveBack()
+}

@@ -1,0 +1,198 @@
+package rootfs
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	fusefs "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// base is the first id of the range that the trees of these tests belong to.
+const base = 1879048192
+
+// needRoot skips a test that needs root and FUSE, or fails it where they must be there.
+func needRoot(t *testing.T) {
+	t.Helper()
+	why := ""
+	if os.Geteuid() != 0 {
+		why = "needs root"
+	} else if _, err := os.Stat("/dev/fuse"); err != nil {
+		why = "needs /dev/fuse"
+	}
+	switch {
+	case why == "":
+	case os.Getenv("HULL_TEST_PRIVILEGED") == "1":
+		t.Fatal(why)
+	default:
+		t.Skip(why)
+	}
+}
+
+// lender is a Source that lends a directory and counts.
+type lender struct {
+	dir      string
+	base     uint32
+	readOnly bool
+
+	mu   sync.Mutex
+	lent int
+	fail error
+}
+
+func (l *lender) View(context.Context) (*View, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fail != nil {
+		return nil, l.fail
+	}
+	d, err := os.Open(l.dir)
+	if err != nil {
+		return nil, err
+	}
+	l.lent++
+	return &View{Dir: d, Base: l.base, ReadOnly: l.readOnly, Release: func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.lent--
+		_ = d.Close()
+	}}, nil
+}
+
+func (l *lender) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lent
+}
+
+// collection is the directory in which trees lie.
+type collection struct {
+	fusefs.Inode
+	trees map[string]*Tree
+}
+
+func (c *collection) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
+	t := c.trees[name]
+	if t == nil {
+		return nil, syscall.ENOENT
+	}
+	n, attr := t.Node()
+	ch := c.NewInode(ctx, n, attr)
+	var a fuse.AttrOut
+	if errno := ch.Operations().(fusefs.NodeGetattrer).Getattr(ctx, nil, &a); errno != 0 {
+		return nil, errno
+	}
+	out.Attr = a.Attr
+	return ch, 0
+}
+
+func errno(err error) syscall.Errno {
+	var e syscall.Errno
+	if errors.As(err, &e) {
+		return e
+	}
+	return syscall.EIO
+}
+
+// mount shows trees below a directory of their names, which it gives.
+func mount(t *testing.T, passthrough bool, lenders map[string]*lender) (string, map[string]*Tree) {
+	t.Helper()
+	needRoot(t)
+	old := unix.Umask(0)
+	t.Cleanup(func() { unix.Umask(old) })
+	c := &collection{trees: map[string]*Tree{}}
+	for name, l := range lenders {
+		c.trees[name] = New(Options{Source: l, ID: "test/" + name, Errno: errno, Passthrough: passthrough})
+	}
+	// Close to the real one's place: a link that gets out of a tree must not meet files by chance.
+	at := filepath.Join(t.TempDir(), "mount")
+	if err := os.Mkdir(at, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	server, err := fusefs.Mount(at, c, &fusefs.Options{
+		NullPermissions: true,
+		MountOptions: fuse.MountOptions{
+			FsName: "hull-test", Name: "hull", DirectMountStrict: true,
+			DirectMountFlags:   unix.MS_NOSUID | unix.MS_NODEV,
+			Options:            []string{"default_permissions"},
+			AllowOther:         true,
+			DisableReadDirPlus: true,
+			MaxStackDepth:      2,
+			ExtraCapabilities:  fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_HANDLE_KILLPRIV_V2,
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Unmount(); err != nil {
+			t.Errorf("unmount: %v", err)
+			_ = unix.Unmount(at, unix.MNT_DETACH)
+		}
+		for name, tree := range c.trees {
+			tree.Close()
+			if n := lenders[name].count(); n != 0 {
+				t.Errorf("%s: %d views were not given back", name, n)
+			}
+		}
+	})
+	return at, c.trees
+}
+
+// writable makes a tree of a container, owned by its root, and mounts it.
+func writable(t *testing.T, passthrough bool) (shown, beneath string, tree *Tree) {
+	t.Helper()
+	needRoot(t)
+	beneath = t.TempDir()
+	if err := os.Chown(beneath, base, base); err != nil {
+		t.Fatal(err)
+	}
+	at, trees := mount(t, passthrough, map[string]*lender{"web": {dir: beneath, base: base}})
+	return filepath.Join(at, "web"), beneath, trees["web"]
+}
+
+// sh runs a script in a directory. It must succeed; its output is given.
+func sh(t *testing.T, dir, script string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-euc", script)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s\n%v\n%s", script, err, out)
+	}
+	return string(out)
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// eventually waits for what the kernel's belief in old answers may delay.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("never: " + what)
+		}
+	}
+}

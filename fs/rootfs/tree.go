@@ -1,0 +1,229 @@
+// Package rootfs shows trees of other people's files: the file systems of images, containers and volumes.
+//
+// Everything in such a tree is hostile: its owner may be root inside a container that runs at this moment, and may move
+// directories and exchange files for symbolic links between any two system calls of ours. So:
+//
+//   - A [node] keeps no path that is trusted. Each operation walks from the tree's descriptor to the node's place with
+//     openat2 and RESOLVE_BENEATH, NO_SYMLINKS and NO_MAGICLINKS, to an O_PATH descriptor, and compares what it found
+//     with what the node was made for. Anything else is ESTALE, upon which the kernel looks the path up again. Only then
+//     is something opened through /proc/self/fd, so that no device or FIFO is opened by accident, and with O_NONBLOCK.
+//   - Symbolic links are followed by the kernel in its own tree of names, not by us, so what Readlink shows is rewritten
+//     (links.go) such that following it from there stays inside: absolute targets become relative ones, and `..` never
+//     climbs further than the top. That holds only if the depth at which the kernel stands is the depth that was counted.
+//     Therefore directories and links are other inodes under another parent (identity.go): a directory that is moved in
+//     the container never moves in the kernel's tree under somebody who stands in it.
+//   - Owners are shown as the container's own: less the base of its range of ids. What is created here is created under
+//     fsuid and fsgid of the range (owner.go), as an id-mapped upper directory demands.
+//
+// A [Tree] borrows its tree from a [Source] when it is first looked at and gives it back when nobody has looked for a
+// while. The mount must be nosuid and nodev with default_permissions, so that the kernel does the permission checks with
+// what is shown; the top is shown as 0700 root, because the ids inside are not the host's. It needs go-fuse's
+// NullPermissions (a mode of 0 is a mode) and a umask of 0. With CAP_HANDLE_KILLPRIV_V2 the kernel leaves it to us to
+// take set-user-ID bits from what is written to: go-fuse does not pass on with which writes, so they are taken when
+// somebody other than root opens for writing.
+package rootfs
+
+import (
+	"context"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	fusefs "github.com/hanwen/go-fuse/v2/fs"
+	"golang.org/x/sys/unix"
+)
+
+// idle is how long a tree is kept after it was last looked at.
+const idle = 10 * time.Second
+
+// View is a tree lent by a Source. It has the fields of fs.Root, so that one converts to the other.
+type View struct {
+	Dir      *os.File // O_PATH or readable descriptor of its top; stays the lender's
+	Base     uint32   // first id of the range of 65,536 that owners in it are of; 0 if they are to be shown as they are
+	ReadOnly bool
+	Release  func()
+}
+
+// Source lends a tree.
+type Source interface {
+	// View lends it until Release. While it is lent it may be lent again, as the same or as another one.
+	View(ctx context.Context) (*View, error)
+}
+
+// Options say what a Tree is.
+type Options struct {
+	Source Source
+	// ID tells the tree from all others of the mount, for ever: inode numbers are made of it.
+	ID string
+	// Errno gives what an error of Source means.
+	Errno func(error) syscall.Errno
+	// Passthrough has the kernel read and write files without asking. The mount needs MaxStackDepth 2 for it.
+	Passthrough bool
+}
+
+// Tree is one tree of other people's files.
+type Tree struct {
+	o    Options
+	seed uint64
+	now  func() time.Time
+	ids  identities
+
+	timers sync.WaitGroup
+
+	mu      sync.Mutex
+	closed  bool
+	held    *held
+	opening chan struct{} // closed when the one who asks the Source has its answer
+	used    time.Time     // when held was last given back
+	timer   *time.Timer   // runs while held is kept for nobody
+}
+
+// held is a view that has been borrowed.
+type held struct {
+	tree *Tree
+	view *View
+	fd   int
+	home place // the top's, so that places can be told relative to it
+	refs int   // under Tree.mu
+}
+
+// New makes a Tree. It asks for nothing yet.
+func New(o Options) *Tree {
+	return &Tree{o: o, seed: seedOf(o.ID), now: time.Now}
+}
+
+// Node makes a node for the tree's top, and gives the identity with which it must be added to its parent:
+//
+//	node, attr := tree.Node()
+//	return parent.NewInode(ctx, node, attr), 0
+//
+// A new one is made for each lookup; go-fuse keeps the first as long as the kernel knows it.
+func (t *Tree) Node() (fusefs.InodeEmbedder, fusefs.StableAttr) {
+	return &node{tree: t, top: true}, fusefs.StableAttr{Mode: unix.S_IFDIR, Ino: mix(t.seed, 0)}
+}
+
+// Close gives the tree back at once. Everything in it that is still known or open answers ESTALE from then on.
+func (t *Tree) Close() {
+	t.mu.Lock()
+	t.closed = true
+	h := t.held
+	t.held = nil
+	if t.timer != nil && t.timer.Stop() {
+		t.timers.Done()
+	}
+	t.timer = nil
+	unused := h != nil && h.refs == 0
+	t.mu.Unlock()
+	if unused {
+		h.view.Release()
+	}
+	t.timers.Wait()
+}
+
+// borrow gives the view that is held, or asks for one. Each borrow needs a giveBack.
+func (t *Tree) borrow(ctx context.Context) (*held, syscall.Errno) {
+	for {
+		t.mu.Lock()
+		if t.closed {
+			t.mu.Unlock()
+			return nil, syscall.ESTALE
+		}
+		if t.held != nil {
+			t.held.refs++
+			h := t.held
+			t.mu.Unlock()
+			return h, 0
+		}
+		if wait := t.opening; wait != nil {
+			t.mu.Unlock()
+			select {
+			case <-wait:
+				continue
+			case <-ctx.Done():
+				return nil, syscall.EINTR
+			}
+		}
+		done := make(chan struct{})
+		t.opening = done
+		t.mu.Unlock()
+		h, errno := t.ask(ctx)
+		t.mu.Lock()
+		t.opening = nil
+		close(done)
+		if errno == 0 && !t.closed {
+			h.refs, t.held = 1, h
+			t.mu.Unlock()
+			return h, 0
+		}
+		t.mu.Unlock()
+		if errno == 0 {
+			h.view.Release()
+			errno = syscall.ESTALE
+		}
+		return nil, errno
+	}
+}
+
+// ask borrows from the source.
+func (t *Tree) ask(ctx context.Context) (*held, syscall.Errno) {
+	v, err := t.o.Source.View(ctx)
+	if err != nil {
+		return nil, t.o.Errno(err)
+	}
+	h := &held{tree: t, view: v, fd: -1}
+	if raw, err := v.Dir.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { h.fd = int(fd) })
+	}
+	var st unix.Statx_t
+	if err := stat(h.fd, "", &st); err != nil {
+		v.Release()
+		return nil, fusefs.ToErrno(err)
+	}
+	h.home = placeOf(&st)
+	return h, 0
+}
+
+// giveBack ends a borrow. The last one starts the time after which the view goes back to the source.
+func (h *held) giveBack() {
+	t := h.tree
+	t.mu.Lock()
+	h.refs--
+	last := h.refs == 0
+	current := t.held == h
+	if last && current {
+		t.used = t.now()
+		if t.timer == nil {
+			t.timers.Add(1)
+			t.timer = time.AfterFunc(idle, t.rest)
+		}
+	}
+	t.mu.Unlock()
+	if last && !current { // the tree was closed meanwhile
+		h.view.Release()
+	}
+}
+
+// rest gives the view back if nobody has used it for long enough.
+func (t *Tree) rest() {
+	t.mu.Lock()
+	h := t.held
+	left := idle - t.now().Sub(t.used)
+	switch {
+	case t.closed || t.timer == nil:
+		h = nil
+	case h != nil && h.refs > 0: // whoever gives it back last begins anew
+		t.timer, h = nil, nil
+	case h != nil && left > 0:
+		t.timers.Add(1)
+		t.timer = time.AfterFunc(left, t.rest)
+		h = nil
+	default:
+		t.held, t.timer = nil, nil
+	}
+	t.mu.Unlock()
+	if h != nil {
+		h.view.Release()
+	}
+	t.timers.Done()
+}

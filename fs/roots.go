@@ -1,0 +1,170 @@
+package fs
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"syscall"
+
+	fusefs "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"hull/fs/rootfs"
+)
+
+// containerRoots and imageRoots are rootfs/containers and rootfs/images: where links lead, one name for each tree, so
+// that no directory of a tree ever has two parents.
+type containerRoots struct {
+	refusing
+}
+
+func openContainerRoots(_ *Tree, e *entry) place { return &containerRoots{refusing{e}} }
+
+func (p *containerRoots) list(context.Context) ([]*entry, error) {
+	var es []*entry
+	for _, c := range p.e.t.Containers.List() {
+		es = append(es, p.entry(c))
+	}
+	return es, nil
+}
+
+func (p *containerRoots) find(_ context.Context, name string) (*entry, error) {
+	if c, ok := p.e.t.Containers.Find(name); ok && c.Name == name {
+		return p.entry(c), nil
+	}
+	return nil, nil
+}
+
+func (p *containerRoots) entry(c *Container) *entry {
+	return &entry{
+		t: p.e.t, row: p.e.row.rows[0], obj: object{kind: containerObject, id: c.ID}, name: c.Name, dir: p.e.path(),
+		key: "rootfs/containers/" + c.ID,
+	}
+}
+
+type imageRoots struct {
+	refusing
+}
+
+func openImageRoots(_ *Tree, e *entry) place { return &imageRoots{refusing{e}} }
+
+func (p *imageRoots) list(context.Context) ([]*entry, error) {
+	var es []*entry
+	seen := map[string]bool{}
+	for _, i := range p.e.t.Images.List() {
+		if i.Status == "ready" && !seen[i.ID] {
+			seen[i.ID] = true
+			es = append(es, p.entry(i))
+		}
+	}
+	return es, nil
+}
+
+func (p *imageRoots) find(_ context.Context, name string) (*entry, error) {
+	if i, ok := p.e.t.Images.Find(name); ok && i.Status == "ready" && strings.TrimPrefix(i.ID, "sha256:") == name {
+		return p.entry(i), nil
+	}
+	return nil, nil
+}
+
+// entry is an image's tree by its ID: the tree lives as long as any reference to it does.
+func (p *imageRoots) entry(i *Image) *entry {
+	return &entry{
+		t: p.e.t, row: p.e.row.rows[0], name: strings.TrimPrefix(i.ID, "sha256:"), dir: p.e.path(),
+		key: "rootfs/images/" + i.ID,
+	}
+}
+
+// views are the trees that have been looked into, one for each object.
+type views struct {
+	mu     sync.Mutex
+	closed bool
+	open   map[string]*view // by the entry's key
+}
+
+type view struct {
+	tree *rootfs.Tree
+	live func() bool
+}
+
+// source lends a tree to fs/rootfs.
+type source func(ctx context.Context) (*Root, error)
+
+// View implements rootfs.Source.
+func (s source) View(ctx context.Context) (*rootfs.View, error) {
+	r, err := s(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v := rootfs.View(*r)
+	return &v, nil
+}
+
+// view returns the tree of an entry in rootfs/, and closes those whose objects are gone. nil if hull is ending.
+func (t *Tree) view(e *entry) *rootfs.Tree {
+	v := &t.views
+	v.mu.Lock()
+	var gone []*rootfs.Tree
+	for k, o := range v.open {
+		if !o.live() {
+			gone = append(gone, o.tree)
+			delete(v.open, k)
+		}
+	}
+	if v.open == nil {
+		v.open = map[string]*view{}
+	}
+	o := v.open[e.key]
+	if o == nil && !v.closed {
+		o = t.newView(e)
+		v.open[e.key] = o
+	}
+	v.mu.Unlock()
+	for _, g := range gone {
+		g.Close()
+	}
+	if o == nil {
+		return nil
+	}
+	return o.tree
+}
+
+func (t *Tree) newView(e *entry) *view {
+	var get source
+	live := func() bool { return e.alive() == nil }
+	if e.obj.kind == containerObject {
+		get = func(ctx context.Context) (*Root, error) { return t.Roots.ContainerRoot(ctx, e.obj.id) }
+	} else {
+		id := "sha256:" + e.name
+		get = func(ctx context.Context) (*Root, error) { return t.Roots.ImageRoot(ctx, id) }
+		live = func() bool { _, ok := t.Images.Find(id); return ok }
+	}
+	return &view{rootfs.New(rootfs.Options{Source: get, ID: e.key, Errno: Errno, Passthrough: true}), live}
+}
+
+func (v *views) close() {
+	v.mu.Lock()
+	open := v.open
+	v.open, v.closed = nil, true
+	v.mu.Unlock()
+	for _, o := range open {
+		o.tree.Close()
+	}
+}
+
+// lookupRoot answers the look-up of a tree of other people's files: fs/rootfs serves what is below.
+func (d *directory) lookupRoot(ctx context.Context, e *entry, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
+	tree := d.e.t.view(e)
+	if tree == nil {
+		return nil, syscall.ENOENT
+	}
+	ops, stable := tree.Node()
+	if g, ok := ops.(fusefs.NodeGetattrer); ok {
+		var a fuse.AttrOut
+		if errno := g.Getattr(ctx, nil, &a); errno != 0 {
+			return nil, errno
+		}
+		out.Attr = a.Attr
+	}
+	return d.NewInode(ctx, ops, stable), 0
+}

@@ -1,0 +1,106 @@
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"syscall"
+
+	fusefs "github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"hull/fs/wire"
+)
+
+// OpenFlags are the flags with which the kernel must be told that a Handle was opened: no cache, no size, no seeking.
+const OpenFlags = fuse.FOPEN_DIRECT_IO | fuse.FOPEN_STREAM
+
+// Handle is a verb file opened read-write: a go-fuse file handle.
+type Handle struct {
+	server *Server
+	verb   Verb
+	by     Credential
+	tokens []string // under Server.mu
+	closed bool     // under Server.mu
+}
+
+var (
+	_ fusefs.FileIoctler  = (*Handle)(nil)
+	_ fusefs.FileReader   = (*Handle)(nil)
+	_ fusefs.FileWriter   = (*Handle)(nil)
+	_ fusefs.FileReleaser = (*Handle)(nil)
+)
+
+// Open makes the handle of a verb file which by has opened read-write. The caller has checked that it may.
+func (s *Server) Open(v Verb, by Credential) *Handle {
+	return &Handle{server: s, verb: v, by: by}
+}
+
+// maxTokens is how many tokens of one open file may wait for their connections.
+const maxTokens = 16
+
+// Ioctl answers the request for a ticket, and ENOTTY to all others, as a file that is no device does. Isatty(3), for
+// one, asks every file it meets.
+func (h *Handle) Ioctl(_ context.Context, cmd uint32, _ uint64, _, out []byte) (int32, syscall.Errno) {
+	if cmd != wire.IoctlTicket || len(out) != wire.TicketSize {
+		return 0, syscall.ENOTTY
+	}
+	var b [wire.TokenSize / 2]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	t := wire.Ticket{Version: wire.Version, Token: hex.EncodeToString(b[:]), Verb: h.verb.Kind, Socket: h.server.path}
+	if t.Put(out) != nil {
+		return 0, syscall.ENAMETOOLONG
+	}
+	h.server.mu.Lock()
+	defer h.server.mu.Unlock()
+	if h.closed || h.server.closed {
+		return 0, syscall.ESHUTDOWN
+	}
+	if len(h.tokens) == maxTokens {
+		delete(h.server.tokens, h.tokens[0])
+		h.tokens = h.tokens[1:]
+	}
+	h.tokens = append(h.tokens, t.Token)
+	h.server.tokens[t.Token] = h
+	return 0, 0
+}
+
+// redeem gives the handle of a token, which is then good no more. Nil if there is none for that user.
+func (s *Server) redeem(token string, uid uint32) *Handle {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.tokens[token]
+	if h == nil || h.by.UID != uid {
+		return nil
+	}
+	delete(s.tokens, token)
+	for i, t := range h.tokens {
+		if t == token {
+			h.tokens = append(h.tokens[:i], h.tokens[i+1:]...)
+			break
+		}
+	}
+	return h
+}
+
+// Read is what reading the descriptor itself does: there is no session on it yet, only one by executing the file.
+func (h *Handle) Read(context.Context, []byte, int64) (fuse.ReadResult, syscall.Errno) {
+	return nil, syscall.EOPNOTSUPP
+}
+
+// Write does as Read.
+func (h *Handle) Write(context.Context, []byte, int64) (uint32, syscall.Errno) {
+	return 0, syscall.EOPNOTSUPP
+}
+
+// Release forgets the tokens that were not used. Calls that were started go on.
+func (h *Handle) Release(context.Context) syscall.Errno {
+	h.server.mu.Lock()
+	defer h.server.mu.Unlock()
+	h.closed = true
+	for _, t := range h.tokens {
+		delete(h.server.tokens, t)
+	}
+	h.tokens = nil
+	return 0
+}

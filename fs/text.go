@@ -1,0 +1,132 @@
+package fs
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"hull/fs/session"
+)
+
+// What the text rows of tree.go show, where a line in the table does not say it.
+
+func imageSize(i *Image) string {
+	if i.Status != "ready" {
+		return ""
+	}
+	return strconv.FormatInt(i.Size, 10) + "\n"
+}
+
+func imageBytes(i *Image) string { return fmt.Sprintf("%d %d\n", i.Done, i.Total) }
+
+// imageError is the last refused command, else what its last pull came to.
+func imageError(_ context.Context, t *Tree, e *entry) ([]byte, error) {
+	i, err := e.image()
+	if err != nil {
+		return nil, err
+	}
+	if s := t.failures.object(e.obj.key()).sentence; s != "" {
+		return []byte(line(s)), nil
+	}
+	return []byte(line(sentence(i.Error))), nil
+}
+
+// containerError is the last refused command, else what its last run came to.
+func containerError(_ context.Context, t *Tree, e *entry) ([]byte, error) {
+	c, err := e.container()
+	if err != nil {
+		return nil, err
+	}
+	if r := t.failures.object(e.obj.key()); r.sentence != "" && !c.Started.After(r.at) {
+		return []byte(line(r.sentence)), nil
+	}
+	return []byte(line(sentence(c.Error))), nil
+}
+
+// document is one of an image's texts.
+func document(pick func(*Documents) []byte) func(context.Context, *Tree, *entry) ([]byte, error) {
+	return func(_ context.Context, t *Tree, e *entry) ([]byte, error) {
+		i, err := e.image()
+		if err != nil {
+			return nil, err
+		}
+		d, err := t.Images.Documents(i.Reference)
+		if err != nil || d == nil {
+			return nil, err
+		}
+		return pick(d), nil
+	}
+}
+
+func progress(t *Tree, e *entry) (Growing, error) {
+	i, err := e.image()
+	if err != nil {
+		return nil, err
+	}
+	return t.Images.Progress(i.Reference)
+}
+
+func finished(c *Container) string {
+	if c.Running() || c.Status == "waiting" {
+		return ""
+	}
+	return stamp(c.Ended)
+}
+
+func exitCode(c *Container) string {
+	if c.Ended.IsZero() || c.Running() {
+		return ""
+	}
+	return strconv.Itoa(c.Exit) + "\n"
+}
+
+func pending(_ context.Context, t *Tree, e *entry) ([]byte, error) {
+	s, err := t.Containers.Pending(e.obj.id)
+	return []byte(line(s)), err
+}
+
+func changes(_ context.Context, t *Tree, e *entry) ([]byte, error) {
+	return t.Containers.Changes(e.obj.id)
+}
+
+func processes(_ context.Context, t *Tree, e *entry) ([]byte, error) {
+	return t.Containers.Processes(e.obj.id)
+}
+
+func inspect(_ context.Context, t *Tree, e *entry) ([]byte, error) {
+	return t.Containers.Inspect(e.obj.id)
+}
+
+func info(_ context.Context, t *Tree, _ *entry) ([]byte, error) {
+	return []byte(line(t.Host.Info())), nil
+}
+
+func version(_ context.Context, t *Tree, _ *entry) ([]byte, error) {
+	return []byte(line(t.Host.Version())), nil
+}
+
+func events(t *Tree, _ *entry) (Growing, error) {
+	if t.Journal == nil {
+		return nil, nil
+	}
+	return t.Journal.NewReader()
+}
+
+// verb is what an opened verb file is to fs/session.
+func (e *entry) verb() session.Verb {
+	kind := e.row.name
+	if strings.ToUpper(kind) == kind { // a row for many names, as in exec/
+		kind = e.row.parent.name
+	}
+	return session.Verb{Kind: kind, Object: e.obj.id, Name: e.name}
+}
+
+// script is what reading a verb file shows and the kernel finds when it executes it.
+func (t *Tree) script(e *entry) []byte {
+	what := e.name + ": " + e.row.summary
+	if e.obj.kind != noObject {
+		what += " (" + e.label() + ")"
+	}
+	return session.Script(t.Binary, what+"\nExecute it as a command; reading it does nothing.")
+}

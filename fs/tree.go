@@ -1,0 +1,116 @@
+package fs
+
+import "time"
+
+// table is the tree: every name, once. Sizes, look-ups, listings, README and TREE.md follow from it.
+//
+//go:generate go test -run TestTreeDocument -update .
+func table(settings []Setting) *row {
+	root := dir("", 0o755, "",
+		text("README", 0o644, "how to use this tree", readme),
+		verb("run", "IMAGE [COMMAND…] with docker run's flags; pulls the image if it is absent"),
+		verb("pull", "REFERENCE; shows progress on a terminal, ends when the pull ends (-q quiet)"),
+		text("error", 0o644, "the last failure of your own calls", userError),
+		growing("events", 0o640, "what happened, a line of JSON each; a bounded ring on disk", events),
+		text("info", 0o644, "this hull and its host, a \"key value\" line each", info),
+		text("version", 0o644, "hull's version", version),
+		text("containers.txt", 0o644, "docker container ls -a", allContainers),
+		text("running.txt", 0o644, "docker container ls", runningContainers),
+		text("images.txt", 0o644, "docker image ls", allImages),
+		collection("images", 0o755, "images by reference · mkdir REF pulls · rmdir REF untags · ln -s REF NEW tags · mv retags",
+			openImages, imageRow(), unlisted("error", "the last failure among images", placeError("images"))),
+		collection("containers", 0o755, "containers by name · mkdir NAME creates · rmdir removes · mv renames",
+			openContainers, containerRow(settings), unlisted("error", "the last failure among containers", placeError("containers"))),
+		dir("rootfs", 0o755, "where the links named rootfs lead",
+			collection("containers", 0o755, "the containers' file systems, read-write", openContainerRoots,
+				passthrough("NAME", "a container's file system; root only, others copy with exec/tar")),
+			collection("images", 0o755, "the images' file systems, read-only", openImageRoots,
+				passthrough("ID", "an image's file system; root only")),
+		),
+	)
+	return root.link(nil)
+}
+
+// imageRow is an image's directory.
+func imageRow() *row {
+	return member("REF", openImage,
+		imageText("id", "the config's digest, as docker's IMAGE ID", func(i *Image) string { return line(i.ID) }),
+		imageText("digest", "the digest of what the reference named", func(i *Image) string { return line(i.Digest) }),
+		imageText("size", "bytes of its layers, unpacked", imageSize),
+		imageText("created", "when it was built", func(i *Image) string { return stamp(i.Created) }),
+		imageText("platform", "what it runs on, as linux/amd64", func(i *Image) string { return line(i.Platform) }),
+		imageText("status", "one word: waiting pulling ready failed", func(i *Image) string { return line(i.Status) }),
+		text("error", 0o644, "why its last command or pull failed; empty if it did not", imageError),
+		imageText("bytes", "done and total of a pull under way", imageBytes),
+		imageText("tags", "every reference to this id, one a line", func(i *Image) string { return lines(i.Tags) }),
+		text("config.json", 0o644, "the image config, as the registry gave it", document(func(d *Documents) []byte { return d.Config })),
+		text("manifest.json", 0o644, "the manifest, as the registry gave it", document(func(d *Documents) []byte { return d.Manifest })),
+		text("history", 0o644, "docker history", document(func(d *Documents) []byte { return d.History })),
+		growing("progress", 0o644, "a line a layer, as docker pull prints them", progress),
+		ctl("ctl", "commands of the image", imageCommands()),
+		verb("wait", "until a pull has ended; exit status 1 and the reason if it failed"),
+		verb("run", "a container of this image: [COMMAND…] with docker run's flags"),
+		collection("containers", 0o755, "links to its containers · mkdir NAME creates and starts one", openImageContainers,
+			link("NAME", "to the container, which is removed in containers/", toContainer)),
+		link("rootfs", "the image's file system, read-only", imageRootfs).only(imageReady),
+	)
+}
+
+// containerRow is a container's directory.
+func containerRow(settings []Setting) *row {
+	var config []*row
+	for _, s := range settings {
+		config = append(config, setting(s))
+	}
+	config = append(config, text("pending", 0o640, "settings that await the next start, one a line", pending))
+	return member("NAME", openContainer,
+		containerText("id", 0o644, "its ID, 64 hex digits", func(c *Container) string { return line(c.ID) }),
+		containerText("image", 0o644, "the reference it was made from", func(c *Container) string { return line(c.Image) }),
+		containerText("command", 0o640, "the command line in force", func(c *Container) string { return line(c.Command) }),
+		containerText("created", 0o644, "when it was created", func(c *Container) string { return stamp(c.Created) }),
+		containerText("started", 0o644, "when it was last started; empty if never", func(c *Container) string { return stamp(c.Started) }),
+		containerText("finished", 0o644, "when it last ended; empty if never or if it runs", finished),
+		containerText("pid", 0o644, "the host's id of its first process; empty if it does not run", func(c *Container) string { return line(c.Process) }),
+		containerText("exit", 0o644, "the code it ended with, 128+n for a signal; empty if it has not", exitCode),
+		containerText("status", 0o644, "one word: created waiting running paused stopping exited dead", func(c *Container) string { return line(c.Status) }),
+		text("error", 0o644, "why its last command or run failed; empty if it did not", containerError),
+		ctl("ctl", "commands of the container", containerCommands()),
+		dir("config", 0o755, "one file a setting; empty means the image's or hull's default", config...).opens(openConfig),
+		logs("logs", "what it has written, stdout and stderr in order; grows"),
+		logs("stdout", "what it has written to stdout; grows"),
+		logs("stderr", "what it has written to stderr; grows"),
+		verb("wait", "until it ends; the exit status is the container's"),
+		collection("exec", 0o755, "one executable for each command on the container's PATH", openExec,
+			verb("COMMAND", "runs it in the container with your terminal, pipes, arguments and signals")),
+		link("rootfs", "the container's file system, read-write", containerRootfs),
+		text("changes", 0o640, "A/C/D lines against the image, as docker diff", changes),
+		text("processes", 0o640, "its processes, as docker top", processes),
+		text("inspect.json", 0o640, "everything, with the settings in force", inspect),
+	)
+}
+
+// imageCommands are those of an image's ctl.
+func imageCommands() []command {
+	return []command{
+		{"tag", "REF", "give the image another name, or move that name to it", tagImage},
+		{"untag", "", "drop this name; the image goes with its last one", untagImage},
+		{"pull", "", "pull again; a failed pull goes on where it stopped", pullImage},
+		{"remove", "[force]", "drop the image with all its names; force: even if containers use it", removeImage},
+		{"cancel", "", "end the pull under way", cancelPull},
+	}
+}
+
+// containerCommands are those of a container's ctl.
+func containerCommands() []command {
+	return []command{
+		{"start", "", "start it", startContainer},
+		{"stop", "[SECONDS]", "stop signal, then SIGKILL after its stop_timeout or SECONDS", stopContainer},
+		{"restart", "[SECONDS]", "stop and start it", restartContainer},
+		{"kill", "[SIGNAL]", "send SIGKILL or SIGNAL; acts during a stop too", killContainer},
+		{"rename", "NAME", "give it another name, as mv does", renameContainer},
+		{"remove", "[force]", "remove it; force: kill it first if it runs", removeContainer},
+	}
+}
+
+// bareDelay is how long a mkdir of a bare name in images/ waits for something to be made inside before it pulls.
+const bareDelay = 250 * time.Millisecond

@@ -1,0 +1,121 @@
+package layers
+
+import (
+	"encoding/json"
+	"os"
+	"sync"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// parsedConfigs keeps the configs of images that were asked for.
+type parsedConfigs struct {
+	mu   sync.Mutex
+	byID map[string]*v1.ConfigFile
+}
+
+func parseConfig(text []byte) (*v1.ConfigFile, error) {
+	c := new(v1.ConfigFile)
+	if err := json.Unmarshal(text, c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *parsedConfigs) get(id string) *v1.ConfigFile {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.byID[id]
+}
+
+func (c *parsedConfigs) put(id string, config *v1.ConfigFile) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byID == nil {
+		c.byID = map[string]*v1.ConfigFile{}
+	}
+	c.byID[id] = config
+}
+
+func (c *parsedConfigs) drop(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.byID, id)
+}
+
+// ImageConfig is an image's config, parsed, by the image's ID. It is shared: do
+// not change it.
+func (s *Store) ImageConfig(imageID string) (*v1.ConfigFile, error) {
+	if c := s.parsed.get(imageID); c != nil {
+		return c, nil
+	}
+	text, err := s.Config(imageID)
+	if err != nil {
+		return nil, err
+	}
+	c, err := parseConfig(text)
+	if err != nil {
+		return nil, failf("read", imageID, Corrupt, "its config in the store is damaged (%w); pull it again", err)
+	}
+	s.parsed.put(imageID, c)
+	return c, nil
+}
+
+// Config is an image's config as it was fetched, byte for byte. Its digest is the
+// image's ID.
+func (s *Store) Config(name string) ([]byte, error) {
+	st, err := s.findStored("read", name)
+	if err != nil {
+		return nil, err
+	}
+	return s.readBlob(name, st.ID)
+}
+
+// Manifest is an image's manifest as it was fetched, byte for byte: the one of
+// its platform, not an index.
+func (s *Store) Manifest(name string) ([]byte, error) {
+	st, err := s.findStored("read", name)
+	if err != nil {
+		return nil, err
+	}
+	return s.readBlob(name, st.Manifest)
+}
+
+func (s *Store) readBlob(name, digest string) ([]byte, error) {
+	text, err := os.ReadFile(s.blobPath(digest))
+	if os.IsNotExist(err) {
+		return nil, failf("read", name, Removed, "it was removed meanwhile")
+	}
+	return text, wrap("read", name, err)
+}
+
+// LayerInfo is one layer of an image.
+type LayerInfo struct {
+	DiffID    string // of the uncompressed layer
+	Key       string // its name in the store: the diff ID, or the chain ID
+	Blob      string // digest of the compressed layer
+	MediaType string
+	BlobSize  int64  // compressed
+	Size      int64  // of its files
+	Path      string // its tree on disk, which only root may enter
+}
+
+// Layers are an image's layers, lowest first.
+func (s *Store) Layers(name string) ([]LayerInfo, error) {
+	st, err := s.findStored("read", name)
+	if err != nil {
+		return nil, err
+	}
+	infos := make([]LayerInfo, 0, len(st.Layers))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range st.Layers {
+		info := LayerInfo{DiffID: l.DiffID, Key: l.Key, Blob: l.Blob, MediaType: l.MediaType, BlobSize: l.BlobSize}
+		info.Path = s.path("layers", l.Key[len("sha256:"):], "diff")
+		if have := s.layers[l.Key]; have != nil {
+			info.Size = have.Size
+		}
+		infos = append(infos, info)
+	}
+	return infos, nil
+}

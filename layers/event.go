@@ -1,0 +1,27 @@
+package layers
+
+import "time"
+
+// Action is what happened to an image.
+type Action string
+
+// The actions, with Docker's words where Docker has the event.
+const (
+	ActionPulling Action = "pulling" // a pull was accepted
+	ActionPulled  Action = "pull"    // an image has arrived, or was up to date
+	ActionFailed  Action = "failed"  // a pull failed; Err says why
+	ActionTagged  Action = "tag"
+	ActionUntag   Action = "untag"
+	ActionDelete  Action = "delete"
+)
+
+// Event is one line of what happened in the store. Events are told in the
+// order in which they became visible in List, one at a time.
+type Event struct {
+	Action    Action
+	Reference string // familiar reference; empty for delete
+	ID        string // "sha256:…", empty while unknown
+	By        uint32 // uid of the caller who started it
+	Err       error
+	At        time.Time
+}

@@ -1,0 +1,137 @@
+package layers
+
+// Hold keeps an image for a container: its layers stay as long as the container
+// is there, also when the image has lost its last tag. Holds live in memory; the
+// engine holds again for every container when it starts, before Sweep.
+func (s *Store) Hold(imageID, containerID string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.images[imageID] == nil {
+		return failf("hold", imageID, NotFound, "the image is not in the store any more")
+	}
+	if s.holders[imageID] == nil {
+		s.holders[imageID] = map[string]struct{}{}
+	}
+	s.holders[imageID][containerID] = struct{}{}
+	s.publish()
+	return nil
+}
+
+// Release takes a hold back. An image without tags goes with its last hold, in
+// the background.
+func (s *Store) Release(imageID, containerID string) {
+	s.mu.Lock()
+	delete(s.holders[imageID], containerID)
+	last := len(s.holders[imageID]) == 0
+	if last {
+		delete(s.holders, imageID)
+	}
+	r := s.names[imageID]
+	s.publish()
+	s.mu.Unlock()
+	if last && r != nil && r.Reference == "" {
+		s.goDo(func() { s.dropUnheld(imageID) })
+	}
+}
+
+// dropUnheld removes an image without tags that no container keeps any more. If
+// that fails, the next Sweep does it.
+func (s *Store) dropUnheld(imageID string) {
+	if s.lockChange(s.ctx) != nil {
+		return
+	}
+	defer s.unlockChange()
+	s.mu.Lock()
+	r := s.names[imageID]
+	held := len(s.holders[imageID]) > 0
+	s.mu.Unlock()
+	if r == nil || held {
+		return
+	}
+	if err := s.forget(r); err != nil {
+		s.log.Warn("an image that nobody needs could not be removed", "image", imageID, "op", "remove", "err", err)
+		return
+	}
+	s.collect(0)
+}
+
+// held says whether a container keeps the image.
+func (s *Store) held(imageID string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.holders[imageID]) > 0
+}
+
+// Holders are the containers that keep an image, by its ID.
+func (s *Store) Holders(imageID string) []string {
+	return s.snapshot.Load().held[imageID]
+}
+
+// forget takes a record off the disk and out of memory. The caller holds the
+// change lock and calls collect afterwards.
+func (s *Store) forget(r *record) error {
+	if err := s.removeRecord(r); err != nil {
+		return err
+	}
+	s.crash("remove.record")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.names, r.name)
+	if s.pulls[r.name] == nil {
+		delete(s.recent, r.name)
+	}
+	s.publish()
+	return nil
+}
+
+// keepHeld puts an image on record by its ID if a reference is about to leave
+// it that is its last one, and containers keep it. newID is what the reference
+// will point to. The caller holds the change lock.
+func (s *Store) keepHeld(old *record, newID string) error {
+	if old == nil || old.Image == nil || old.Image.ID == newID || old.Reference == "" {
+		return nil
+	}
+	id := old.Image.ID
+	s.mu.Lock()
+	need := len(s.holders[id]) > 0 && s.names[id] == nil && len(s.tagsOf(id)) == 1
+	s.mu.Unlock()
+	if !need {
+		return nil
+	}
+	r := &record{name: id, Status: Ready, By: old.By, Made: old.Made, Digest: old.Digest, Image: old.Image}
+	if err := s.writeRecord(r); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.names[id] = r
+	s.publish()
+	return nil
+}
+
+// tagsOf are the names of the references to an image. The caller holds mu.
+func (s *Store) tagsOf(id string) []string {
+	var names []string
+	for name, r := range s.names {
+		if r.Image != nil && r.Image.ID == id && r.Reference != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// dropUntagged removes the record of an image without tags that has a tag again.
+// If that fails, the next Sweep does it. The caller holds the change lock.
+func (s *Store) dropUntagged(id string) {
+	s.mu.Lock()
+	r := s.names[id]
+	delete(s.names, id)
+	s.publish()
+	s.mu.Unlock()
+	if r == nil {
+		return
+	}
+	if err := s.removeRecord(r); err != nil {
+		s.log.Warn("a record that is not needed any more could not be removed", "image", id, "op", "remove", "err", err)
+	}
+}

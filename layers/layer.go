@@ -1,0 +1,132 @@
+package layers
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// emptyLayer is the name in layers/ of the one that holds nothing: the bottom of
+// images without layers.
+const emptyLayer = "empty"
+
+// layer is a committed layer, and the content of its layer.json.
+type layer struct {
+	DiffID    string `json:"diff_id"`
+	ChainID   string `json:"chain_id"`   // where it was unpacked first
+	FromBelow bool   `json:"from_below"` // it is right only on that chain
+	Size      int64  `json:"size"`       // bytes of its files
+	Entries   int64  `json:"entries"`
+}
+
+// key is the layer's name in layers/, as a digest.
+func (l *layer) key() string {
+	if l.FromBelow {
+		return l.ChainID
+	}
+	return l.DiffID
+}
+
+// fits says whether the layer, found under any key, is what unpacking diff on
+// that chain would give.
+func (l *layer) fits(diff, chain string) bool {
+	return l.DiffID == diff && (!l.FromBelow || l.ChainID == chain)
+}
+
+// committed looks a layer up by both keys it can have. The caller holds mu.
+func (s *Store) committed(diff, chain string) *layer {
+	for _, key := range []string{diff, chain} {
+		if l := s.layers[key]; l != nil && l.fits(diff, chain) {
+			return l
+		}
+	}
+	return nil
+}
+
+// readLayers loads layers/. What has no readable record, or one that belongs
+// elsewhere, does not exist; Sweep removes it.
+func (s *Store) readLayers() error {
+	entries, err := os.ReadDir(s.path("layers"))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() == emptyLayer {
+			continue
+		}
+		text, err := os.ReadFile(s.path("layers", e.Name(), "layer.json"))
+		if err != nil {
+			s.log.Warn("a layer has no record", "layer", e.Name(), "err", err)
+			continue
+		}
+		l := new(layer)
+		if err := json.Unmarshal(text, l); err != nil || l.key() != "sha256:"+e.Name() {
+			s.log.Warn("a layer's record is not its own", "layer", e.Name(), "err", err)
+			continue
+		}
+		s.layers[l.key()] = l
+	}
+	return nil
+}
+
+// openLayer opens a committed layer's tree without the right to read it: the
+// kernel's overlay takes such descriptors, and nobody can walk in by them.
+func (s *Store) openLayer(key string) (*os.File, error) {
+	name := key
+	if key != emptyLayer {
+		hex, err := hexOf(key)
+		if err != nil {
+			return nil, err
+		}
+		name = hex
+	}
+	return openTree(s.path("layers", name, "diff"))
+}
+
+func openTree(path string) (*os.File, error) {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// stack is the keys of an image's layers for an overlay, highest first. A layer
+// that occurs twice is taken where it is highest: it hides all that its lower
+// occurrence could show, and the kernel refuses one directory twice.
+func (im *stored) stack() []string {
+	seen := make(map[string]bool, len(im.Layers))
+	keys := make([]string, 0, len(im.Layers))
+	for i := len(im.Layers) - 1; i >= 0; i-- {
+		if key := im.Layers[i].Key; !seen[key] {
+			seen[key] = true
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		keys = append(keys, emptyLayer)
+	}
+	return keys
+}
+
+// openStack opens the trees of an image, highest first.
+func (s *Store) openStack(im *stored) ([]*os.File, error) {
+	var files []*os.File
+	for _, key := range im.stack() {
+		f, err := s.openLayer(key)
+		if err != nil {
+			closeAll(files)
+			return nil, fmt.Errorf("a layer of the image is not in the store: %w", err)
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close() // only a place in a tree, there is nothing to lose
+	}
+}

@@ -1,0 +1,310 @@
+package layers
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"hull/layers/reference"
+	"hull/layers/registry"
+)
+
+// pullsAtOnce is how many pulls fetch layers at the same time; others wait for
+// their turn.
+const pullsAtOnce = 16
+
+// PullOptions say how a pull is asked for.
+type PullOptions struct {
+	// Budget is how long Pull waits for the registry's manifest. A failure in that
+	// time is Pull's, and leaves nothing behind; after it, Pull returns and the pull
+	// goes on. 0 does not wait at all.
+	Budget time.Duration
+	// By is the uid of who asks.
+	By uint32
+	// Keychain are the credentials of who asks; nil = the store's.
+	Keychain registry.Keychain
+}
+
+// pull is a pull under way.
+type pull struct {
+	name     string // familiar reference
+	ref      reference.Reference
+	by       uint32
+	client   *registry.Client
+	progress *Progress
+	slots    chan struct{} // full when Downloads blobs are arriving
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	resolved chan struct{} // closed when the manifest is here, or the pull has ended
+	once     sync.Once     // closes resolved
+	ended    chan struct{}
+	err      error // valid once ended is closed
+	parts    atomic.Pointer[[]*part]
+
+	// Guarded by the store's mu.
+	status   Status
+	accepted bool            // it is on record and outlives its callers
+	over     bool            // it has ended, err is set
+	callers  int             // in Pull before it was accepted
+	wanted   []string        // its blobs
+	pins     map[string]bool // keys of the committed layers it needs
+}
+
+// errDropped is the cause of a pull's cancellation by the removal of its name.
+var errDropped = errors.New("the image was removed while it was being pulled")
+
+// Pull brings an image from its registry, or a newer version of one that is
+// here. It checks the reference's syntax and the disk's space, and asks for the
+// manifest within the budget; then it returns and the pull goes on in the
+// daemon's context. A pull of the same reference that is under way is joined. An
+// interrupted caller (ctx) undoes a pull that is not yet accepted and that nobody
+// else waits for; an accepted one goes on.
+func (s *Store) Pull(ctx context.Context, text string, o PullOptions) error {
+	ref, err := parse("pull", text)
+	if err != nil {
+		return err
+	}
+	if err := s.room("pull", ref.Familiar(), 0); err != nil {
+		return err
+	}
+	p, err := s.joinPull(ref, o)
+	if err != nil {
+		return wrap("pull", ref.Familiar(), err)
+	}
+	defer s.leavePull(p)
+	if o.Budget > 0 {
+		budget := time.NewTimer(o.Budget)
+		defer budget.Stop()
+		select {
+		case <-p.resolved:
+		case <-budget.C:
+		case <-ctx.Done():
+			return wrap("pull", p.name, ctx.Err())
+		}
+	}
+	return wrap("pull", p.name, s.accept(ctx, p))
+}
+
+// joinPull finds the pull of a reference, or begins it.
+func (s *Store) joinPull(ref reference.Reference, o PullOptions) (*pull, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.pulls[ref.Familiar()]; p != nil {
+		p.callers++
+		return p, nil
+	}
+	if s.closed {
+		return nil, failf("pull", ref.Familiar(), Cancelled, "%w", errClosed)
+	}
+	p := s.startPull(ref, o)
+	p.callers++
+	return p, nil
+}
+
+// startPull begins a pull. The caller holds mu.
+func (s *Store) startPull(ref reference.Reference, o PullOptions) *pull {
+	client := s.client
+	if o.Keychain != nil {
+		client = client.With(o.Keychain)
+	}
+	p := &pull{
+		name: ref.Familiar(), ref: ref, by: o.By, client: client, status: Waiting,
+		progress: newProgress(), slots: make(chan struct{}, s.o.Downloads),
+		resolved: make(chan struct{}), ended: make(chan struct{}), pins: map[string]bool{},
+	}
+	p.ctx, p.cancel = context.WithCancelCause(s.ctx)
+	s.pulls[p.name] = p
+	s.recent[p.name] = p.progress
+	if r := s.names[p.name]; r != nil {
+		p.wanted = r.Wanted
+	}
+	s.publish()
+	s.work.Go(func() { s.runPull(p) })
+	return p
+}
+
+// leavePull undoes a pull that was not accepted and whose last caller goes.
+func (s *Store) leavePull(p *pull) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.callers--
+	if p.callers == 0 && !p.accepted && !p.over {
+		p.cancel(context.Canceled)
+	}
+}
+
+// accept puts a pull on record, so that it outlives its callers and the daemon.
+// If it has failed without having been accepted, accept returns why.
+func (s *Store) accept(ctx context.Context, p *pull) error {
+	if err := s.lockChange(ctx); err != nil {
+		return err
+	}
+	defer s.unlockChange()
+	s.mu.Lock()
+	accepted, over := p.accepted, p.over
+	old := s.names[p.name]
+	s.mu.Unlock()
+	switch {
+	case accepted: // what comes later is in its record, not in its callers' errno
+		return nil
+	case over:
+		return p.err
+	case p.ctx.Err() != nil:
+		return context.Cause(p.ctx)
+	}
+	r := &record{Reference: p.ref.String(), name: p.name, Status: Pulling, By: p.by, Made: time.Now().Round(0)}
+	if old != nil {
+		r.Image, r.Digest, r.Made, r.Wanted = old.Image, old.Digest, old.Made, old.Wanted
+	}
+	if err := s.writeRecord(r); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	p.accepted = true
+	s.names[p.name] = r
+	s.publish()
+	s.mu.Unlock()
+	s.events.add(Event{Action: ActionPulling, Reference: p.name, By: p.by})
+	return nil
+}
+
+// runPull is a pull from its beginning to its end.
+func (s *Store) runPull(p *pull) {
+	err := s.doPull(p)
+	if err != nil {
+		if cause := context.Cause(p.ctx); cause != nil && KindOf(err) == Cancelled {
+			err = &Error{Op: "pull", Name: p.name, Kind: Cancelled, Err: cause}
+			if errors.Is(cause, context.Canceled) {
+				err = failf("pull", p.name, Cancelled, "it was cancelled; ask for it again and it goes on from where it was")
+			}
+		}
+		s.pullFailed(p, wrap("pull", p.name, err))
+	}
+	p.cancel(nil)
+	p.once.Do(func() { close(p.resolved) })
+	p.progress.end()
+	close(p.ended)
+}
+
+// pullFailed takes a failed pull off and puts the failure on record. A pull that
+// was not accepted leaves nothing; one that the daemon's end interrupted stays on
+// record as it is, to be taken up by the next daemon.
+func (s *Store) pullFailed(p *pull, err error) {
+	s.change <- struct{}{} // not for long, and this must be done
+	defer s.unlockChange()
+	s.mu.Lock()
+	old := s.names[p.name]
+	record := p.accepted && old != nil && s.ctx.Err() == nil
+	s.mu.Unlock()
+	r := old
+	if record {
+		copied := *old
+		r = &copied
+		r.Error, r.ErrorKind, r.Wanted = err.Error(), KindOf(err).String(), p.wanted
+		r.Status = Failed
+		if r.Image != nil {
+			r.Status = Ready
+		}
+		if KindOf(err) == Space {
+			r.Wanted = nil // its partial blobs go, to make room again
+		}
+		if e := s.writeRecord(r); e != nil {
+			s.log.Warn("a pull's failure could not be recorded; it will be tried again at the next start", "image", p.name, "err", e)
+		}
+	}
+	s.mu.Lock()
+	p.err, p.over = err, true
+	delete(s.pulls, p.name)
+	if record {
+		s.names[p.name] = r
+	} else if old == nil {
+		delete(s.recent, p.name)
+	}
+	s.publish()
+	s.mu.Unlock()
+	if record {
+		s.log.Warn("a pull failed", "image", p.name, "op", "pull", "err", err)
+		s.events.add(Event{Action: ActionFailed, Reference: p.name, By: p.by, Err: err})
+	}
+	s.collect(p.by)
+}
+
+// Wait waits until the pull of a reference has ended and returns its failure.
+// Without a pull under way, it tells how the last one ended.
+func (s *Store) Wait(ctx context.Context, text string) error {
+	name, err := s.nameOf("wait", text)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	p, r := s.pulls[name], s.names[name]
+	s.mu.Unlock()
+	if p != nil {
+		select {
+		case <-p.ended:
+			return p.err
+		case <-ctx.Done():
+			return wrap("wait", name, ctx.Err())
+		}
+	}
+	switch {
+	case r == nil:
+		return failf("wait", name, NotFound, "there is no such image here")
+	case r.Status == Failed:
+		return &Error{Op: "pull", Name: name, Kind: kindNamed(r.ErrorKind), Err: &sentence{r.Error}}
+	}
+	return nil
+}
+
+// Cancel ends the pull of a reference and waits until it has. What has arrived
+// is kept for the next attempt; without a pull under way nothing happens.
+func (s *Store) Cancel(ctx context.Context, text string) error {
+	name, err := s.nameOf("cancel", text)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	p, r := s.pulls[name], s.names[name]
+	s.mu.Unlock()
+	if p == nil {
+		if r == nil {
+			return failf("cancel", name, NotFound, "there is no such image here")
+		}
+		return nil
+	}
+	return s.endPull(ctx, p, context.Canceled)
+}
+
+// endPull cancels a pull and waits for its end.
+func (s *Store) endPull(ctx context.Context, p *pull, cause error) error {
+	p.cancel(cause)
+	select {
+	case <-p.ended:
+		return nil
+	case <-ctx.Done():
+		return wrap("cancel", p.name, ctx.Err())
+	}
+}
+
+// nameOf is the familiar name a text means, by way of an ID if need be.
+func (s *Store) nameOf(op, text string) (string, error) {
+	if im := s.snapshot.Load().lookup(text); im != nil && im.Reference != "" {
+		return im.Reference, nil
+	}
+	ref, err := parse(op, text)
+	return ref.Familiar(), err
+}
+
+// Progress is the text of the last pull of an image since the store was opened.
+func (s *Store) Progress(text string) (*Progress, bool) {
+	name, err := s.nameOf("progress", text)
+	if err != nil {
+		return nil, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.recent[name]
+	return p, p != nil
+}

@@ -1,0 +1,203 @@
+package layers
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// record is one file of images/: what a reference points to, or the pull that
+// is to make it. Records are immutable once they are in memory; a change makes
+// a new one, writes it, and swaps the pointer.
+type record struct {
+	Reference string    `json:"reference,omitempty"` // canonical; empty for an image without tags
+	Status    Status    `json:"status"`
+	Error     string    `json:"error,omitempty"`
+	ErrorKind string    `json:"error_kind,omitempty"`
+	By        uint32    `json:"by"`
+	Made      time.Time `json:"made"`
+	Digest    string    `json:"digest,omitempty"` // what the reference named in the registry
+	Image     *stored   `json:"image,omitempty"`  // nil until first ready
+	Wanted    []string  `json:"wanted,omitempty"` // blobs an unfinished pull may find in ingest/
+	Tries     int       `json:"tries,omitempty"`  // how often a daemon's start has taken the pull up again
+
+	name string // familiar reference, or the ID of an image without tags: the key in memory
+}
+
+// stored describes an image in the store; shared by the records of its tags.
+type stored struct {
+	ID        string        `json:"id"`
+	Manifest  string        `json:"manifest"` // digest; the document is in blobs/
+	MediaType string        `json:"media_type"`
+	Platform  string        `json:"platform"`
+	Created   time.Time     `json:"created,omitzero"`
+	Layers    []storedLayer `json:"layers"` // lowest first
+}
+
+type storedLayer struct {
+	Blob      string `json:"blob"`
+	MediaType string `json:"media_type,omitempty"`
+	BlobSize  int64  `json:"blob_size"`
+	DiffID    string `json:"diff_id"`
+	Key       string `json:"key"` // name in layers/: the diff ID, or the chain ID of a layer that takes from those below
+}
+
+// fileName is the name of the record's file: the reference with / escaped, so
+// that a person finds it, or the ID of an image without tags. Names too long
+// for a file keep their beginning and get a hash.
+func (r *record) fileName() string {
+	name := r.Reference
+	if name == "" {
+		name = r.Image.ID
+	}
+	name = strings.NewReplacer("%", "%25", "/", "%2F").Replace(name)
+	if len(name) > 200 {
+		sum := sha256.Sum256([]byte(name))
+		name = name[:120] + "~" + hex.EncodeToString(sum[:])
+	}
+	return name + ".json"
+}
+
+// writeRecord puts the record on disk: temporary file, fsync, rename, fsync of
+// the directory. The caller holds the change lock.
+func (s *Store) writeRecord(r *record) error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return s.writeDurably(filepath.Join("images", r.fileName()), append(text, '\n'), "record")
+}
+
+// removeRecord takes the record off the disk. The caller holds the change lock.
+func (s *Store) removeRecord(r *record) error {
+	err := os.Remove(s.path("images", r.fileName()))
+	if err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	return s.syncDir("images")
+}
+
+// writeDurably writes a small file by way of staging/, which is emptied at
+// each start. Crash points: what+".temporary" and what+".renamed".
+func (s *Store) writeDurably(name string, content []byte, what string) error {
+	f, err := os.CreateTemp(s.path("staging"), "file-")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Sync()
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		s.crash(what + ".temporary")
+		err = os.Rename(f.Name(), s.path(name))
+	}
+	if err != nil {
+		_ = os.Remove(f.Name()) // staging/ is emptied at the next start anyway
+		return err
+	}
+	s.crash(what + ".renamed")
+	return s.syncDir(filepath.Dir(name))
+}
+
+// syncDir makes renames in a directory of the store durable.
+func (s *Store) syncDir(name string) error {
+	d, err := os.Open(s.path(name))
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if e := d.Close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// readRecords loads images/. A record that cannot be read stays where it is
+// for a person to mend; then nothing is swept, because what it needs is not
+// known.
+func (s *Store) readRecords() (records []*record, whole bool, err error) {
+	entries, err := os.ReadDir(s.path("images"))
+	if err != nil {
+		return nil, false, err
+	}
+	whole = true
+	for _, e := range entries {
+		if e.IsDir() || !strings.HasSuffix(e.Name(), ".json") {
+			continue
+		}
+		r, err := s.readRecord(e)
+		if err != nil {
+			s.log.Error("an image's record cannot be read; nothing will be swept until it is mended or removed",
+				"file", s.path("images", e.Name()), "err", err)
+			whole = false
+			continue
+		}
+		records = append(records, r)
+	}
+	return records, whole, nil
+}
+
+func (s *Store) readRecord(e fs.DirEntry) (*record, error) {
+	text, err := os.ReadFile(s.path("images", e.Name()))
+	if err != nil {
+		return nil, err
+	}
+	r := new(record)
+	if err := json.Unmarshal(text, r); err != nil {
+		return nil, err
+	}
+	if r.Reference == "" && r.Image == nil {
+		return nil, fmt.Errorf("it names neither a reference nor an image")
+	}
+	if r.Image != nil {
+		if err := r.Image.check(); err != nil {
+			return nil, err
+		}
+	}
+	if r.Reference != "" {
+		ref, err := parse("open", r.Reference)
+		if err != nil {
+			return nil, err
+		}
+		r.name = ref.Familiar()
+	} else {
+		r.name = r.Image.ID
+	}
+	if r.fileName() != e.Name() {
+		return nil, fmt.Errorf("its reference belongs into a file named %s", r.fileName())
+	}
+	return r, nil
+}
+
+// check refuses digests that would not be plain file names.
+func (im *stored) check() error {
+	digests := []string{im.ID, im.Manifest}
+	for _, l := range im.Layers {
+		digests = append(digests, l.DiffID, l.Key, l.Blob)
+	}
+	for _, d := range digests {
+		if _, err := hexOf(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hexOf is the 64 hex digits of a sha256 digest, which are safe as a file name.
+func hexOf(digest string) (string, error) {
+	h, found := strings.CutPrefix(digest, "sha256:")
+	if found && len(h) == 64 && strings.Trim(h, "0123456789abcdef") == "" {
+		return h, nil
+	}
+	return "", fmt.Errorf("%q is not a sha256 digest", digest)
+}

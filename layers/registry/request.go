@@ -1,0 +1,164 @@
+package registry
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"sync"
+	"syscall"
+
+	"hull/layers/reference"
+)
+
+// request is one question to a registry, which may take several HTTP requests:
+// to find the scheme it speaks, to be authorised, to follow where it redirects.
+type request struct {
+	op     string // for errors: "resolve", "blob"
+	ref    reference.Reference
+	method string
+	path   string      // "/v2/library/redis/manifests/7"
+	scope  string      // what a token must allow: "repository:library/redis:pull"
+	header http.Header // may be nil
+}
+
+func (r *request) host() string { return hostOf(r.ref.Domain) }
+
+// pull makes a request for a part of a repository: "manifests/7".
+func pull(op string, ref reference.Reference, part string) *request {
+	return &request{
+		op: op, ref: ref, method: http.MethodGet,
+		path:  "/v2/" + ref.Path + "/" + part,
+		scope: "repository:" + ref.Path + ":pull",
+	}
+}
+
+// send asks once and returns an answer whose status is one of ok. The caller
+// closes its body. Errors are of type *Error.
+func (c *Client) send(ctx context.Context, r *request, ok ...int) (*http.Response, error) {
+	key := tokenKey{r.host(), r.scope}
+	auth := c.tokens.get(key)
+	resp, err := c.exchange(ctx, r, auth)
+	if err != nil {
+		return nil, err
+	}
+	// Only the registry itself is answered; where it redirects to gets nothing.
+	if resp.StatusCode == http.StatusUnauthorized && resp.Request.URL.Host == r.host() {
+		if auth != "" {
+			c.tokens.drop(key, auth)
+		}
+		all, scheme := challenges(resp.Header), resp.Request.URL.Scheme
+		discard(resp)
+		if auth, err = c.authorize(ctx, r, scheme, all); err != nil {
+			return nil, err
+		}
+		if resp, err = c.exchange(ctx, r, auth); err != nil {
+			return nil, err
+		}
+		if resp.StatusCode == http.StatusUnauthorized {
+			c.tokens.drop(key, auth)
+		}
+	}
+	for _, status := range ok {
+		if resp.StatusCode == status {
+			return resp, nil
+		}
+	}
+	defer resp.Body.Close()
+	return nil, r.refused(resp)
+}
+
+// discard ends an answer in a way that keeps its connection, if little is left.
+func discard(resp *http.Response) {
+	_, _ = io.CopyN(io.Discard, resp.Body, 16<<10)
+	resp.Body.Close()
+}
+
+// exchange sends one HTTP request and follows its redirects. Where plain http is
+// allowed it finds out whether that is what the registry speaks: https is tried
+// first, as by Docker.
+func (c *Client) exchange(ctx context.Context, r *request, auth string) (*http.Response, error) {
+	host := r.host()
+	if !c.transports.lax(host, host) {
+		return c.over(ctx, r, "https", auth)
+	}
+	if scheme := c.schemes.get(host); scheme != "" {
+		resp, err := c.over(ctx, r, scheme, auth)
+		if err == nil || !isUnspoken(err) || ctx.Err() != nil {
+			return resp, err
+		}
+		c.schemes.forget(host)
+	}
+	resp, err := c.over(ctx, r, "https", auth)
+	if err == nil {
+		c.schemes.set(host, "https")
+		return resp, nil
+	}
+	if !isUnspoken(err) || ctx.Err() != nil {
+		return nil, err
+	}
+	if resp, err = c.over(ctx, r, "http", auth); err != nil {
+		return nil, err
+	}
+	c.schemes.set(host, "http")
+	return resp, nil
+}
+
+// over sends the request over one scheme.
+func (c *Client) over(ctx context.Context, r *request, scheme, auth string) (*http.Response, error) {
+	u := url.URL{Scheme: scheme, Host: r.host(), Path: r.path}
+	req, err := http.NewRequestWithContext(onBehalf(ctx, r.host()), r.method, u.String(), nil)
+	if err != nil {
+		return nil, r.fail(Protocol, "its address cannot be used", err)
+	}
+	for name, values := range r.header {
+		req.Header[name] = values
+	}
+	req.Header.Set("User-Agent", c.opt.UserAgent)
+	if auth != "" {
+		req.Header.Set("Authorization", auth)
+	}
+	progress(ctx)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, r.broken(ctx, err)
+	}
+	progress(ctx)
+	return resp, nil
+}
+
+// isUnspoken reports whether a failure may mean that the other end does not
+// speak this scheme: a TLS hello answered by something else or cut off, or a
+// port that only the other scheme has.
+func isUnspoken(err error) bool {
+	var record tls.RecordHeaderError
+	return errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &record) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
+		isDialing(err)
+}
+
+// schemes remembers by host what it speaks.
+type schemes struct {
+	mu    sync.Mutex
+	known map[string]string
+}
+
+func (s *schemes) get(host string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known[host]
+}
+
+func (s *schemes) set(host, scheme string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known[host] = scheme
+}
+
+func (s *schemes) forget(host string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.known, host)
+}

@@ -1,0 +1,126 @@
+package registry
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"hull/layers/reference"
+)
+
+// Resolve asks for the manifest that a reference names, chooses the client's
+// platform if that is an index, and fetches the configuration. Errors are of
+// type *Error.
+func (c *Client) Resolve(ctx context.Context, ref reference.Reference) (*Image, error) {
+	what := ref.Tag
+	if ref.Digest != "" {
+		what = ref.Digest
+	}
+	r := pull("resolve", ref, "manifests/"+what)
+	r.header = http.Header{"Accept": accept}
+	body, contentType, err := c.document(ctx, r, "its manifest", descriptor{Digest: ref.Digest, Size: -1})
+	if err != nil {
+		return nil, err
+	}
+	img := &Image{Reference: ref, Digest: digestOf(body)}
+	d, prob := parseDocument(body, contentType)
+	chosen := false // by the index's word, which counts more than the configuration's
+	for depth := 0; prob == nil && d.isIndex(); depth++ {
+		if depth == maxDepth {
+			return nil, r.fail(Protocol, "its index leads to ever more indexes", nil)
+		}
+		var entry *descriptor
+		if entry, prob = d.entry(c.opt.Platform); prob != nil {
+			break
+		}
+		chosen = chosen || entry.Platform != nil
+		next := pull("resolve", ref, "manifests/"+entry.Digest)
+		next.header = r.header
+		if body, contentType, err = c.document(ctx, next, "its manifest", *entry); err != nil {
+			return nil, err
+		}
+		d, prob = parseDocument(body, contentType)
+	}
+	if prob == nil {
+		prob = d.checkManifest()
+	}
+	if prob != nil {
+		return nil, r.fail(prob.kind, prob.reason, nil)
+	}
+	img.Manifest, img.ManifestDigest, img.MediaType = body, digestOf(body), d.MediaType
+	if err := c.configure(ctx, img, d, chosen); err != nil {
+		return nil, err
+	}
+	return img, nil
+}
+
+// configure fetches the configuration, and fills in what only it says.
+func (c *Client) configure(ctx context.Context, img *Image, d *document, chosen bool) error {
+	r := pull("resolve", img.Reference, "blobs/"+d.Config.Digest)
+	body, _, err := c.document(ctx, r, "its configuration", *d.Config)
+	if err != nil {
+		return err
+	}
+	conf, prob := parseConfig(body, len(d.Layers), c.opt.Platform)
+	if prob != nil {
+		return r.fail(prob.kind, prob.reason, nil)
+	}
+	offered := []v1.Platform{conf.platform()}
+	if !chosen && choose(c.opt.Platform, offered) < 0 {
+		return r.fail(Platform, unsuited(c.opt.Platform, offered), nil)
+	}
+	img.Config, img.ConfigDigest, img.Platform = body, d.Config.Digest, platformName(conf.platform())
+	img.Layers = make([]Layer, len(d.Layers))
+	for i, l := range d.Layers {
+		img.Layers[i] = Layer{Digest: l.Digest, MediaType: l.MediaType, Size: l.Size, DiffID: conf.RootFS.DiffIDs[i]}
+	}
+	return nil
+}
+
+// document fetches something small enough for memory, and verifies it against
+// the digest and the size it is asked for by, where those are known.
+func (c *Client) document(ctx context.Context, r *request, what string, want descriptor) (body []byte, contentType string, err error) {
+	again := retrier{c: c}
+	for {
+		body, contentType, err = c.documentOnce(ctx, r, what)
+		if err == nil {
+			break
+		}
+		if err := again.next(ctx, err); err != nil {
+			return nil, "", err
+		}
+	}
+	if want.Size >= 0 && int64(len(body)) != want.Size {
+		return nil, "", r.fail(Corrupt, what+" does not have the size it should", nil)
+	}
+	if want.Digest != "" && digestOf(body) != want.Digest {
+		return nil, "", r.fail(Corrupt, what+" does not have the digest it should ("+want.Digest+")", nil)
+	}
+	return body, contentType, nil
+}
+
+func (c *Client) documentOnce(ctx context.Context, r *request, what string) (body []byte, contentType string, err error) {
+	ctx, stop := watched(ctx, c.opt.Stall)
+	defer stop()
+	resp, err := c.send(ctx, r, http.StatusOK)
+	if err != nil {
+		return nil, "", err
+	}
+	defer resp.Body.Close()
+	if resp.ContentLength > maxDocument {
+		return nil, "", r.unread(ctx, what, errTooLarge)
+	}
+	body, err = readAll(ctx, resp.Body, maxDocument)
+	if err != nil {
+		return nil, "", r.unread(ctx, what, err)
+	}
+	return body, resp.Header.Get("Content-Type"), nil
+}
+
+func digestOf(b []byte) string {
+	sum := sha256.Sum256(b)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,166 @@
+package layers
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// RemoveResult is what a removal did, in Docker's words.
+type RemoveResult struct {
+	Untagged []string // familiar references
+	Deleted  []string // IDs of the images that went
+}
+
+// Remove removes what a name means, by Docker's rules. A reference loses that
+// tag, and with its last tag the image goes with the layers nobody else uses;
+// that is Busy if it would take the image from containers, unless forced: then
+// they keep its layers. A pull under way is cancelled, a failed one dropped. An
+// ID (or a repository@digest that is an alias) is Busy while several tags point
+// to it, unless forced.
+func (s *Store) Remove(ctx context.Context, name string, force bool, by uint32) (RemoveResult, error) {
+	sn := s.snapshot.Load()
+	if exact, isTag := sn.exact(name); isTag {
+		return s.removeNames(ctx, []string{exact}, force, by)
+	}
+	im := sn.lookup(name)
+	switch {
+	case im == nil:
+		return RemoveResult{}, failf("remove", name, NotFound, "there is no such image here")
+	case len(im.Tags) > 1 && !force:
+		return RemoveResult{}, failf("remove", name, Busy, "several tags point to this image (%s); remove those, or force it",
+			strings.Join(im.Tags, ", "))
+	case len(im.Tags) == 0:
+		return s.removeNames(ctx, []string{im.ID}, force, by)
+	}
+	return s.removeNames(ctx, im.Tags, force, by)
+}
+
+// Untag takes a tag from an image: as Remove of a reference, but an ID is no tag.
+func (s *Store) Untag(ctx context.Context, name string, by uint32) (RemoveResult, error) {
+	exact, isTag := s.snapshot.Load().exact(name)
+	if !isTag {
+		return RemoveResult{}, failf("untag", name, NotFound, "there is no such tag here")
+	}
+	return s.removeNames(ctx, []string{exact}, false, by)
+}
+
+// removeNames removes records. Their pulls are ended first, outside the lock
+// that the pulls' ends need; a pull that somebody begins in between is ended as
+// well.
+func (s *Store) removeNames(ctx context.Context, names []string, force bool, by uint32) (RemoveResult, error) {
+	for {
+		if err := s.mayRemove(names, force); err != nil {
+			return RemoveResult{}, err
+		}
+		if err := s.endPulls(ctx, names); err != nil {
+			return RemoveResult{}, err
+		}
+		if err := s.lockChange(ctx); err != nil {
+			return RemoveResult{}, wrap("remove", names[0], err)
+		}
+		if s.anyPull(names) {
+			s.unlockChange()
+			continue
+		}
+		defer s.unlockChange()
+		if err := s.mayRemove(names, force); err != nil {
+			return RemoveResult{}, err
+		}
+		return s.removeRecords(names, by)
+	}
+}
+
+// mayRemove says why not, if containers keep an image that would lose its last
+// tag.
+func (s *Store) mayRemove(names []string, force bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range names {
+		r := s.names[name]
+		if r == nil || r.Image == nil || len(s.holders[r.Image.ID]) == 0 {
+			continue
+		}
+		switch {
+		case r.Reference == "": // there is no tag that force could take away
+			return failf("remove", name, Busy, "%s, and it has no tag to lose; it goes with its last container",
+				usedBy(s.holders[r.Image.ID]))
+		case force, len(s.tagsOf(r.Image.ID)) > len(names):
+			continue
+		}
+		return failf("remove", name, Busy, "%s; remove that first, or force it, and the layers stay for the container",
+			usedBy(s.holders[r.Image.ID]))
+	}
+	return nil
+}
+
+func usedBy(holders map[string]struct{}) string {
+	first := ""
+	for c := range holders {
+		if first == "" || c < first {
+			first = c
+		}
+	}
+	short := first[:min(len(first), 12)]
+	if n := len(holders) - 1; n > 0 {
+		return fmt.Sprintf("the container %s and %d more are made of it", short, n)
+	}
+	return fmt.Sprintf("the container %s is made of it", short)
+}
+
+func (s *Store) endPulls(ctx context.Context, names []string) error {
+	for _, name := range names {
+		s.mu.Lock()
+		p := s.pulls[name]
+		s.mu.Unlock()
+		if p == nil {
+			continue
+		}
+		if err := s.endPull(ctx, p, errDropped); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) anyPull(names []string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range names {
+		if s.pulls[name] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// removeRecords removes them one by one: a failure leaves the rest. The caller
+// holds the change lock.
+func (s *Store) removeRecords(names []string, by uint32) (result RemoveResult, err error) {
+	defer func() {
+		result.Deleted = s.collect(by)
+	}()
+	for _, name := range names {
+		s.mu.Lock()
+		r := s.names[name]
+		s.mu.Unlock()
+		if r == nil {
+			return result, failf("remove", name, NotFound, "there is no such image here")
+		}
+		if err := s.keepHeld(r, ""); err != nil {
+			return result, wrap("remove", name, err)
+		}
+		if err := s.forget(r); err != nil {
+			return result, wrap("remove", name, err)
+		}
+		if r.Reference != "" {
+			result.Untagged = append(result.Untagged, name)
+			e := Event{Action: ActionUntag, Reference: name, By: by}
+			if r.Image != nil {
+				e.ID = r.Image.ID
+			}
+			s.events.add(e)
+		}
+	}
+	return result, nil
+}

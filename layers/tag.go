@@ -1,0 +1,122 @@
+package layers
+
+import (
+	"context"
+	"time"
+
+	"hull/layers/reference"
+)
+
+// Tag makes target a reference to the image that source names. If target exists
+// and points to another image, it is moved when move says so, else it is Exists.
+// by is the uid of who asks.
+func (s *Store) Tag(ctx context.Context, source, target string, move bool, by uint32) error {
+	ref, err := parseTarget("tag", target)
+	if err != nil {
+		return err
+	}
+	if err := s.lockChange(ctx); err != nil {
+		return wrap("tag", target, err)
+	}
+	defer s.unlockChange()
+	st, digest, err := s.sourceOf("tag", source)
+	if err != nil {
+		return err
+	}
+	if err := s.point(ref, st, digest, move, by); err != nil {
+		return wrap("tag", ref.Familiar(), err)
+	}
+	s.collect(by)
+	return nil
+}
+
+// Rename gives an image's reference another name. The new one must be free. When
+// it fails half way, the image has both.
+func (s *Store) Rename(ctx context.Context, from, to string, by uint32) error {
+	ref, err := parseTarget("rename", to)
+	if err != nil {
+		return err
+	}
+	if err := s.lockChange(ctx); err != nil {
+		return wrap("rename", to, err)
+	}
+	defer s.unlockChange()
+	name, isTag := s.snapshot.Load().exact(from)
+	if !isTag {
+		return failf("rename", from, NotFound, "there is no such tag here")
+	}
+	if name == ref.Familiar() {
+		return nil
+	}
+	st, digest, err := s.sourceOf("rename", from)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	old, busy := s.names[name], s.pulls[name] != nil
+	s.mu.Unlock()
+	if busy {
+		return failf("rename", name, Busy, "it is being pulled; cancel the pull first, or wait for it")
+	}
+	if err := s.point(ref, st, digest, false, by); err != nil {
+		return wrap("rename", ref.Familiar(), err)
+	}
+	if err := s.forget(old); err != nil {
+		return wrap("rename", name, err)
+	}
+	s.events.add(Event{Action: ActionUntag, Reference: name, ID: st.ID, By: by})
+	return nil
+}
+
+func parseTarget(op, target string) (reference.Reference, error) {
+	ref, err := parse(op, target)
+	if err == nil && ref.Digest != "" {
+		err = failf(op, target, Invalid, "a new name is a tag, it cannot hold a digest")
+	}
+	return ref, err
+}
+
+// sourceOf is the image a name leads to, and the digest it has in its registry.
+func (s *Store) sourceOf(op, name string) (*stored, string, error) {
+	st, err := s.findStored(op, name)
+	if err != nil {
+		return nil, "", err
+	}
+	im := s.snapshot.Load().lookup(name)
+	if im == nil || im.ID != st.ID {
+		return nil, "", failf(op, name, Removed, "it was removed meanwhile")
+	}
+	return st, im.Digest, nil
+}
+
+// point writes the record of a reference to an image. The caller holds the
+// change lock.
+func (s *Store) point(ref reference.Reference, st *stored, digest string, move bool, by uint32) error {
+	name := ref.Familiar()
+	s.mu.Lock()
+	old, busy := s.names[name], s.pulls[name] != nil
+	s.mu.Unlock()
+	switch {
+	case busy:
+		return failf("tag", name, Busy, "it is being pulled; cancel the pull first, or wait for it")
+	case old != nil && !move:
+		return failf("tag", name, Exists, "there is an image of that name already; write 'tag' to the ctl of the other image to move the name")
+	case old != nil && old.Image != nil && old.Image.ID == st.ID:
+		return nil
+	}
+	if err := s.keepHeld(old, st.ID); err != nil {
+		return err
+	}
+	r := &record{Reference: ref.String(), name: name, Status: Ready, By: by, Made: time.Now().Round(0), Digest: digest, Image: st}
+	if err := s.writeRecord(r); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.names[name] = r
+	s.images[st.ID] = st
+	s.publish()
+	s.mu.Unlock()
+	s.dropUntagged(st.ID)
+	s.events.add(Event{Action: ActionTagged, Reference: name, ID: st.ID, By: by})
+	return nil
+}

@@ -1,0 +1,268 @@
+// Package union puts the layers of an image together with the kernel's overlay
+// file system.
+//
+// A union is a detached mount (fsopen … fsmount): it has no place in any mount
+// table until somebody attaches it, and is gone when its descriptor is closed, so
+// a killed daemon leaves nothing behind.
+//
+// For a container, layers and upper directory are presented through id-mapped
+// clones of their own mounts: the disk holds the ids 0–65535 that the image has,
+// the container sees them as its own, and one layer serves containers of any
+// range. Overlay itself then has to be a user that the mapping knows when it makes
+// files in upper and work, so the mount is made under the file system ids of the
+// range's first id (see [asUser]).
+//
+// Nothing a container can do to its upper directory changes what overlay makes of
+// it: overlay keeps its notes in trusted.* attributes, which only the host's own
+// user namespace may write (so userxattr stays off), and the features that would
+// make it believe more notes than it needs (metacopy, redirect_dir, index) are
+// turned off whatever the module's defaults are.
+package union
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"hull/layers/internal/sys"
+)
+
+// MaxLayers is how many layers overlay takes (OVL_MAX_STACK).
+const MaxLayers = 500
+
+// Options say what is put together.
+type Options struct {
+	// Lowers are the unpacked layers, highest first. They may be open O_PATH.
+	Lowers []*os.File
+	// Upper is the directory that holds "upper" and "work"; they are made where
+	// they are missing, with the root's owner, mode and attributes of the image.
+	// nil makes a union that is only read.
+	Upper *os.File
+	// Users is the user namespace through which everything is presented; nil
+	// presents it as it is on disk.
+	Users *os.File
+	// Base is the first id of the namespace's range, as whom overlay works on
+	// upper and work. Used only with Users.
+	Base uint32
+	// ReadOnly makes the mount read-only, also with an Upper.
+	ReadOnly bool
+	// NoSuid makes set-user-ID bits and file capabilities mean nothing: for
+	// looking at, not for running.
+	NoSuid bool
+	// Volatile leaves out all syncing of upper: only for what is thrown away.
+	Volatile bool
+}
+
+// Mount puts the layers together and returns the detached mount. Devices in the
+// layers cannot be opened in it: a container's own are in its /dev. The options'
+// files stay the caller's and may be closed afterwards. Errors are *[Error].
+func Mount(o Options) (*os.File, error) {
+	m := &mount{o: o, context: -1}
+	defer m.close()
+	err := m.prepare()
+	if err == nil {
+		err = m.assemble()
+	}
+	runtime.KeepAlive(o)
+	if err != nil {
+		return nil, err
+	}
+	return m.result.File("union"), nil
+}
+
+// mount is a union on its way.
+type mount struct {
+	o       Options
+	lowers  []sys.FD // as they are given to overlay
+	upper   sys.FD
+	work    sys.FD
+	open    []sys.FD // closed when the union exists: it keeps what it needs
+	context int      // of fsopen
+	result  sys.FD
+}
+
+func (m *mount) close() {
+	for _, fd := range m.open {
+		fd.Close()
+	}
+	if m.context >= 0 {
+		sys.FD(m.context).Close()
+	}
+}
+
+// keep has fd closed at the end.
+func (m *mount) keep(fd sys.FD, err error) (sys.FD, error) {
+	if err == nil {
+		m.open = append(m.open, fd)
+	}
+	return fd, err
+}
+
+// prepare opens everything that goes into the union.
+func (m *mount) prepare() error {
+	layers, err := m.visible()
+	if err != nil {
+		return err
+	}
+	if len(layers) == 0 {
+		return &Error{Op: "an image without layers", Kind: System, Err: unix.EINVAL}
+	}
+	for _, l := range layers {
+		fd := l
+		if m.o.Users != nil {
+			if fd, err = m.idMapped(l); err != nil {
+				return failed("id-mapping a layer", err)
+			}
+		}
+		m.lowers = append(m.lowers, fd)
+	}
+	root, implied, err := rootOf(layers)
+	if err != nil {
+		return failed("reading the root of the layers", err)
+	}
+	if m.o.Upper != nil {
+		return m.prepareUpper(root)
+	}
+	// Overlay wants two layers, and the root of the highest one to be the image's.
+	if len(m.lowers) == 1 || implied && len(m.lowers) < MaxLayers {
+		top, err := m.emptyLayer(root)
+		if err != nil {
+			return failed("making an empty layer", err)
+		}
+		m.lowers = append([]sys.FD{top}, m.lowers...)
+	}
+	return nil
+}
+
+// visible opens the layers, down to one whose root is opaque: overlay itself does
+// not look at that attribute on a root.
+func (m *mount) visible() ([]sys.FD, error) {
+	var layers []sys.FD
+	for _, f := range m.o.Lowers {
+		fd, err := m.keep(sys.Of(f).Open(".", unix.O_RDONLY|unix.O_DIRECTORY, 0))
+		if err != nil {
+			return nil, failed("opening a layer", err)
+		}
+		layers = append(layers, fd)
+		_, opaque, err := fd.Getxattr(opaqueXattr)
+		if err != nil {
+			return nil, failed("reading a layer", err)
+		}
+		if opaque {
+			break
+		}
+	}
+	if len(layers) > MaxLayers {
+		return nil, &Error{Op: fmt.Sprintf("the image has %d layers, overlay takes %d", len(layers), MaxLayers), Kind: Limit, Err: unix.E2BIG}
+	}
+	return layers, nil
+}
+
+// idMapped clones the mount of a directory and maps it to the container's users.
+func (m *mount) idMapped(dir sys.FD) (sys.FD, error) {
+	n, err := unix.OpenTree(int(dir), "", unix.AT_EMPTY_PATH|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	fd, err := m.keep(sys.FD(n), err)
+	if err != nil {
+		return 0, err
+	}
+	return fd, unix.MountSetattr(int(fd), "", unix.AT_EMPTY_PATH, &unix.MountAttr{
+		Attr_set:  unix.MOUNT_ATTR_IDMAP,
+		Userns_fd: uint64(m.o.Users.Fd()),
+	})
+}
+
+// assemble makes the overlay mount.
+func (m *mount) assemble() error {
+	if m.o.Upper != nil && m.o.Users != nil {
+		return asUser(m.o.Base, m.create)
+	}
+	return m.create()
+}
+
+// create is the calls of the new mount interface. Overlay keeps the credentials
+// it is created with, for all it does afterwards.
+func (m *mount) create() error {
+	n, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return failed("asking for overlay", err)
+	}
+	m.context = n
+	if err := m.configure(); err != nil {
+		return m.explain("setting up overlay", err)
+	}
+	if err := unix.FsconfigCreate(m.context); err != nil {
+		return m.explain("creating the union", err)
+	}
+	attr := unix.MOUNT_ATTR_NODEV
+	if m.o.ReadOnly || m.o.Upper == nil {
+		attr |= unix.MOUNT_ATTR_RDONLY
+	}
+	if m.o.NoSuid {
+		attr |= unix.MOUNT_ATTR_NOSUID
+	}
+	n, err = unix.Fsmount(m.context, unix.FSMOUNT_CLOEXEC, attr)
+	if err != nil {
+		return m.explain("mounting the union", err)
+	}
+	m.result = sys.FD(n)
+	return nil
+}
+
+func (m *mount) configure() error {
+	for _, l := range m.lowers {
+		if err := m.layer("lowerdir+", l); err != nil {
+			return err
+		}
+	}
+	settings := [][2]string{{"source", "hull"}, {"redirect_dir", "nofollow"}, {"metacopy", "off"}, {"index", "off"}}
+	if m.o.Upper == nil {
+		settings = settings[:3] // index is about upper
+	}
+	for _, s := range settings {
+		if err := unix.FsconfigSetString(m.context, s[0], s[1]); err != nil {
+			return err
+		}
+	}
+	if m.o.Upper == nil {
+		return nil
+	}
+	if err := m.layer("upperdir", m.upper); err != nil {
+		return err
+	}
+	if err := m.layer("workdir", m.work); err != nil {
+		return err
+	}
+	if m.o.Volatile {
+		return unix.FsconfigSetFlag(m.context, "volatile")
+	}
+	return nil
+}
+
+// layer gives overlay a directory: by descriptor since Linux 6.13, before that (to
+// 6.5) by the descriptor's name.
+func (m *mount) layer(key string, fd sys.FD) error {
+	err := unix.FsconfigSetFd(m.context, key, int(fd))
+	if !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	err = unix.FsconfigSetString(m.context, key, fmt.Sprintf("/proc/self/fd/%d", fd))
+	if errors.Is(err, unix.EINVAL) {
+		// Either the kernel does not know the key or overlay does not take the file
+		// system: the kernel's log, added by explain, says which.
+		err = &Error{Op: "giving overlay a layer (needs Linux 6.5 and a file system it can use)", Kind: Unsupported, Err: err}
+	}
+	return err
+}
+
+// explain adds what the kernel said.
+func (m *mount) explain(op string, err error) error {
+	var e *Error
+	if !errors.As(err, &e) {
+		e = &Error{Op: op, Kind: kindOf(err), Err: err}
+	}
+	e.Log = readLog(m.context)
+	return e
+}

@@ -1,0 +1,321 @@
+package unpack
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"io"
+
+	"golang.org/x/sys/unix"
+
+	"hull/layers/internal/sys"
+)
+
+// maxNoted is how many bytes of paths and records are kept until the end of a
+// layer, when the times of its directories are set.
+const maxNoted = 256 << 20
+
+// unpacker is the state of one layer being unpacked.
+type unpacker struct {
+	ctx    context.Context //nolint:containedctx // an unpacker lives for one call of Layer
+	o      Options
+	in     *ahead
+	tar    *tar.Reader
+	dirs   *dirs
+	below  *below
+	buf    []byte // what is on its way from the stream to a file
+	read   int64  // bytes the tar reader has taken
+	result Result
+
+	rootSeen bool        // the layer has an entry for its root
+	times    []dirTimes  // of directories with an entry
+	implied  []string    // paths of directories made without one
+	noted    int         // bytes of both
+	replaced bool        // a directory was removed: times may speak of what is gone
+	stat     unix.Stat_t // for passing calls: one allocation instead of one a file
+}
+
+func newUnpacker(ctx context.Context, root sys.FD, o Options) *unpacker {
+	u := &unpacker{ctx: ctx, o: o, dirs: newDirs(root, o.Limits.Depth), buf: make([]byte, chunkSize)}
+	u.dirs.implied = u.makeImplied
+	u.below = &below{u: u}
+	return u
+}
+
+func (u *unpacker) close() {
+	u.dirs.close()
+	u.below.close()
+}
+
+// Read lets the unpacker be the tar reader's source.
+func (u *unpacker) Read(b []byte) (int, error) {
+	n, err := u.in.Read(u.ctx, b)
+	u.read += int64(n)
+	return n, err
+}
+
+// run unpacks the whole stream.
+func (u *unpacker) run() error {
+	if err := u.begin(); err != nil {
+		return err
+	}
+	u.tar = tar.NewReader(u)
+	for {
+		h, err := u.tar.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil && !errors.Is(err, tar.ErrInsecurePath) { // that one is ours to judge
+			return u.tarError("", err)
+		}
+		if u.ctx.Err() != nil {
+			return stopped(u.ctx)
+		}
+		if u.result.Entries++; u.result.Entries > u.o.Limits.Entries {
+			return tooLarge(h.Name, "it has more than %d entries", u.o.Limits.Entries)
+		}
+		if err := u.entry(h); err != nil {
+			return failed(h.Name, err)
+		}
+	}
+	if err := u.in.failure(); err != nil {
+		return err
+	}
+	if u.in.done != nil && u.read%512 != 0 { // which archive/tar takes for an end inside a PAX header
+		return u.tarError("", io.ErrUnexpectedEOF)
+	}
+	if err := u.in.drain(u.ctx); err != nil {
+		return err
+	}
+	return u.finish()
+}
+
+// begin takes from the staging directory what it may hand on to its content.
+func (u *unpacker) begin() error {
+	root := u.dirs.root.fd
+	for _, acl := range []string{"system.posix_acl_default", "system.posix_acl_access"} {
+		if err := root.Removexattr(acl); err != nil {
+			return err
+		}
+	}
+	return root.Fchmod(0o700)
+}
+
+// tarError says whether the stream or what it holds is at fault.
+func (u *unpacker) tarError(path string, err error) error {
+	if failure := u.in.failure(); failure != nil {
+		return failure
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return corrupt(path, "the tar stream ends too early")
+	}
+	return &Error{Path: path, Kind: Corrupt, Err: err}
+}
+
+// streamLimit is asked with every chunk of the stream, by the reading goroutine.
+func (u *unpacker) streamLimit(total int64) error { return u.limit(total) }
+
+func (u *unpacker) limit(total int64) error {
+	if total > u.o.Limits.Bytes {
+		return tooLarge("", "it is larger than %d bytes", u.o.Limits.Bytes)
+	}
+	if in := u.o.Compressed; in > 0 && total > ratioFloor && total/u.o.Limits.Ratio > in {
+		return tooLarge("", "it is more than %d times as large as its blob", u.o.Limits.Ratio)
+	}
+	return nil
+}
+
+// room counts content before it is written.
+func (u *unpacker) room(size int64) error {
+	if size < 0 || size > u.o.Limits.Bytes {
+		return tooLarge("", "a file of %d bytes", size)
+	}
+	if err := u.limit(u.result.Bytes + size); err != nil {
+		return err
+	}
+	u.result.Bytes += size
+	return nil
+}
+
+// entry unpacks one entry.
+func (u *unpacker) entry(h *tar.Header) error {
+	if h.Typeflag == tar.TypeXGlobalHeader {
+		return nil // comments of the whole archive
+	}
+	n, err := parseName(h.Name, u.o.Limits.Depth)
+	if err != nil || n.skip {
+		return err
+	}
+	if n.white || n.opaque {
+		return u.whiteout(n)
+	}
+	a, err := attributesOf(h)
+	if err != nil {
+		return err
+	}
+	if n.base == "" {
+		return u.rootEntry(h, a)
+	}
+	if h.Typeflag == tar.TypeLink {
+		return u.hardLink(h, n)
+	}
+	d, err := u.dirs.open(n.parent, true)
+	if err != nil {
+		return err
+	}
+	switch h.Typeflag {
+	case tar.TypeDir:
+		return u.directory(d, n.base, a)
+	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
+		return u.regular(d, n.base, h, a)
+	case tar.TypeSymlink:
+		return u.symlink(d, n.base, h.Linkname, a)
+	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
+		return u.node(d, n.base, h, a)
+	}
+	return corrupt(h.Name, "entries of type %q are not known", h.Typeflag)
+}
+
+// rootEntry takes the attributes of the layer's root.
+func (u *unpacker) rootEntry(h *tar.Header, a attributes) error {
+	if h.Typeflag != tar.TypeDir {
+		return hostile(h.Name, "the root of a layer must be a directory")
+	}
+	u.rootSeen = true
+	root := u.dirs.root.fd
+	if err := clearXattrs(root); err != nil {
+		return err
+	}
+	if err := a.set(root); err != nil {
+		return err
+	}
+	return u.noteTimes("", a.times)
+}
+
+// directory makes a directory, or gives one that is there its attributes.
+func (u *unpacker) directory(d *dir, base string, a attributes) error {
+	err := d.fd.Mkdir(base, 0o700)
+	replacing := errors.Is(err, unix.EEXIST)
+	opaque := false
+	if replacing {
+		if err = d.fd.Lstat(base, &u.stat); err != nil {
+			return err
+		}
+		if u.stat.Mode&unix.S_IFMT != unix.S_IFDIR {
+			// Something else of this name stood, or was taken away, in this layer:
+			// what the layers below have there is hidden.
+			opaque, replacing = true, false
+			if err = u.remove(d, base, &u.stat); err == nil {
+				err = d.fd.Mkdir(base, 0o700)
+			}
+		}
+	}
+	if err != nil && !replacing {
+		return err
+	}
+	if !replacing && !opaque && len(a.xattrs) == 0 { // nearly all
+		if err := d.fd.Chown(base, a.uid, a.gid); err != nil {
+			return err
+		}
+		if err := d.fd.Chmod(base, a.mode); err != nil {
+			return err
+		}
+		return u.noteTimes(join(d.path, base), a.times)
+	}
+	fd, err := d.fd.Step(base)
+	if err != nil {
+		return err
+	}
+	defer fd.Close()
+	if replacing {
+		err = errors.Join(clearXattrs(fd), fd.Removexattr(ImpliedRoot))
+	}
+	if err == nil && opaque {
+		err = fd.Setxattr(opaqueXattr, yes)
+	}
+	if err == nil {
+		err = a.set(fd)
+	}
+	if err != nil {
+		return err
+	}
+	return u.noteTimes(join(d.path, base), a.times)
+}
+
+// symlink makes a symbolic link. Its target is only text.
+func (u *unpacker) symlink(d *dir, base, target string, a attributes) error {
+	switch {
+	case target == "":
+		return corrupt("", "a symbolic link without a target")
+	case len(target) > maxPath:
+		return tooLarge("", "the target of a symbolic link has %d bytes", len(target))
+	}
+	if err := u.creating(d, base, func() error { return d.fd.Symlink(target, base) }); err != nil {
+		return err
+	}
+	if err := d.fd.Chown(base, a.uid, a.gid); err != nil {
+		return err
+	}
+	return d.fd.Utimes(base, &a.times)
+}
+
+// node makes a device node or a fifo.
+func (u *unpacker) node(d *dir, base string, h *tar.Header, a attributes) error {
+	mode, dev := uint32(unix.S_IFIFO), uint64(0)
+	if h.Typeflag != tar.TypeFifo {
+		// 12 and 20 bits are what the kernel keeps of a device's number.
+		if h.Devmajor < 0 || h.Devmajor >= 1<<12 || h.Devminor < 0 || h.Devminor >= 1<<20 {
+			return corrupt("", "a device cannot have the number %d:%d", h.Devmajor, h.Devminor)
+		}
+		mode, dev = unix.S_IFBLK, unix.Mkdev(uint32(h.Devmajor), uint32(h.Devminor))
+		if h.Typeflag == tar.TypeChar {
+			mode = unix.S_IFCHR
+			if dev == 0 {
+				return hostile("", "the device 0:0 is overlay's own mark for a removed file")
+			}
+		}
+	}
+	return u.makeNode(d, base, mode, dev, a)
+}
+
+func (u *unpacker) makeNode(d *dir, base string, mode uint32, dev uint64, a attributes) error {
+	err := u.creating(d, base, func() error { return d.fd.Mknod(base, mode|0o600, dev) })
+	if err == nil {
+		err = d.fd.Chown(base, a.uid, a.gid)
+	}
+	if err == nil {
+		err = d.fd.Chmod(base, a.mode)
+	}
+	if err != nil {
+		return err
+	}
+	return d.fd.Utimes(base, &a.times)
+}
+
+// creating calls create, and if the name is taken again without what has it.
+func (u *unpacker) creating(d *dir, base string, create func() error) error {
+	err := create()
+	if !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	if err := d.fd.Lstat(base, &u.stat); err != nil {
+		return err
+	}
+	if err := u.remove(d, base, &u.stat); err != nil {
+		return err
+	}
+	return create()
+}
+
+// remove takes away what an earlier entry made.
+func (u *unpacker) remove(d *dir, base string, st *unix.Stat_t) error {
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		u.replaced = true
+		u.dirs.forget(join(d.path, base))
+		return d.fd.RemoveAll(u.ctx, base)
+	case unix.S_IFLNK:
+		u.dirs.forget(join(d.path, base)) // no path leads through it any more
+	}
+	return d.fd.Unlink(base, 0)
+}

@@ -1,0 +1,109 @@
+package unpack
+
+import (
+	"archive/tar"
+	"bytes"
+	"io"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"hull/layers/internal/sys"
+)
+
+// zeros is a block that need not be written: sparse files are filled in units of
+// its size.
+var zeros [4096]byte
+
+// regular writes a file and gives it its attributes. Times come last, file
+// capabilities after the owner (a change of owner drops them).
+func (u *unpacker) regular(d *dir, base string, h *tar.Header, a attributes) error {
+	if err := u.room(h.Size); err != nil {
+		return err
+	}
+	fd, err := u.create(d, base)
+	if err != nil {
+		return err
+	}
+	defer fd.Close()
+	if err := u.copy(fd, u.tar, h.Size, isSparse(h)); err != nil {
+		return err
+	}
+	if err := a.set(fd); err != nil {
+		return err
+	}
+	return fd.Futimes(&a.times)
+}
+
+// create makes an empty file in place of whatever has the name.
+func (u *unpacker) create(d *dir, base string) (fd sys.FD, err error) {
+	err = u.creating(d, base, func() (err error) {
+		fd, err = d.fd.Open(base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
+		return err
+	})
+	return fd, err
+}
+
+// isSparse knows files whose holes the tar reader fills with zeros.
+func isSparse(h *tar.Header) bool {
+	if h.Typeflag == tar.TypeGNUSparse {
+		return true
+	}
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
+}
+
+// copy writes size bytes of r to the file, leaving holes where a sparse one has
+// only zeros.
+func (u *unpacker) copy(fd sys.FD, r io.Reader, size int64, sparse bool) error {
+	for left := size; left > 0; {
+		n, err := r.Read(u.buf[:min(left, int64(len(u.buf)))])
+		if n > 0 {
+			left -= int64(n)
+			var werr error
+			if sparse {
+				werr = writeSparse(fd, u.buf[:n], size-left-int64(n))
+			} else {
+				werr = fd.Write(u.buf[:n])
+			}
+			if werr != nil {
+				return werr
+			}
+		}
+		if left == 0 {
+			break
+		}
+		if err == io.EOF { //nolint:errorlint // io.Reader's contract
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return u.tarError("", err)
+		}
+		if u.ctx.Err() != nil {
+			return stopped(u.ctx)
+		}
+	}
+	if sparse {
+		return fd.Truncate(size)
+	}
+	return nil
+}
+
+// writeSparse writes b at an offset, without its aligned blocks of zeros.
+func writeSparse(fd sys.FD, b []byte, offset int64) error {
+	for len(b) > 0 {
+		// To the next boundary, then whole blocks.
+		n := min(len(b), len(zeros)-int(offset%int64(len(zeros))))
+		if !bytes.Equal(b[:n], zeros[:n]) {
+			if err := fd.WriteAt(b[:n], offset); err != nil {
+				return err
+			}
+		}
+		b, offset = b[n:], offset+int64(n)
+	}
+	return nil
+}

@@ -1,0 +1,245 @@
+package layers
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+
+	"hull/layers/registry"
+	"hull/layers/unpack"
+)
+
+// unpacking is one layer on its way into staging/. It is shared by the pulls
+// that want that layer, and what it made is thrown away when the last of them
+// gives it back uncommitted.
+type unpacking struct {
+	key    string // the diff ID; the chain ID once the layer is known to take from those below it
+	chain  string
+	layer  registry.Layer
+	below  func(context.Context) ([]*os.File, error)
+	phases phases
+	done   chan struct{}
+	err    error // valid once done is closed
+	cancel context.CancelFunc
+	fetch  atomic.Pointer[fetch] // of its blob, once there is one
+
+	// Valid once done is closed without err.
+	record *layer
+	dir    string   // in staging/, holding diff/ and layer.json
+	tree   *os.File // diff/, to be looked through by layers above
+
+	refs      int  // guarded by the store's mu
+	committed bool // guarded by the change lock: dir is a layer now
+}
+
+// wantLayer joins the unpacking of a layer under a key, or starts it for a
+// pull. Give it back with releaseUnpacking.
+func (s *Store) wantLayer(p *pull, key, chain string, l registry.Layer, below func(context.Context) ([]*os.File, error)) (u *unpacking, started bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u := s.unpacks[key]; u != nil {
+		u.refs++
+		return u, false, nil
+	}
+	if s.closed {
+		return nil, false, errClosed
+	}
+	ctx, cancel := context.WithCancel(s.ctx)
+	u = &unpacking{key: key, chain: chain, layer: l, below: below, done: make(chan struct{}), cancel: cancel, refs: 1}
+	s.unpacks[key] = u
+	s.work.Go(func() {
+		u.err = s.runUnpacking(ctx, p, u)
+		if u.err != nil {
+			s.forgetUnpacking(u) // who comes now tries anew
+		}
+		close(u.done)
+	})
+	return u, true, nil
+}
+
+func (s *Store) forgetUnpacking(u *unpacking) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unpacks[u.key] == u {
+		delete(s.unpacks, u.key)
+	}
+}
+
+// releaseUnpacking gives one back. The last one ends it; what it unpacked goes
+// unless a commit has taken it.
+func (s *Store) releaseUnpacking(u *unpacking) {
+	s.mu.Lock()
+	u.refs--
+	last := u.refs == 0
+	if last && s.unpacks[u.key] == u {
+		delete(s.unpacks, u.key)
+	}
+	s.mu.Unlock()
+	if !last {
+		return
+	}
+	u.cancel()
+	<-u.done
+	if u.tree != nil {
+		_ = u.tree.Close() // only a place in a tree
+	}
+	if u.dir != "" && !u.committed {
+		s.discard(u.dir)
+	}
+}
+
+// runUnpacking fetches and unpacks a layer. If what the store had of its blob
+// from earlier turns out to be damaged, it starts once more from nothing.
+func (s *Store) runUnpacking(ctx context.Context, p *pull, u *unpacking) error {
+	again, err := s.unpackOnce(ctx, p, u)
+	if again {
+		s.log.Warn("what was there of a blob is damaged, fetching it anew", "image", p.name, "blob", u.layer.Digest, "err", err)
+		_, err = s.unpackOnce(ctx, p, u)
+	}
+	return err
+}
+
+func (s *Store) unpackOnce(ctx context.Context, p *pull, u *unpacking) (again bool, err error) {
+	blob, end, err := s.openBlob(ctx, p, u)
+	if err != nil {
+		return false, wrap("pull", p.name, err)
+	}
+	var record *layer
+	dir, tree, err := s.stage()
+	if err == nil {
+		record, err = s.unpackInto(ctx, u, blob, tree)
+	}
+	if err == nil {
+		err = writeLayerRecord(dir, record)
+	}
+	again, err = end(err)
+	if err != nil {
+		if tree != nil {
+			_ = tree.Close() // only a place in a tree
+		}
+		if dir != "" {
+			s.discard(dir)
+		}
+		return again, wrap("pull", p.name, err)
+	}
+	s.crash("layer.unpacked")
+	u.record, u.dir, u.tree = record, dir, tree
+	return false, nil
+}
+
+// openBlob opens a layer's compressed bytes: a blob the store has, or one that
+// is being fetched. end takes the error of the unpacking and returns the one that
+// tells the cause, and whether it is worth another attempt.
+func (s *Store) openBlob(ctx context.Context, p *pull, u *unpacking) (r io.Reader, end func(error) (bool, error), err error) {
+	if file := s.openHad(u.layer.Digest); file != nil {
+		u.phases.add("Extracting")
+		return file, func(err error) (bool, error) {
+			_ = file.Close() // it was only read
+			if KindOf(err) == Corrupt {
+				return s.dropBlob(ctx, u.layer.Digest), err
+			}
+			return false, err
+		}, nil
+	}
+	f, err := s.wantBlob(p, u.layer)
+	if err != nil {
+		return nil, nil, err
+	}
+	u.fetch.Store(f)
+	f.phases.watch(func(phase string) {
+		u.phases.add(phase)
+		if phase == downloaded {
+			u.phases.add("Extracting")
+		}
+	})
+	return &follower{ctx: ctx, f: f}, func(err error) (bool, error) {
+		defer s.releaseFetch(f)
+		return f.verdict(ctx, err)
+	}, nil
+}
+
+// openHad opens a blob the store has; nil if it has not.
+func (s *Store) openHad(digest string) *os.File {
+	s.mu.Lock()
+	_, have := s.blobs[digest]
+	s.mu.Unlock()
+	if !have {
+		return nil
+	}
+	file, err := os.Open(s.blobPath(digest))
+	if err != nil {
+		return nil // somebody has removed it: fetch it
+	}
+	return file
+}
+
+// stage makes a directory in staging/ with an empty diff/ in it.
+func (s *Store) stage() (dir string, tree *os.File, err error) {
+	dir, err = os.MkdirTemp(s.path("staging"), "layer-")
+	if err != nil {
+		return "", nil, err
+	}
+	diff := filepath.Join(dir, "diff")
+	if err := os.Mkdir(diff, 0o755); err != nil {
+		return dir, nil, err
+	}
+	if err := os.Chmod(diff, 0o755); err != nil { // whatever the umask
+		return dir, nil, err
+	}
+	tree, err = openTree(diff)
+	return dir, tree, err
+}
+
+// unpackInto unpacks the blob and checks that it is the layer that the image's
+// config names.
+func (s *Store) unpackInto(ctx context.Context, u *unpacking, blob io.Reader, tree *os.File) (*layer, error) {
+	tar, err := unpack.Decompress(blob, u.layer.MediaType)
+	if err != nil {
+		return nil, err
+	}
+	result, err := unpack.Layer(ctx, tar, tree, unpack.Options{
+		Below:  u.below,
+		Limits: unpack.Limits{Bytes: s.o.Limits.Bytes, Entries: s.o.Limits.Entries},
+	})
+	if e := tar.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return nil, err
+	}
+	if result.DiffID != u.layer.DiffID {
+		return nil, failf("pull", u.layer.Digest, Corrupt,
+			"the layer unpacks to %s, but the image's config says %s; the image was built wrongly or tampered with", result.DiffID, u.layer.DiffID)
+	}
+	return &layer{
+		DiffID: result.DiffID, ChainID: u.chain, FromBelow: result.FromBelow,
+		Size: result.Bytes, Entries: result.Entries,
+	}, nil
+}
+
+func writeLayerRecord(dir string, l *layer) error {
+	text, err := json.MarshalIndent(l, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "layer.json"), append(text, '\n'), 0o600)
+}
+
+// chainIDs are the OCI image-spec's identities of stacks: of layers 0 to i.
+func chainIDs(layers []registry.Layer) []string {
+	chains := make([]string, len(layers))
+	for i, l := range layers {
+		if i == 0 {
+			chains[i] = l.DiffID
+			continue
+		}
+		sum := sha256.Sum256([]byte(chains[i-1] + " " + l.DiffID))
+		chains[i] = "sha256:" + hex.EncodeToString(sum[:])
+	}
+	return chains
+}

@@ -1,0 +1,126 @@
+package tests
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"hull/engine"
+)
+
+// life is what a container goes through when a daemon is killed at a point of
+// it; each line is tried once more after the daemon is back, as a user would.
+const life = `
+mkdir containers/c
+echo $REG/host:1 > containers/c/config/image
+echo 'sleep 1000' > containers/c/config/command
+mv containers/c containers/d
+echo start > containers/d/ctl
+echo 'stop 0' > containers/d/ctl
+rmdir containers/d
+`
+
+// TestCrashPoints kills the daemon at each named point of the engine, by the
+// one mechanism there is, and demands that a second try of what was cut off
+// converges: nothing half done, nothing left behind.
+func TestCrashPoints(t *testing.T) {
+	needs(t)
+	for _, point := range engine.CrashPoints() {
+		t.Run(strings.ReplaceAll(point, " ", "-"), func(t *testing.T) { crashAt(t, point) })
+	}
+}
+
+func crashAt(t *testing.T, point string) {
+	base, err := os.MkdirTemp("", "hull-crash-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &mounted{base: base}
+	defer func() {
+		for _, p := range m.end() {
+			t.Errorf("left behind: %s", p)
+		}
+	}()
+	mount := exec.Command(hull, m.mountArgs(nil)...)
+	once := filepath.Join(base, "crashed")
+	mount.Env = append(os.Environ(), "HULL_CRASH="+point, "HULL_CRASH_ONCE="+once)
+	if out, err := mount.CombinedOutput(); err != nil {
+		t.Fatalf("mount: %v: %s", err, out)
+	}
+	m.must(t, "mkdir -p images/$REG/host:1 && images/$REG/host:1/wait")
+	for _, line := range strings.Split(strings.TrimSpace(life), "\n") {
+		m.converge(t, line)
+	}
+	if point != "start failed" && point != "stop signalled" {
+		if _, err := os.Stat(once); err != nil {
+			t.Errorf("the daemon never came by the point %q", point)
+		}
+	}
+	m.must(t, "test -z \"$(ls containers)\"")
+	left, err := os.ReadDir(m.path("store") + "/containers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range left {
+		t.Errorf("left in the store: containers/%s", e.Name())
+	}
+}
+
+// converge runs a line until its effect is there: a daemon that died in it
+// may have finished the work, so a second try may be told so.
+func (m *mounted) converge(t *testing.T, line string) {
+	t.Helper()
+	done := map[string]string{
+		"mkdir": "test -d containers/c || test -d containers/d",
+		"mv":    "test -d containers/d && ! test -d containers/c",
+		"rmdir": "! test -e containers/d && ls containers",
+	}[strings.Fields(line)[0]]
+	if strings.Contains(line, "start") {
+		done = `test "$(cat containers/d/status)" = running`
+	}
+	if strings.Contains(line, "stop") {
+		done = `test "$(cat containers/d/status)" = exited`
+	}
+	deadline := time.Now().Add(patience)
+	for {
+		out, err := m.shell(line)
+		if err == nil {
+			return
+		}
+		if done != "" {
+			if _, e := m.shell(done); e == nil {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %v: %s", line, err, out)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func (m *mounted) must(t *testing.T, line string) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		out, err := m.shell(line)
+		if err == nil {
+			return
+		}
+		// Only a daemon that is on its way back excuses a failure.
+		if time.Now().After(deadline) || !strings.Contains(out, "not connected") && !strings.Contains(out, "abort") {
+			t.Fatalf("%s: %v: %s", line, err, out)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func (m *mounted) shell(line string) (string, error) {
+	cmd := exec.Command("sh", "-c", "cd \"$H\" && "+line)
+	cmd.Env = append(os.Environ(), "H="+m.path("hull"), "REG="+addr)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}

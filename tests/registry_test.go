@@ -1,0 +1,102 @@
+package tests
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"hull/tests/image"
+)
+
+// TestScriptsWithDockerRegistry runs the scripts that need no misbehaving
+// registry against the real server, as Debian packages it.
+func TestScriptsWithDockerRegistry(t *testing.T) {
+	needs(t)
+	at := dockerRegistry(t)
+	set, err := image.Set()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := image.Push(at, set); err != nil {
+		t.Fatal(err)
+	}
+	// What is pulled, tagged, run and browsed; the rest does not depend on the server.
+	var some []string
+	for _, name := range strings.Fields("pull pull-kinds pull-helper aliases tag run rootfs bad-images") {
+		some = append(some, filepath.Join("testdata", name+".txtar"))
+	}
+	scripts(t, at, some)
+}
+
+// dockerRegistry starts Debian's docker-registry on loopback.
+func dockerRegistry(t *testing.T) (at string) {
+	t.Helper()
+	path := tool(t, "docker-registry")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at = l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	config := filepath.Join(dir, "config.yml")
+	text := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage:\n  filesystem: {rootdirectory: %s}\n  delete: {enabled: true}\nhttp: {addr: %q}\n", dir, at)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, "serve", config)
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		_ = log.Close()
+	})
+	deadline := time.Now().Add(patience)
+	for {
+		r, err := http.Get("http://" + at + "/v2/")
+		if err == nil {
+			_ = r.Body.Close()
+			return at
+		}
+		if time.Now().After(deadline) {
+			b, _ := os.ReadFile(log.Name())
+			t.Fatalf("docker-registry does not answer: %v\n%s", err, b)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// tool finds a program of the machine, or skips the test, or fails it where
+// everything must be there.
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err == nil {
+		return path
+	}
+	for _, d := range strings.Fields("/usr/sbin /usr/bin /sbin /bin") {
+		if _, err := os.Stat(filepath.Join(d, name)); err == nil {
+			return filepath.Join(d, name)
+		}
+	}
+	if privileged {
+		t.Fatalf("needs %s", name)
+	}
+	t.Skipf("needs %s", name)
+	return ""
+}
