@@ -1,4 +1,186 @@
 package engine
 
-func monitorRole() int { return 0 }
-func daemonRole() int  { return 0 }
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// fate is what must have become of the container web, after a daemon's death, when all has settled.
+type fate struct {
+	states []State // any of these; "gone" counts
+	env    string
+	name   string // empty: web
+	code   int    // of an exited one; 0: any
+}
+
+// TestCrash kills a daemon at every crash point, while it does what passes there, and looks at what the next one makes
+// of it: each request is wholly done or wholly undone, and nothing is left over.
+func TestCrash(t *testing.T) {
+	const none = State("gone")
+	sleep := map[string]string{"command": "sleep"}
+	type row struct {
+		at     point
+		before []order
+		do     order
+		fate   fate
+	}
+	create := order{Do: "create", Name: "web", Settings: sleep}
+	start := order{Do: "start", Name: "web"}
+	run := order{Do: "run", Name: "web", Settings: sleep}
+	bad := map[string]string{"command": "badexec"}
+	rows := []row{
+		{createStaged, nil, create, fate{states: []State{none}}},
+		{createCommitted, nil, create, fate{states: []State{Created}}},
+		{createListed, nil, create, fate{states: []State{Created}}},
+		{createStaged, nil, run, fate{states: []State{none}}},
+		{createCommitted, nil, run, fate{states: []State{none}}},
+		{settingWritten, []order{create}, order{Do: "set", Name: "web", Text: "A=1"}, fate{states: []State{Created}, env: "A=1"}},
+		{renameWritten, []order{create}, order{Do: "rename", Name: "web", Text: "www"}, fate{states: []State{Created}, name: "www"}},
+		{startFailed, []order{{Do: "create", Name: "web", Settings: bad}}, start, fate{states: []State{Created, Exited}}},
+		{startFailed, nil, order{Do: "run", Name: "web", Settings: bad}, fate{states: []State{none, Exited}}},
+		{stopSignalled, []order{run}, order{Do: "stop", Name: "web"}, fate{states: []State{Exited}, code: 143}},
+		{
+			stopKilled,
+			[]order{{Do: "run", Name: "web", Settings: map[string]string{"command": "deaf"}}},
+			order{Do: "stop", Name: "web"},
+			fate{states: []State{Exited}, code: 137},
+		},
+	}
+	for _, p := range []point{startNoted, startCgroup, startParked, startAdopted} {
+		rows = append(rows, row{p, []order{create}, start, fate{states: []State{Created}}},
+			row{p, nil, run, fate{states: []State{none}}})
+	}
+	for _, p := range []point{startReleased, startWritten, startKept} {
+		rows = append(rows, row{p, []order{create}, start, fate{states: []State{Up}}},
+			row{p, nil, run, fate{states: []State{Up}}})
+	}
+	for _, p := range []point{exitWritten, exitForgotten, exitTidied} {
+		rows = append(rows, row{p, []order{run}, order{Do: "kill", Name: "web", Text: "KILL"}, fate{states: []State{Exited}, code: 137}})
+	}
+	for _, p := range []point{removeRenamed, removeReleased, removeDeleted} {
+		rows = append(rows, row{p, []order{run}, order{Do: "remove", Name: "web"}, fate{states: []State{none}}})
+	}
+	seen := map[point]bool{}
+	for _, row := range rows {
+		seen[row.at] = true
+		t.Run(fmt.Sprintf("%s/%s", row.do.Do, row.at), func(t *testing.T) {
+			r := newRealm(t, "")
+			for _, o := range row.before {
+				r.well(o)
+			}
+			r.well(order{Do: "arm", Text: string(row.at)})
+			if row.do.Do == "kill" || row.do.Do == "remove" {
+				r.diesLater(row.do)
+			} else {
+				r.dies(row.do)
+			}
+			r.settled(row.fate)
+			if r.is("gone") { // the name is free, and all that the old one had
+				r.well(run)
+			}
+		})
+	}
+	for _, p := range points() {
+		if !seen[p] {
+			t.Errorf("nothing comes by %s", p)
+		}
+	}
+}
+
+// diesLater is dies for what may answer before the daemon dies of it.
+func (r *realm) diesLater(o order) {
+	r.t.Helper()
+	if err := r.script.send(o); err != nil {
+		r.t.Fatal(err)
+	}
+	for {
+		var a answer
+		if err := r.script.receive(&a); err != nil {
+			r.t.Fatal(err)
+		}
+		if a.Up != 0 {
+			r.daemon = a.Up
+			return
+		}
+	}
+}
+
+func (r *realm) is(s State) bool {
+	a := r.well(order{Do: "list"})
+	return s == "gone" && len(a.Containers) == 0
+}
+
+// settled waits until the container is what it must be, and checks that nothing else is there.
+func (r *realm) settled(f fate) {
+	r.t.Helper()
+	name := f.name
+	if name == "" {
+		name = "web"
+	}
+	a := r.until(fmt.Sprintf("%+v", f), func(a answer) bool {
+		if !r.clean(a) {
+			return false
+		}
+		for _, s := range f.states {
+			if s == "gone" && len(a.Containers) == 0 {
+				return true
+			}
+			if len(a.Containers) == 1 && a.Containers[0].State == s && a.Containers[0].Name == name {
+				return true
+			}
+		}
+		return false
+	})
+	for _, c := range a.Containers {
+		if c.Env != f.env || f.code != 0 && c.Code != f.code {
+			r.t.Errorf("%+v; wanted %+v", c, f)
+		}
+	}
+}
+
+// clean tells whether the store has the listed containers' directories and nothing else, and the monitor holds those
+// that live.
+func (r *realm) clean(a answer) bool {
+	listed, live := map[string]bool{}, 0
+	for _, c := range a.Containers {
+		listed[c.ID] = true
+		if c.State.Alive() {
+			live++
+		}
+	}
+	entries, err := os.ReadDir(filepath.Join(r.dir, "containers"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !listed[e.Name()] {
+			return false
+		}
+	}
+	return len(entries) == len(listed) && len(a.Held) == live
+}
+
+// A daemon killed at any time leaves containers running, and their output and exit codes whole.
+func TestDaemonKilled(t *testing.T) {
+	r := newRealm(t, "")
+	r.well(order{Do: "run", Name: "web", Settings: map[string]string{"command": "sleep"}})
+	before := r.well(order{Do: "list"}).Containers[0]
+	for range 3 {
+		p, err := os.FindProcess(r.daemon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		r.up()
+		if got := r.well(order{Do: "list"}).Containers[0]; got != before {
+			t.Fatalf("%+v was %+v", got, before)
+		}
+	}
+	r.well(order{Do: "exec", Name: "web", Text: "exit 0"})
+	r.well(order{Do: "stop", Name: "web"})
+	r.settled(fate{states: []State{Exited}})
+}

@@ -41,6 +41,8 @@ func TestMain(m *testing.M) {
 		os.Exit(monitorRole())
 	case "daemon":
 		os.Exit(daemonRole())
+	case "plain":
+		os.Exit(commandRole(os.Args))
 	}
 }
 
@@ -49,16 +51,28 @@ const patience = 30 * time.Second
 
 // commandRole is a container's process: it waits until it is released, and ends by itself if it never will be.
 func commandRole(args []string) int {
+	if filepath.Base(args[0]) == "box" { // in a real container: there is no gate
+		return obey(args[1:])
+	}
 	gate := os.NewFile(3, "gate")
 	ignoring := args[0] == "deaf" // before the release, so that no signal can come first
 	if ignoring {
 		signal.Ignore(syscall.SIGTERM)
 	}
+	ready := os.NewFile(4, "ready")
+	_, _ = ready.Write([]byte{1})
+	ready.Close()
 	var b [1]byte
 	if _, err := gate.Read(b[:]); err != nil {
 		return exitAbandoned
 	}
 	gate.Close()
+	_ = os.WriteFile("/proc/self/comm", []byte(releasedName), 0)
+	return obey(args)
+}
+
+// obey does what the arguments say.
+func obey(args []string) int {
 	switch args[0] {
 	case "exit":
 		code, _ := strconv.Atoi(args[1])
@@ -132,9 +146,14 @@ func (l *testLauncher) start(args, env []string, stdin, stdout, stderr *os.File)
 		return nil, err
 	}
 	defer read.Close()
+	ready, told, err := blockingPipe()
+	if err != nil {
+		return nil, err
+	}
+	defer ready.Close()
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Env = append(env, roleVar+"=command")
-	cmd.ExtraFiles = []*os.File{read}
+	cmd.ExtraFiles = []*os.File{read, told}
 	cmd.SysProcAttr = &syscall.SysProcAttr{}
 	if stdin != nil {
 		cmd.Stdin = stdin
@@ -148,8 +167,13 @@ func (l *testLauncher) start(args, env []string, stdin, stdout, stderr *os.File)
 	if l.ofParent {
 		cmd.SysProcAttr.Cloneflags = syscall.CLONE_PARENT
 	}
-	if err := cmd.Start(); err != nil {
+	err = cmd.Start()
+	told.Close()
+	if err != nil {
 		return nil, errors.Join(err, write.Close())
+	}
+	if _, err := ready.Read(make([]byte, 1)); err != nil {
+		return nil, err
 	}
 	pid := cmd.Process.Pid
 	cmd.Process.Release()
@@ -569,7 +593,7 @@ func (w *world) open() {
 	w.t.Helper()
 	e, err := newEngine(w.t.Context(), Options{
 		Dir: w.dir, Tree: "test", Roots: w.roots, Monitor: w.monitor, Notify: w.hear,
-	}).open(w.t.Context(), parts{launcher: w.launch, groups: w.groups})
+	}).open(w.t.Context(), parts{launcher: w.launch, groups: w.groups, isStub: isTestStub})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -203,7 +203,7 @@ func (s *supervisor) resumeStop() {
 // has become the command.
 func (s *supervisor) decide(note *runNote) {
 	deadline := time.After(decideWithin)
-	for isStub(note.PID) {
+	for s.e.parts.isStub(note.PID) {
 		select {
 		case <-s.e.ctx.Done():
 			return

@@ -44,7 +44,7 @@ type Images interface {
 
 // Image is an immutable snapshot of one reference to an image.
 type Image struct {
-	Reference string // familiar: "redis:7"
+	Reference string // familiar: "redis:7"; empty for an image without a name that containers keep
 	ID        string // "sha256:…" of the config; empty until it is known
 	Digest    string // "sha256:…" of what the reference named; empty until it is known
 	Platform  string // "linux/amd64"
@@ -88,6 +88,9 @@ type Containers interface {
 	Restart(ctx context.Context, id string, grace time.Duration) error
 	// Kill sends a signal by name ("TERM", "SIGTERM") or number; empty means KILL. It acts during a Stop.
 	Kill(ctx context.Context, id, signal string) error
+	// Pause freezes a container that runs, Unpause lets it go on.
+	Pause(ctx context.Context, id string) error
+	Unpause(ctx context.Context, id string) error
 	Rename(ctx context.Context, id, name string) error
 	// Remove removes a container that is not running; with force it is killed first.
 	Remove(ctx context.Context, id string, force bool) error

@@ -107,6 +107,20 @@ func killContainer(ctx context.Context, t *Tree, e *entry, args []string) error 
 	return t.Containers.Kill(ctx, e.obj.id, signal)
 }
 
+func pauseContainer(ctx context.Context, t *Tree, e *entry, args []string) error {
+	if err := none(e, "pause", args); err != nil {
+		return err
+	}
+	return t.Containers.Pause(ctx, e.obj.id)
+}
+
+func unpauseContainer(ctx context.Context, t *Tree, e *entry, args []string) error {
+	if err := none(e, "unpause", args); err != nil {
+		return err
+	}
+	return t.Containers.Unpause(ctx, e.obj.id)
+}
+
 func renameContainer(ctx context.Context, t *Tree, e *entry, args []string) error {
 	name, err := one(e, "rename", "a NAME", args)
 	if err == nil {

@@ -55,7 +55,8 @@ func (p *config) unlink(ctx context.Context, name string) error {
 		return err
 	}
 	if p.setting(name) != nil {
-		if err := p.e.t.Containers.Reset(ctx, p.e.obj.id, name); err != nil {
+		// One that cannot be reset any more, as the image of a container that was started, must not stop rm -r.
+		if err := p.e.t.Containers.Reset(ctx, p.e.obj.id, name); err != nil && KindOf(err) != Busy {
 			return err
 		}
 	}

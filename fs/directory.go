@@ -122,7 +122,7 @@ func (d *directory) Mkdir(ctx context.Context, name string, _ uint32, out *fuse.
 	defer done()
 	e, err := d.change(ctx, func() (*entry, error) { return d.place.mkdir(ctx, name) })
 	if err != nil {
-		return nil, d.e.t.failed(ctx, "mkdir", d.e, name, err)
+		return nil, d.failed(ctx, "mkdir", name, err)
 	}
 	return d.add(ctx, e, out), 0
 }
@@ -131,14 +131,14 @@ func (d *directory) Rmdir(ctx context.Context, name string) syscall.Errno {
 	ctx, done := d.e.t.request(ctx)
 	defer done()
 	_, err := d.change(ctx, func() (*entry, error) { return nil, d.place.rmdir(ctx, name) })
-	return d.e.t.failed(ctx, "rmdir", d.e, name, err)
+	return d.failed(ctx, "rmdir", name, err)
 }
 
 func (d *directory) Unlink(ctx context.Context, name string) syscall.Errno {
 	ctx, done := d.e.t.request(ctx)
 	defer done()
 	_, err := d.change(ctx, func() (*entry, error) { return nil, d.place.unlink(ctx, name) })
-	return d.e.t.failed(ctx, "unlink", d.e, name, err)
+	return d.failed(ctx, "unlink", name, err)
 }
 
 // Rename never answers EXDEV, on which mv would copy and delete, nor EINVAL, which mv calls moving a directory into
@@ -159,7 +159,7 @@ func (d *directory) Rename(ctx context.Context, name string, to fusefs.InodeEmbe
 	if k := KindOf(err); err != nil && k == Invalid {
 		err = &Error{Op: "rename", Object: d.e.path(), Kind: Forbidden, Sentence: Sentence(err), Err: err}
 	}
-	return d.e.t.failed(ctx, "rename", d.e, name, err)
+	return d.failed(ctx, "rename", name, err)
 }
 
 func (d *directory) Symlink(ctx context.Context, target, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
@@ -167,7 +167,7 @@ func (d *directory) Symlink(ctx context.Context, target, name string, out *fuse.
 	defer done()
 	e, err := d.change(ctx, func() (*entry, error) { return d.place.symlink(ctx, target, name) })
 	if err != nil {
-		return nil, d.e.t.failed(ctx, "symlink", d.e, name, err)
+		return nil, d.failed(ctx, "symlink", name, err)
 	}
 	return d.add(ctx, e, out), 0
 }
@@ -177,7 +177,7 @@ func (d *directory) Create(ctx context.Context, name string, flags, _ uint32, ou
 	defer done()
 	e, err := d.change(ctx, func() (*entry, error) { return d.place.create(ctx, name) })
 	if err != nil {
-		return nil, nil, 0, d.e.t.failed(ctx, "create", d.e, name, err)
+		return nil, nil, 0, d.failed(ctx, "create", name, err)
 	}
 	in := d.add(ctx, e, out)
 	h, fl, errno := in.Operations().(*file).open(ctx, flags)
@@ -185,6 +185,21 @@ func (d *directory) Create(ctx context.Context, name string, flags, _ uint32, ou
 		return nil, nil, 0, errno
 	}
 	return in, h, fl, 0
+}
+
+// failed records a failure about a name in the directory: with the object of that name, if there is one.
+func (d *directory) failed(ctx context.Context, op, name string, err error) syscall.Errno {
+	if err == nil {
+		return 0
+	}
+	o := d.e.obj
+	if o.kind == noObject {
+		if e, absent := d.place.find(ctx, name); e != nil && absent == nil {
+			o = e.obj
+		}
+	}
+	by, asked := By(ctx)
+	return d.e.t.record(op, o, d.e.child(d.e.row, name).path(), by, asked, err)
 }
 
 // change runs what changes something in the directory, if the caller may.

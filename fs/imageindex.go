@@ -36,6 +36,9 @@ func same(a, b []*Image) bool {
 func index(list []*Image) map[string]*imageDir {
 	dirs := map[string]*imageDir{}
 	for _, i := range list {
+		if i.Reference == "" {
+			continue
+		}
 		d := enter(dirs, parent(i.Reference))
 		d.images = append(d.images, i)
 	}

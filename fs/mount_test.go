@@ -16,6 +16,8 @@ import (
 	"hull/fs"
 	"hull/fs/fstest"
 	"hull/fs/journal"
+
+	"golang.org/x/sys/unix"
 )
 
 // mounted is a tree over a fake backend, on a real mount.
@@ -62,6 +64,7 @@ func mountWith(t *testing.T, change func(*fs.Options), refs ...string) *mounted 
 		Binary: "/usr/bin/hull", Group: -1, Budget: 500 * time.Millisecond,
 		Logger: slog.New(slog.NewTextHandler(testWriter{t}, nil)),
 	}
+	m.Root("", t.TempDir())
 	change(&o)
 	m.tree, err = fs.New(t.Context(), o)
 	if err != nil {
@@ -71,6 +74,7 @@ func mountWith(t *testing.T, change func(*fs.Options), refs ...string) *mounted 
 	if err != nil {
 		t.Fatal(err)
 	}
+	settle(t, m.dir)
 	t.Cleanup(func() {
 		if err := mnt.Unmount(false); err != nil {
 			t.Error(err)
@@ -81,6 +85,20 @@ func mountWith(t *testing.T, change func(*fs.Options), refs ...string) *mounted 
 		j.Close()
 	})
 	return m
+}
+
+// settle lets the kernel learn that files cannot be polled. Go's runtime polls what it opens while it holds the thread
+// that would have to answer, so a test which shares its process with the tree could wait for itself.
+func settle(t *testing.T, dir string) {
+	t.Helper()
+	fd, err := unix.Open(dir+"/README", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0); err != nil {
+		t.Fatal(err)
+	}
 }
 
 type testWriter struct{ t *testing.T }

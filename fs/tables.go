@@ -99,6 +99,9 @@ func allImages(_ context.Context, t *Tree, _ *entry) ([]byte, error) {
 
 // splitReference is a familiar reference's repository and tag; a digest is shown as no tag.
 func splitReference(ref string) (repository, tag string) {
+	if ref == "" {
+		return "<none>", "<none>"
+	}
 	if name, _, ok := strings.Cut(ref, "@"); ok {
 		return name, "<none>"
 	}

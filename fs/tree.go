@@ -107,6 +107,8 @@ func containerCommands() []command {
 		{"stop", "[SECONDS]", "stop signal, then SIGKILL after its stop_timeout or SECONDS", stopContainer},
 		{"restart", "[SECONDS]", "stop and start it", restartContainer},
 		{"kill", "[SIGNAL]", "send SIGKILL or SIGNAL; acts during a stop too", killContainer},
+		{"pause", "", "freeze its processes", pauseContainer},
+		{"unpause", "", "let them go on", unpauseContainer},
 		{"rename", "NAME", "give it another name, as mv does", renameContainer},
 		{"remove", "[force]", "remove it; force: kill it first if it runs", removeContainer},
 	}

@@ -2,6 +2,7 @@ package layers
 
 import (
 	"context"
+	"errors"
 	"os"
 	"sync/atomic"
 
@@ -244,11 +245,13 @@ func (s *Store) bring(ctx context.Context, p *pull, pt *part) error {
 		}
 		pt.at.Store(u)
 		u.phases.watch(func(phase string) { p.progress.line("%s: %s", short, phase) })
-		select {
-		case <-u.done:
-		case <-ctx.Done():
+		if err := u.wait(ctx, pt.chain); err != nil {
 			s.releaseUnpacking(u)
-			return ctx.Err()
+			if !errors.Is(err, errOtherChain) {
+				return err
+			}
+			key = pt.chain
+			continue
 		}
 		switch {
 		case u.err == nil && u.record.fits(pt.layer.DiffID, pt.chain):
@@ -268,6 +271,25 @@ func (s *Store) bring(ctx context.Context, p *pull, pt *part) error {
 		if had, err := s.pinHad(p, pt); had || err != nil {
 			return err
 		}
+	}
+}
+
+// errOtherChain says that an unpacking is of use only on another chain.
+var errOtherChain = errors.New("the layer takes from others below it")
+
+// wait waits for the unpacking's end, or until it is of no use for a chain.
+func (u *unpacking) wait(ctx context.Context, chain string) error {
+	bound := u.bound
+	if u.chain == chain {
+		bound = nil
+	}
+	select {
+	case <-u.done:
+		return nil
+	case <-bound:
+		return errOtherChain
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -28,10 +28,12 @@ func (s *Store) commit(p *pull, image *registry.Image, st *stored, parts []*part
 		return err
 	}
 	defer s.unlockChange()
-	if err := s.placeLayers(st, parts); err != nil {
+	// Blobs first: a layer that is in its place is not fetched again when a crash
+	// comes between, so its blob would be missing for ever.
+	if err := s.placeBlobs(parts, documents); err != nil {
 		return err
 	}
-	if err := s.placeBlobs(parts, documents); err != nil {
+	if err := s.placeLayers(st, parts); err != nil {
 		return err
 	}
 	s.crash("pull.placed")

@@ -112,7 +112,7 @@ func KindOf(err error) Kind {
 	switch {
 	case errors.As(err, &own):
 		return own.Kind
-	case errors.As(err, &reg):
+	case errors.As(err, &reg) && reg.Kind != registry.Write: // that one is the disk's failure
 		return registryKinds[reg.Kind]
 	case errors.As(err, &unp):
 		return unpackKinds[unp.Kind]
@@ -132,7 +132,7 @@ var registryKinds = map[registry.Kind]Kind{
 	registry.Protocol: Unavailable, registry.NotFound: NotFound, registry.Denied: Denied,
 	registry.Unavailable: Unavailable, registry.Timeout: Timeout, registry.Corrupt: Corrupt,
 	registry.Platform: Platform, registry.TooLarge: TooLarge, registry.Rate: Rate,
-	registry.Cancelled: Cancelled, registry.Write: System,
+	registry.Cancelled: Cancelled,
 }
 
 var unpackKinds = map[unpack.Kind]Kind{
@@ -151,6 +151,10 @@ func wrap(op, name string, err error) error {
 		return own
 	}
 	kind := KindOf(err)
+	var reg *registry.Error
+	if errors.As(err, &reg) && reg.Kind == registry.Write {
+		err = reg.Err
+	}
 	switch kind {
 	case Space:
 		err = &told{"the disk is full; remove images or containers, or make room on the store's disk", err}

@@ -47,6 +47,7 @@ type pull struct {
 	status   Status
 	accepted bool            // it is on record and outlives its callers
 	over     bool            // it has ended, err is set
+	takenUp  bool            // it goes on with what an earlier daemon began
 	callers  int             // in Pull before it was accepted
 	wanted   []string        // its blobs
 	pins     map[string]bool // keys of the committed layers it needs
@@ -252,7 +253,7 @@ func (s *Store) Wait(ctx context.Context, text string) error {
 	switch {
 	case r == nil:
 		return failf("wait", name, NotFound, "there is no such image here")
-	case r.Status == Failed:
+	case r.Error != "":
 		return &Error{Op: "pull", Name: name, Kind: kindNamed(r.ErrorKind), Err: &sentence{r.Error}}
 	}
 	return nil

@@ -146,6 +146,7 @@ func (s *Store) tagged(id string) bool {
 type reach struct {
 	images, layers, blobs, ingest map[string]bool
 	partials                      bool // every partial blob: some pull does not know yet which it wants
+	interrupted                   bool // all: such a pull may have been at its commit
 }
 
 // reachable is the one walk that decides what stays. The caller holds mu.
@@ -153,7 +154,7 @@ func (s *Store) reachable() reach {
 	r := reach{images: map[string]bool{}, layers: map[string]bool{}, blobs: map[string]bool{}, ingest: map[string]bool{}}
 	for name, rec := range s.names {
 		if rec.Status == Pulling && s.pulls[name] == nil {
-			r.partials = true // it will be taken up
+			r.partials, r.interrupted = true, true // it will be taken up
 		}
 		for _, digest := range rec.Wanted {
 			r.ingest[digest] = true
@@ -169,6 +170,7 @@ func (s *Store) reachable() reach {
 	for _, p := range s.pulls {
 		if p.status == Waiting {
 			r.partials = true
+			r.interrupted = r.interrupted || p.takenUp
 		}
 		for _, digest := range p.wanted {
 			r.ingest[digest], r.blobs[digest] = true, true
@@ -201,13 +203,13 @@ func (s *Store) collect(by uint32) (lost []string) {
 		}
 	}
 	for key := range s.layers {
-		if !r.layers[key] {
+		if !r.interrupted && !r.layers[key] {
 			paths = append(paths, s.path("layers", key[len("sha256:"):]))
 			delete(s.layers, key)
 		}
 	}
 	for digest := range s.blobs {
-		if !r.blobs[digest] {
+		if !r.interrupted && !r.blobs[digest] {
 			paths = append(paths, s.blobPath(digest))
 			delete(s.blobs, digest)
 		}
@@ -317,7 +319,8 @@ func (s *Store) takeUp() error {
 		s.mu.Lock()
 		s.names[r.name] = r
 		if r.Tries <= maxTakeUps && s.pulls[r.name] == nil && !s.closed {
-			s.startPull(ref, PullOptions{By: r.By}).accepted = true
+			p := s.startPull(ref, PullOptions{By: r.By})
+			p.accepted, p.takenUp = true, true
 		}
 		s.publish()
 		s.mu.Unlock()

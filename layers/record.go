@@ -152,6 +152,14 @@ func (s *Store) readRecord(e fs.DirEntry) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
+	r, err := parseRecord(text)
+	if err == nil && r.fileName() != e.Name() {
+		return nil, fmt.Errorf("its reference belongs into a file named %s", r.fileName())
+	}
+	return r, err
+}
+
+func parseRecord(text []byte) (*record, error) {
 	r := new(record)
 	if err := json.Unmarshal(text, r); err != nil {
 		return nil, err
@@ -169,12 +177,12 @@ func (s *Store) readRecord(e fs.DirEntry) (*record, error) {
 		if err != nil {
 			return nil, err
 		}
+		if ref.String() != r.Reference {
+			return nil, fmt.Errorf("its reference %q has to be written in full, as %q", r.Reference, ref)
+		}
 		r.name = ref.Familiar()
 	} else {
 		r.name = r.Image.ID
-	}
-	if r.fileName() != e.Name() {
-		return nil, fmt.Errorf("its reference belongs into a file named %s", r.fileName())
 	}
 	return r, nil
 }

@@ -71,20 +71,21 @@ import (
 // Options are what the store needs to know beyond its directory. The zero
 // value is fit for use.
 type Options struct {
-	Keychain    registry.Keychain        // credentials; nil = none
-	Insecure    func(domain string) bool // registries that may be spoken to in plain http; loopback always may
-	Retries     int                      // of a request, 0 = the client's default
-	Backoff     time.Duration            // before the first retry, 0 = the client's default
-	Stall       time.Duration            // without progress before giving up, 0 = the client's default
-	Downloads   int                      // blobs at once per pull, 0 = 6
-	FreePercent int                      // of the disk that pulls leave free, 0 = 5, negative = no check
-	Platform    v1.Platform              // zero = this machine's
-	UserAgent   string                   // told to registries
-	Logger      *slog.Logger             // nil = none
-	Notify      func(Event)              // told what happened, one event at a time, never under a lock
-	Crash       func(point string)       // tests: called at each named crash point
-	ViewIdle    time.Duration            // how long an unused View stays mounted, 0 = a minute
-	Limits      Limits                   // of one layer, zero fields = defaults
+	Keychain     registry.Keychain        // credentials; nil = none
+	Insecure     func(domain string) bool // registries that may be spoken to in plain http; loopback always may
+	Retries      int                      // of a request, 0 = the client's default
+	Backoff      time.Duration            // before the first retry, 0 = the client's default
+	Stall        time.Duration            // without progress before giving up, 0 = the client's default
+	Downloads    int                      // blobs at once per pull, 0 = 6
+	FreePercent  int                      // of the disk that pulls leave free, 0 = 5, negative = no check
+	Certificates string                   // a directory like Docker's /etc/docker/certs.d, empty = none
+	Platform     v1.Platform              // zero = this machine's
+	UserAgent    string                   // told to registries
+	Logger       *slog.Logger             // nil = none
+	Notify       func(Event)              // told what happened, one event at a time, never under a lock
+	Crash        func(point string)       // tests: called at each named crash point
+	ViewIdle     time.Duration            // how long an unused View stays mounted, 0 = a minute
+	Limits       Limits                   // of one layer, zero fields = defaults
 }
 
 // Limits bound what a layer may unpack to; zero fields take unpack's defaults.
@@ -153,7 +154,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 		dir: dir, o: o, log: o.Logger,
 		client: registry.New(registry.Options{
 			Keychain: o.Keychain, Insecure: o.Insecure, Retries: o.Retries, Backoff: o.Backoff,
-			Stall: o.Stall, Platform: o.Platform, UserAgent: o.UserAgent, Logger: o.Logger,
+			Stall: o.Stall, Certificates: o.Certificates, Platform: o.Platform, UserAgent: o.UserAgent, Logger: o.Logger,
 		}),
 		change:  make(chan struct{}, 1),
 		turns:   make(chan struct{}, pullsAtOnce),
@@ -226,6 +227,7 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	s.stop()
 	s.work.Wait()
+	s.change <- struct{}{} // for good: another daemon may have the store now
 	s.views.close()
 	s.events.close()
 	s.client.Close()
@@ -244,19 +246,20 @@ func (s *Store) goDo(f func()) bool {
 	return true
 }
 
-// lockChange takes the change lock unless ctx ends first.
+// lockChange takes the change lock unless ctx or the store ends first.
 func (s *Store) lockChange(ctx context.Context) error {
 	select {
 	case s.change <- struct{}{}:
-		return nil
-	default:
-	}
-	select {
-	case s.change <- struct{}{}:
-		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-s.ctx.Done():
+		return &Error{Op: "change", Name: s.dir, Kind: Cancelled, Err: errClosed}
 	}
+	if s.ctx.Err() != nil {
+		s.unlockChange()
+		return &Error{Op: "change", Name: s.dir, Kind: Cancelled, Err: errClosed}
+	}
+	return nil
 }
 
 func (s *Store) unlockChange() { <-s.change }

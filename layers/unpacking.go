@@ -18,7 +18,6 @@ import (
 // that want that layer, and what it made is thrown away when the last of them
 // gives it back uncommitted.
 type unpacking struct {
-	key    string // the diff ID; the chain ID once the layer is known to take from those below it
 	chain  string
 	layer  registry.Layer
 	below  func(context.Context) ([]*os.File, error)
@@ -33,8 +32,16 @@ type unpacking struct {
 	dir    string   // in staging/, holding diff/ and layer.json
 	tree   *os.File // diff/, to be looked through by layers above
 
-	refs      int  // guarded by the store's mu
-	committed bool // guarded by the change lock: dir is a layer now
+	// bound is closed when the layer turns out to take from those below it, and so
+	// to be of use on its own chain only. Who waits for it with another chain stops:
+	// only so can no circle of layers wait for each other, whatever the order of the
+	// same layers in images that arrive at the same time. (A bound one waits for
+	// shorter chains, an unbound one for nothing.)
+	bound chan struct{}
+
+	key       string // guarded by the store's mu: the diff ID, or the chain ID once bound
+	refs      int    // guarded by the store's mu
+	committed bool   // guarded by the change lock: dir is a layer now
 }
 
 // wantLayer joins the unpacking of a layer under a key, or starts it for a
@@ -50,7 +57,11 @@ func (s *Store) wantLayer(p *pull, key, chain string, l registry.Layer, below fu
 		return nil, false, errClosed
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
-	u = &unpacking{key: key, chain: chain, layer: l, below: below, done: make(chan struct{}), cancel: cancel, refs: 1}
+	u = &unpacking{key: key, chain: chain, layer: l, done: make(chan struct{}), bound: make(chan struct{}), cancel: cancel, refs: 1}
+	u.below = func(ctx context.Context) ([]*os.File, error) {
+		s.bind(u)
+		return below(ctx)
+	}
 	s.unpacks[key] = u
 	s.work.Go(func() {
 		u.err = s.runUnpacking(ctx, p, u)
@@ -60,6 +71,24 @@ func (s *Store) wantLayer(p *pull, key, chain string, l registry.Layer, below fu
 		close(u.done)
 	})
 	return u, true, nil
+}
+
+// bind lets only those find the unpacking from now on who have the same chain.
+func (s *Store) bind(u *unpacking) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unpacks[u.key] == u && u.key != u.chain {
+		delete(s.unpacks, u.key)
+		if s.unpacks[u.chain] == nil {
+			s.unpacks[u.chain] = u
+		}
+	}
+	u.key = u.chain
+	select {
+	case <-u.bound: // a second attempt at a damaged blob
+	default:
+		close(u.bound)
+	}
 }
 
 func (s *Store) forgetUnpacking(u *unpacking) {
@@ -202,8 +231,8 @@ func (s *Store) unpackInto(ctx context.Context, u *unpacking, blob io.Reader, tr
 	if err != nil {
 		return nil, err
 	}
-	result, err := unpack.Layer(ctx, tar, tree, unpack.Options{
-		Below:  u.below,
+	result, err := unpack.Layer(ctx, &watched{r: tar, room: s.room}, tree, unpack.Options{
+		Below: u.below, Compressed: u.layer.Size,
 		Limits: unpack.Limits{Bytes: s.o.Limits.Bytes, Entries: s.o.Limits.Entries},
 	})
 	if e := tar.Close(); err == nil {
@@ -242,4 +271,24 @@ func chainIDs(layers []registry.Layer) []string {
 		chains[i] = "sha256:" + hex.EncodeToString(sum[:])
 	}
 	return chains
+}
+
+// watched looks after the disk's free space while a layer is unpacked.
+type watched struct {
+	r    io.Reader
+	n    int64
+	room func(op, name string, need int64) error
+}
+
+func (w *watched) Read(b []byte) (int, error) {
+	n, err := w.r.Read(b)
+	if before := w.n / spaceStep; n > 0 {
+		w.n += int64(n)
+		if w.n/spaceStep != before {
+			if e := w.room("pull", "", 0); e != nil {
+				return n, e
+			}
+		}
+	}
+	return n, err
 }

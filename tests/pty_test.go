@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -38,7 +39,7 @@ func cmdPTY(ts *testscript.TestScript, _ bool, args []string) {
 		_ = cmd.Process.Kill()
 		_ = f.Close()
 	}()
-	for _, line := range strings.Split(strings.TrimSpace(ts.ReadFile(args[0])), "\n") {
+	for _, line := range strings.Split(strings.TrimSpace(ts.ReadFile(filepath.Join(ts.Getenv("WORK"), args[0]))), "\n") {
 		if why := c.step(strings.TrimSpace(line)); why != "" {
 			ts.Fatalf("%s: %s\nprinted:\n%s", line, why, c.text())
 		}

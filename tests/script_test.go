@@ -40,6 +40,9 @@ func scripts(t *testing.T, addr string, files []string) {
 			if err != nil {
 				return err
 			}
+			if err := os.Chmod(base, 0o755); err != nil { // other users come by
+				return err
+			}
 			m := &mounted{base: base}
 			e.Values[mountKey{}] = m
 			e.Defer(func() {

@@ -106,7 +106,8 @@ func spec(dir string, args ...string) Spec {
 // running is a process with its output.
 type running struct {
 	*Parked
-	out chan string
+	out    chan string
+	waited bool
 }
 
 // start parks and runs a container and gathers its output.
@@ -154,8 +155,10 @@ func launched(t *testing.T, p *Parked, out *os.File) *running {
 		r.out <- b.String()
 	}()
 	t.Cleanup(func() {
-		_ = unix.PidfdSendSignal(int(p.Pidfd().Fd()), unix.SIGKILL, nil, 0)
-		_ = sys.Wait(p.Pidfd())
+		if !r.waited {
+			_ = sys.Signal(p.Pidfd(), unix.SIGKILL)
+			_ = sys.Wait(p.Pidfd())
+		}
 		_ = p.Close()
 	})
 	must(t, p.Run(within(t)))
@@ -166,10 +169,16 @@ func launched(t *testing.T, p *Parked, out *os.File) *running {
 func (r *running) end(t *testing.T) (string, int) {
 	t.Helper()
 	var info unix.Siginfo
-	// Not reaped here: the cleanup does.
-	if err := unix.Waitid(unix.P_PIDFD, int(r.Pidfd().Fd()), &info, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
-		t.Fatal(err)
+	for {
+		err := unix.Waitid(unix.P_PIDFD, int(r.Pidfd().Fd()), &info, unix.WEXITED, nil)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, unix.EINTR) {
+			t.Fatal(err)
+		}
 	}
+	r.waited = true
 	status := *(*int32)(ptrAt(&info, 24))
 	return <-r.out, int(status)
 }

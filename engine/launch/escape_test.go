@@ -167,8 +167,8 @@ func TestAccountsThatAreNone(t *testing.T) {
 				kind = Invalid
 			}
 			refused(t, s, kind)
-			s.User = "1000"
-			want(t, run(t, s), "1000")
+			s.User, s.Args = "1000", []string{"true"} // id would read it
+			want(t, run(t, s), "")
 		})
 	}
 }
@@ -241,10 +241,14 @@ func TestStubCannotBeTouched(t *testing.T) {
 func TestTerminalThatIsNone(t *testing.T) {
 	privileged(t)
 	for what, make := range map[string]func(dir string) error{
-		"file":    func(dir string) error { return os.WriteFile(dir+"/dev/pts/ptmx", nil, 0o666) },
-		"link":    func(dir string) error { return os.Symlink("/dev/ptmx", dir+"/dev/pts/ptmx") },
-		"device":  func(dir string) error { return unix.Mknod(dir+"/dev/pts/ptmx", unix.S_IFCHR|0o666, int(unix.Mkdev(5, 2))) },
-		"parent":  func(dir string) error { return errors.Join(os.Remove(dir+"/dev/pts"), os.Symlink("/dev/pts", dir+"/dev/pts")) },
+		"file": func(dir string) error { return os.WriteFile(dir+"/dev/pts/ptmx", nil, 0o666) },
+		"link": func(dir string) error { return os.Symlink("/dev/ptmx", dir+"/dev/pts/ptmx") },
+		"device": func(dir string) error {
+			return unix.Mknod(dir+"/dev/pts/ptmx", unix.S_IFCHR|0o666, int(unix.Mkdev(5, 2)))
+		},
+		"parent": func(dir string) error {
+			return errors.Join(os.Remove(dir+"/dev/pts"), os.Symlink("/dev/pts", dir+"/dev/pts"))
+		},
 		"missing": func(string) error { return nil },
 	} {
 		dir := t.TempDir()

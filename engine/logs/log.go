@@ -119,7 +119,7 @@ func (l *Log) refresh() (extents, error) {
 	defer window.Put(buf)
 	for {
 		n, err := l.index.ReadAt(buf[:], l.records*recordSize)
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return extents{}, err
 		}
 		n -= n % recordSize

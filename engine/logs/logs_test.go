@@ -104,11 +104,11 @@ func expect(t *testing.T, l *Log, pieces []piece) {
 			p := make([]byte, rand.IntN(200)+1)
 			k, err := c.view.ReadAt(p, from)
 			want := c.want[from:min(n, from+int64(len(p)))]
-			if string(p[:k]) != want || (err == nil) != (k == len(p)) || err != nil && err != io.EOF {
+			if string(p[:k]) != want || (err == nil) != (k == len(p)) || err != nil && !errors.Is(err, io.EOF) {
 				t.Fatalf("%s: %d bytes at %d: %q, %v; want %q", name, len(p), from, p[:k], err, want)
 			}
 		}
-		if _, err := c.view.ReadAt(make([]byte, 1), n+5); err != io.EOF {
+		if _, err := c.view.ReadAt(make([]byte, 1), n+5); !errors.Is(err, io.EOF) {
 			t.Errorf("%s: beyond the end: %v", name, err)
 		}
 	}
@@ -134,7 +134,7 @@ func expectCursor(t *testing.T, c *Cursor, start int64, pieces []piece) {
 	buf := make([]byte, 1000)
 	for {
 		k, err := c.Next(buf)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil || k.Offset != at || len(k.Data) == 0 {
@@ -356,7 +356,7 @@ func TestConcurrent(t *testing.T) {
 				t.Fatal(err)
 			}
 			p := make([]byte, min(n, 5000))
-			if k, err := v.ReadAt(p, n-int64(len(p))); err != nil && err != io.EOF || k != len(p) {
+			if k, err := v.ReadAt(p, n-int64(len(p))); err != nil && !errors.Is(err, io.EOF) || k != len(p) {
 				t.Fatalf("read %d of %d: %v", k, len(p), err)
 			}
 			if i := bytes.IndexFunc(p, func(r rune) bool { return r != rune(letter) }); i >= 0 {

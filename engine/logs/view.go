@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"errors"
 	"io"
 	"os"
 	"sort"
@@ -137,7 +138,7 @@ func (s *source) copy(p []byte, off int64) (int, error) {
 	}
 	if off < s.at || off+int64(len(p)) > s.at+int64(s.n) {
 		n, err := s.file.ReadAt(s.buf[:], off)
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return 0, err
 		}
 		s.at, s.n = off, n

@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -120,6 +119,7 @@ func (c *Client) deliver(m *message) {
 		c.faults.put(Trouble{ID: m.ID, Sentence: m.Text})
 	case opStop:
 		c.stops.put(&StopRequest{Mode: m.Mode, client: c})
+	default: // a later monitor's news
 	}
 }
 
@@ -173,147 +173,4 @@ func (c *Client) do(ctx context.Context, m *message, each func(*message)) error 
 			return context.Cause(ctx)
 		}
 	}
-}
-
-// Adopt is a container's first process, parked, with all that the monitor is to do for it. The files stay the
-// caller's: the monitor has duplicates of its own.
-type Adopt struct {
-	ID      string
-	Dir     string // the container's directory: log, index and exit.json are made there
-	PID     int
-	Pidfd   *os.File
-	Stdout  *os.File // read end of a pipe; nil with a Pty
-	Stderr  *os.File
-	Pty     *os.File // master
-	Stdin   *os.File // write end of a pipe, kept open while the container lives; nil if none
-	OOM     *os.File // a file with a line "oom_kill N", cgroup.Group.OOM; nil if there is none
-	Started time.Time
-	// Volatile spares the exit record its fsync: for a container that is thrown away when it ends.
-	Volatile bool
-}
-
-// Adopt gives a container to the monitor: call it before the first process is released. An exit record of an earlier
-// run is removed. The exit comes on Exits; answer it with Forget when all that it leads to is done.
-func (c *Client) Adopt(ctx context.Context, a Adopt) error {
-	m := &message{Op: opAdopt, ID: a.ID, Dir: a.Dir, PID: a.PID, Started: a.Started, Volatile: a.Volatile}
-	m.put(slotPidfd, a.Pidfd)
-	m.put(slotStdout, a.Stdout)
-	m.put(slotStderr, a.Stderr)
-	m.put(slotPty, a.Pty)
-	m.put(slotStdin, a.Stdin)
-	m.put(slotOOM, a.OOM)
-	return c.do(ctx, m, nil)
-}
-
-// Session is a further process in a container.
-type Session struct {
-	ID     string // the container
-	Key    string // what the daemon calls the session
-	PID    int
-	Pidfd  *os.File
-	Status *os.File // gets the exit, see Status; may be nil
-	Report bool     // tell the exit on Exits too, with Exit.Session = Key
-}
-
-// Session gives a session's process, parked, to the monitor, which reaps it and tells its exit, whether a daemon lives
-// then or not. The files stay the caller's.
-func (c *Client) Session(ctx context.Context, s Session) error {
-	m := &message{Op: opSession, ID: s.ID, Key: s.Key, PID: s.PID, Report: s.Report}
-	m.put(slotPidfd, s.Pidfd)
-	m.put(slotStatus, s.Status)
-	return c.do(ctx, m, nil)
-}
-
-// Attach adds a status socket to a container that is held: it hears when the log grows, and the exit once the daemon
-// has called Forget, or some time after the exit if no daemon does. The file stays the caller's: close it, or the
-// reader sees no end of file if the monitor dies. NotFound means that the exit was over: use WriteStatus.
-func (c *Client) Attach(ctx context.Context, id string, status *os.File) error {
-	m := &message{Op: opAttach, ID: id}
-	m.put(slotStatus, status)
-	return c.do(ctx, m, nil)
-}
-
-// Forget says that a container's exit has been dealt with: the monitor drops it and answers its attached sockets.
-// Busy if it still runs. What is unknown is forgotten already: no error.
-func (c *Client) Forget(ctx context.Context, id string) error {
-	return c.do(ctx, &message{Op: opForget, ID: id}, nil)
-}
-
-// CloseStdin has the monitor drop its write end of a container's standard input, so that the end of input comes when
-// the last other holder closes its own. No error if it has none.
-func (c *Client) CloseStdin(ctx context.Context, id string) error {
-	return c.do(ctx, &message{Op: opCloseStdin, ID: id}, nil)
-}
-
-// Reap has a child that was never adopted, or a session never given, killed and waited for: a parked process that was
-// given up. It returns when the process is gone. A process that is adopted is left alone.
-func (c *Client) Reap(ctx context.Context, pidfd *os.File) error {
-	m := &message{Op: opReap}
-	m.put(slotPidfd, pidfd)
-	return c.do(ctx, m, nil)
-}
-
-// Held is a container the monitor holds.
-type Held struct {
-	ID, Dir string
-	PID     int
-	Started time.Time
-	Pidfd   *os.File
-	Pty     *os.File // nil if it has none
-	Stdin   *os.File // nil if it has none
-	Exit    *Exit    // it has ended, and Forget has not been called
-}
-
-// Close closes the descriptors.
-func (h *Held) Close() {
-	for _, f := range []*os.File{h.Pidfd, h.Pty, h.Stdin} {
-		if f != nil {
-			_ = f.Close()
-		}
-	}
-}
-
-// List gives what the monitor holds, with descriptors that are the caller's.
-func (c *Client) List(ctx context.Context) ([]Held, error) {
-	var all []Held
-	err := c.do(ctx, &message{Op: opList}, func(m *message) {
-		all = append(all, Held{
-			ID: m.ID, Dir: m.Dir, PID: m.PID, Started: m.Started, Exit: m.Exit,
-			Pidfd: m.take(slotPidfd), Pty: m.take(slotPty), Stdin: m.take(slotStdin),
-		})
-		m.close()
-	})
-	if err != nil {
-		for i := range all {
-			all[i].Close()
-		}
-		return nil, err
-	}
-	return all, nil
-}
-
-// Ready says that the mount answers: `hull mount --background` returns.
-func (c *Client) Ready(ctx context.Context) error { return c.do(ctx, &message{Op: opReady}, nil) }
-
-// Fail says why this daemon cannot run, in a sentence for `hull mount` to print. It should exit then: it is not tried
-// again, unless an earlier one was Ready.
-func (c *Client) Fail(ctx context.Context, sentence string) error {
-	return c.do(ctx, &message{Op: opFail, Text: sentence}, nil)
-}
-
-// StopRequest asks the daemon to end the mount. It does what Mode says and calls Done; after Done(ctx, nil) it exits,
-// and the monitor starts no other. If the daemon dies before Done, the next one is asked again.
-type StopRequest struct {
-	Mode   Ending
-	client *Client
-}
-
-// Done answers: nil when the tree is unmounted and the containers are as Mode wants them; an *Error of Kind Busy with
-// the Names of running containers, for Ask; another error if it could not be done, and then the mount goes on.
-func (r *StopRequest) Done(ctx context.Context, err error) error {
-	m := &message{Op: opStopped, Mode: r.Mode}
-	if err != nil {
-		m.Failure = asError(string(opStop), err)
-	}
-	return r.client.do(ctx, m, nil)
 }

@@ -60,8 +60,9 @@ type stream struct {
 	kind      logs.Stream
 	file      *os.File
 	terminal  bool
-	wide      bool // its pipe has been made larger
 	src       *source
+
+	wide, narrow bool // its pipe has been made larger, or could not be
 }
 
 func (s *server) addStream(c *container, file *os.File, kind logs.Stream, terminal bool) error {
@@ -82,7 +83,7 @@ func (s *server) addStream(c *container, file *os.File, kind logs.Stream, termin
 }
 
 func (t *stream) pipeReady(events uint32) {
-	if events&unix.EPOLLIN == 0 {
+	if events&unix.EPOLLIN == 0 && t.waiting() == 0 { // all writers are gone
 		t.end()
 		return
 	}
@@ -91,10 +92,18 @@ func (t *stream) pipeReady(events uint32) {
 		t.end()
 		return
 	}
-	if n == pipeful && !t.wide { // it prints faster than it is read: let more come between two looks
-		t.wide = true
-		_, _ = unix.FcntlInt(uintptr(rawFD(t.file)), unix.F_SETPIPE_SZ, moveAtOnce)
+	if n >= fast {
+		t.server.rest.add(t)
 	}
+}
+
+// waiting is how many bytes are in the pipe.
+func (t *stream) waiting() int {
+	n, err := unix.IoctlGetInt(rawFD(t.file), unix.TIOCINQ) // FIONREAD
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 func (t *stream) terminalReady(uint32) {
@@ -167,10 +176,11 @@ func (t *stream) drain() {
 		return
 	}
 	fd := rawFD(t.file)
-	left, err := unix.IoctlGetInt(fd, unix.TIOCINQ) // FIONREAD
-	for err == nil && left > 0 {
-		var n int64
-		n, err = t.move(fd, left)
+	for left := t.waiting(); left > 0; {
+		n, err := t.move(fd, left)
+		if err != nil {
+			break
+		}
 		left -= int(n)
 	}
 	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}

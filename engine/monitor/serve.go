@@ -61,7 +61,8 @@ type server struct {
 	sessions   map[*session]bool
 	journals   map[string]*journal // by directory
 	null       *os.File
-	between    [2]*os.File    // the pipe that terminals' output goes through
+	between    [2]*os.File // the pipe that terminals' output goes through
+	rest       *rest
 	writes     sync.WaitGroup // exit records being written
 	writing    chan struct{}  // of those, how many at once: each takes a thread
 	timers     map[*time.Timer]bool
@@ -92,8 +93,9 @@ func Serve(ctx context.Context, o Options) error {
 		return err
 	}
 	signals := make(chan os.Signal, 8)
-	// SIGHUP and SIGXFSZ are only to do no harm. They are caught and not ignored: what is ignored stays so over an exec.
-	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGXFSZ)
+	// The others are only to do no harm: SIGPIPE comes from a log whose reader is gone. They are caught and not ignored:
+	// what is ignored stays so over an exec.
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGPIPE, unix.SIGXFSZ)
 	stop := make(chan struct{})
 	var heard sync.WaitGroup
 	heard.Go(func() { s.listen(ctx, signals, stop) })
@@ -138,6 +140,9 @@ func (s *server) open() (err error) {
 		return os.NewSyscallError("pipe2", err)
 	}
 	s.between = [2]*os.File{os.NewFile(uintptr(p[0]), "pipe"), os.NewFile(uintptr(p[1]), "pipe")}
+	if s.rest, err = newRest(s.loop); err != nil {
+		return err
+	}
 	return s.openControl()
 }
 
@@ -159,6 +164,7 @@ func (s *server) close() {
 		closed(s.daemon.pidfd)
 	}
 	s.closeControl()
+	s.rest.close()
 	closed(s.between[0])
 	closed(s.between[1])
 	closed(s.null)

@@ -108,8 +108,8 @@ func exitOf(id string, code, status int, started time.Time) Exit {
 	return e
 }
 
-// EndInput, on the near end of an attached status socket, has the monitor close the container's standard input: the
-// attached input has ended. (It must be the last that holds it: neither daemon nor helper may keep its write end.)
+// EndInput says, on the near end of an attached status socket, that the attached input has ended: the monitor closes the
+// container's standard input. (It must be the last that holds it: neither daemon nor helper may keep its write end.)
 func EndInput(near *os.File) error {
 	var b [StatusSize]byte
 	binary.LittleEndian.PutUint32(b[:], statusDone)

@@ -1,6 +1,7 @@
 package fstest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -190,6 +191,29 @@ func (s fakeContainers) Kill(_ context.Context, id, signal string) error {
 	return nil
 }
 
+func (s fakeContainers) Pause(_ context.Context, id string) error {
+	return s.freeze("pause", id, "running", "paused")
+}
+
+func (s fakeContainers) Unpause(_ context.Context, id string) error {
+	return s.freeze("unpause", id, "paused", "running")
+}
+
+func (s fakeContainers) freeze(op, id, from, to string) error {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	c, err := s.get(op, id)
+	if err != nil {
+		return err
+	}
+	if c.Status != from {
+		return wrong(fs.NotRunning, op, "containers/"+c.Name, "The container %s is %s, not %s.", c.Name, c.Status, from)
+	}
+	c.Status = to
+	s.f.change()
+	return nil
+}
+
 func (s fakeContainers) Rename(_ context.Context, id, name string) error {
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
@@ -316,7 +340,7 @@ type fakeRoots struct{ f *Fake }
 
 func (s fakeRoots) open(id string, readOnly bool) (*fs.Root, error) {
 	s.f.mu.Lock()
-	dir := s.f.roots[id]
+	dir := cmp.Or(s.f.roots[id], s.f.roots[""])
 	s.f.mu.Unlock()
 	if dir == "" {
 		return nil, wrong(fs.NotFound, "view", id, "There is no file system of %s.", id)

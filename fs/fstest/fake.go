@@ -86,7 +86,7 @@ func (f *Fake) Fill(full bool) {
 	f.full = full
 }
 
-// Root gives the directory that is an image's or container's file system, by ID.
+// Root gives the directory that is an image's or container's file system, by ID; "" for all others.
 func (f *Fake) Root(id, dir string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

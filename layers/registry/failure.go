@@ -159,6 +159,7 @@ func (r *request) refused(resp *http.Response) *Error {
 // against the request, the registry is out of reach.
 func (r *request) unauthorized(resp *http.Response) *Error {
 	e := r.refused(resp)
+	e.Host = domainOf(r.host())
 	switch {
 	case e.temporary:
 	case e.Kind == Denied:

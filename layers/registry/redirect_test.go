@@ -3,25 +3,12 @@ package registry
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"io"
-	"log"
-	"math/big"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"hull/layers/reference"
 )
@@ -145,202 +132,6 @@ func TestIsLoopback(t *testing.T) {
 	}
 }
 
-// elsewhere is a proxy through which names of hosts that do not exist lead to
-// servers of the test, so that nothing is on loopback as the client sees it.
-type elsewhere struct {
-	*httptest.Server
-	mu    sync.Mutex
-	to    map[string]string // "registry.test:443" → address
-	plain []string          // addresses asked for without TLS
-}
-
-func newElsewhere(t *testing.T) *elsewhere {
-	t.Helper()
-	e := &elsewhere{to: map[string]string{}}
-	e.Server = httptest.NewUnstartedServer(http.HandlerFunc(e.serve))
-	e.Config.ErrorLog = log.New(io.Discard, "", 0)
-	e.Start()
-	t.Cleanup(e.Close)
-	return e
-}
-
-func (e *elsewhere) serve(w http.ResponseWriter, r *http.Request) {
-	e.mu.Lock()
-	address := e.to[r.Host]
-	if r.Method != http.MethodConnect {
-		e.plain = append(e.plain, r.URL.String())
-	}
-	e.mu.Unlock()
-	if r.Method != http.MethodConnect || address == "" {
-		w.WriteHeader(http.StatusBadGateway)
-		return
-	}
-	server, err := net.Dial("tcp", address)
-	if err != nil {
-		w.WriteHeader(http.StatusBadGateway)
-		return
-	}
-	defer server.Close()
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		return
-	}
-	defer conn.Close()
-	_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		_, _ = io.Copy(server, conn)
-		server.(*net.TCPConn).CloseWrite()
-	})
-	_, _ = io.Copy(conn, server)
-	conn.(*net.TCPConn).CloseWrite()
-	wg.Wait()
-}
-
-func (e *elsewhere) proxy(t *testing.T) func(*http.Request) (*url.URL, error) {
-	t.Helper()
-	u, err := url.Parse(e.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return http.ProxyURL(u)
-}
-
-// authority makes certificates.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pem  []byte
-}
-
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &authority{cert, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
-}
-
-// issue makes a certificate for a host, or for a client.
-func (a *authority) issue(t *testing.T, name string) (tls.Certificate, []byte, []byte) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		DNSNames: []string{name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
-	pair, err := tls.X509KeyPair(certPEM, keyPEM)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pair, certPEM, keyPEM
-}
-
-// secure serves a fake registry over TLS as name, reached through e.
-func (f *fake) secure(t *testing.T, e *elsewhere, a *authority, name string, clients *x509.CertPool) {
-	t.Helper()
-	pair, _, _ := a.issue(t, name)
-	s := httptest.NewUnstartedServer(http.HandlerFunc(f.serve))
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
-	s.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
-	if clients != nil {
-		s.TLS.ClientCAs, s.TLS.ClientAuth = clients, tls.RequireAndVerifyClientCert
-	}
-	s.StartTLS()
-	t.Cleanup(s.Close)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.to[name+":443"] = s.Listener.Addr().String()
-}
-
-func write(t *testing.T, path string, body []byte) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, body, 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// TestCertificates goes to a registry whose authority is not the system's.
-func TestCertificates(t *testing.T) {
-	e, f, a := newElsewhere(t), newFake(t), newAuthority(t)
-	f.push(t, sample{repo: "app", tag: "1"})
-	f.secure(t, e, a, "registry.test", nil)
-	dir := t.TempDir()
-	c := client(t, Options{Proxy: e.proxy(t), Certificates: dir})
-	ref := reference.Reference{Domain: "registry.test", Path: "app", Tag: "1"}
-	_, err := c.Resolve(t.Context(), ref)
-	failure(t, err, Unavailable)
-	// Once its authority is there, the same client trusts it.
-	write(t, filepath.Join(dir, "registry.test", "ca.crt"), a.pem)
-	if _, err := c.Resolve(t.Context(), ref); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Remove(filepath.Join(dir, "registry.test", "ca.crt")); err != nil {
-		t.Fatal(err)
-	}
-	_, err = c.Resolve(t.Context(), ref)
-	failure(t, err, Unavailable)
-	// Marked insecure, it is believed without.
-	insecure := client(t, Options{Proxy: e.proxy(t), Insecure: func(d string) bool { return d == "registry.test" }})
-	if _, err := insecure.Resolve(t.Context(), ref); err != nil {
-		t.Fatal(err)
-	}
-	if len(e.plain) != 0 {
-		t.Errorf("asked without TLS: %q", e.plain)
-	}
-}
-
-func TestClientCertificate(t *testing.T) {
-	e, f, a := newElsewhere(t), newFake(t), newAuthority(t)
-	f.push(t, sample{repo: "app", tag: "1"})
-	pool := x509.NewCertPool()
-	pool.AddCert(a.cert)
-	f.secure(t, e, a, "registry.test", pool)
-	dir := t.TempDir()
-	write(t, filepath.Join(dir, "registry.test", "ca.crt"), a.pem)
-	c := client(t, Options{Proxy: e.proxy(t), Certificates: dir, Retries: 1})
-	ref := reference.Reference{Domain: "registry.test", Path: "app", Tag: "1"}
-	_, err := c.Resolve(t.Context(), ref)
-	failure(t, err, Unavailable)
-	_, cert, key := a.issue(t, "me")
-	write(t, filepath.Join(dir, "registry.test", "me.cert"), cert)
-	_, err = c.Resolve(t.Context(), ref)
-	failure(t, err, Protocol) // its key is not there yet
-	write(t, filepath.Join(dir, "registry.test", "me.key"), key)
-	if _, err := c.Resolve(t.Context(), ref); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // TestNoDowngrade has a registry on the network that redirects, or is broken, in
 // ways that would make a credulous client speak plain http or turn inward.
 func TestNoDowngrade(t *testing.T) {
@@ -392,29 +183,6 @@ func TestNoDowngrade(t *testing.T) {
 	failure(t, err, Unavailable)
 	if len(e.plain) != 0 {
 		t.Errorf("asked without TLS: %q", e.plain)
-	}
-}
-
-// TestInsecureCoversItsPorts has an insecure registry with its token server on
-// another port, and demands that a third host is not covered.
-func TestInsecureCoversItsPorts(t *testing.T) {
-	tr := newTransports(Options{Insecure: func(d string) bool { return d == "registry.test:5000" }})
-	for _, c := range []struct {
-		host, registry string
-		want           bool
-	}{
-		{"registry.test:5000", "registry.test:5000", true},
-		{"registry.test", "registry.test:5000", true},
-		{"registry.test:5001", "registry.test:5000", true},
-		{"registry.test:5001", "", false},
-		{"registry.test:5001", "ghcr.io", false},
-		{"storage.test", "registry.test:5000", false},
-		{"a.registry.test:5000", "registry.test:5000", false},
-		{"registry.test:5000", "ghcr.io", true},
-	} {
-		if got := tr.lax(c.host, c.registry); got != c.want {
-			t.Errorf("lax(%q, %q) = %v", c.host, c.registry, got)
-		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -67,7 +68,11 @@ func (c *Client) send(ctx context.Context, r *request, ok ...int) (*http.Respons
 		}
 	}
 	defer resp.Body.Close()
-	return nil, r.refused(resp)
+	e := r.refused(resp)
+	if e.Status == http.StatusUnauthorized && strings.HasPrefix(auth, "Basic ") {
+		e.Reason = "it does not accept the login stored for it"
+	}
+	return nil, e
 }
 
 // discard ends an answer in a way that keeps its connection, if little is left.

@@ -154,7 +154,7 @@ func (c *Client) fetchToken(ctx context.Context, r *request, scheme string, para
 	if cred.User != "" {
 		req.Header.Set("Authorization", basic(cred))
 	}
-	status, answer, err := c.askTokenServer(r, req)
+	status, answer, err := c.askTokenServer(ctx, r, req)
 	if err != nil {
 		return "", 0, err
 	}
@@ -187,12 +187,12 @@ func (c *Client) postForm(ctx context.Context, r *request, realm *url.URL, form 
 		return 0, nil, r.fail(Protocol, "it names no usable token server", err)
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	return c.askTokenServer(r, req)
+	return c.askTokenServer(ctx, r, req)
 }
 
 // askTokenServer returns the answer's status and its body.
-func (c *Client) askTokenServer(r *request, req *http.Request) (int, []byte, error) {
-	req = req.WithContext(onBehalf(req.Context(), r.host()))
+func (c *Client) askTokenServer(ctx context.Context, r *request, req *http.Request) (int, []byte, error) {
+	req = req.WithContext(onBehalf(ctx, r.host()))
 	req.Header.Set("User-Agent", c.opt.UserAgent)
 	client := *c.http
 	if req.Body != nil {
@@ -201,18 +201,18 @@ func (c *Client) askTokenServer(r *request, req *http.Request) (int, []byte, err
 			return refusef("its token server redirects what holds a secret")
 		}
 	}
-	progress(req.Context())
+	progress(ctx)
 	resp, err := client.Do(req)
 	if err != nil {
-		return 0, nil, r.broken(req.Context(), err)
+		return 0, nil, r.broken(ctx, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK && !noOAuth(req, resp) {
 		return 0, nil, r.unauthorized(resp)
 	}
-	body, err := readAll(req.Context(), resp.Body, maxTokenAnswer)
+	body, err := readAll(ctx, resp.Body, maxTokenAnswer)
 	if err != nil {
-		return 0, nil, r.unread(req.Context(), "its token server's answer", err)
+		return 0, nil, r.unread(ctx, "its token server's answer", err)
 	}
 	return resp.StatusCode, body, nil
 }

@@ -100,21 +100,18 @@ func (t *transports) lax(host, registry string) bool {
 // transport finds or makes the transport for a way of trusting.
 func (t *transports) transport(trust *trust) *http.Transport {
 	key := trust.fingerprint()
+	var old map[string]*http.Transport
 	t.mu.Lock()
 	tr, ok := t.held[key]
-	old := t.held
 	if !ok {
 		if len(t.held) >= maxTransports {
-			t.held = map[string]*http.Transport{}
+			old, t.held = t.held, map[string]*http.Transport{}
 		}
 		tr = t.make(trust)
 		t.held[key] = tr
 	}
-	full := len(old) >= maxTransports && !ok
 	t.mu.Unlock()
-	if full {
-		closeIdle(old)
-	}
+	closeIdle(old)
 	return tr
 }
 

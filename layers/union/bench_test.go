@@ -3,6 +3,7 @@ package union
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -15,15 +16,25 @@ func BenchmarkMount(b *testing.B) {
 		for range n {
 			lowers = append(lowers, layer(b, "f=x"))
 		}
-		b.Run(fmt.Sprintf("layers=%d", n), func(b *testing.B) {
-			upper := layer(b)
-			for b.Loop() {
-				m, err := Mount(Options{Lowers: lowers, Upper: upper, Users: space, Base: base, Volatile: true})
-				if err != nil {
-					b.Fatal(err)
-				}
-				m.Close()
+		all := layer(b)
+		var names []string
+		for i := range n {
+			names = append(names, fmt.Sprint(i))
+			if err := os.Mkdir(filepath.Join(all.Name(), names[i]), 0o755); err != nil {
+				b.Fatal(err)
 			}
-		})
+		}
+		for name, o := range map[string]Options{"each": {Lowers: lowers}, "tree": {Tree: all, Names: names}} {
+			b.Run(fmt.Sprintf("layers=%d/%s", n, name), func(b *testing.B) {
+				o.Upper, o.Users, o.Base, o.Volatile = layer(b), space, base, true
+				for b.Loop() {
+					m, err := Mount(o)
+					if err != nil {
+						b.Fatal(err)
+					}
+					m.Close()
+				}
+			})
+		}
 	}
 }

@@ -8,10 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hull/layers/internal/sys"
-	"hull/layers/unpack"
 )
-
-const opaqueXattr = "trusted.overlay.opaque"
 
 // root is what the root of the union is to look like.
 type root struct {
@@ -21,33 +18,21 @@ type root struct {
 	xattrs   map[string][]byte // user.* only
 }
 
-// rootOf reads the root of the highest layer that has an entry for it. It says
-// whether that is another than the highest.
-func rootOf(layers []sys.FD) (r root, implied bool, err error) {
-	from := layers[0]
-	for i, l := range layers {
-		_, mark, err := l.Getxattr(unpack.ImpliedRoot)
-		if err != nil {
-			return r, false, err
-		}
-		if !mark {
-			from, implied = l, i > 0
-			break
-		}
-	}
+// rootOf reads it from the root of a layer.
+func rootOf(layer sys.FD) (r root, err error) {
 	var st unix.Stat_t
-	if err := from.Stat(&st); err != nil {
-		return r, false, err
+	if err := layer.Stat(&st); err != nil {
+		return r, err
 	}
 	r = root{uid: st.Uid, gid: st.Gid, mode: st.Mode & 0o7777, times: [2]unix.Timespec{st.Atim, st.Mtim}, xattrs: map[string][]byte{}}
-	names, err := from.Listxattr()
+	names, err := layer.Listxattr()
 	for _, name := range names {
 		if !strings.HasPrefix(name, "user.") || err != nil {
 			continue
 		}
-		r.xattrs[name], _, err = from.Getxattr(name)
+		r.xattrs[name], _, err = layer.Getxattr(name)
 	}
-	return r, implied, err
+	return r, err
 }
 
 // set gives a directory the look of the root.

@@ -37,6 +37,12 @@ const MaxLayers = 500
 type Options struct {
 	// Lowers are the unpacked layers, highest first. They may be open O_PATH.
 	Lowers []*os.File
+	// Tree and Names are another way to give them: by their relative paths in a
+	// directory that holds them all. One mount of it is then id-mapped instead of
+	// one for each layer, which saves a start some 70 µs a layer. Used if Lowers is
+	// empty.
+	Tree  *os.File
+	Names []string
 	// Upper is the directory that holds "upper" and "work"; they are made where
 	// they are missing, with the root's owner, mode and attributes of the image.
 	// nil makes a union that is only read.
@@ -77,6 +83,7 @@ func Mount(o Options) (*os.File, error) {
 type mount struct {
 	o       Options
 	lowers  []sys.FD // as they are given to overlay
+	tree    sys.FD   // o.Tree, id-mapped; 0 until it is needed
 	upper   sys.FD
 	work    sys.FD
 	open    []sys.FD // closed when the union exists: it keeps what it needs
@@ -103,25 +110,9 @@ func (m *mount) keep(fd sys.FD, err error) (sys.FD, error) {
 
 // prepare opens everything that goes into the union.
 func (m *mount) prepare() error {
-	layers, err := m.visible()
+	root, implied, err := m.openLayers()
 	if err != nil {
 		return err
-	}
-	if len(layers) == 0 {
-		return &Error{Op: "an image without layers", Kind: System, Err: unix.EINVAL}
-	}
-	for _, l := range layers {
-		fd := l
-		if m.o.Users != nil {
-			if fd, err = m.idMapped(l); err != nil {
-				return failed("id-mapping a layer", err)
-			}
-		}
-		m.lowers = append(m.lowers, fd)
-	}
-	root, implied, err := rootOf(layers)
-	if err != nil {
-		return failed("reading the root of the layers", err)
 	}
 	if m.o.Upper != nil {
 		return m.prepareUpper(root)
@@ -135,43 +126,6 @@ func (m *mount) prepare() error {
 		m.lowers = append([]sys.FD{top}, m.lowers...)
 	}
 	return nil
-}
-
-// visible opens the layers, down to one whose root is opaque: overlay itself does
-// not look at that attribute on a root.
-func (m *mount) visible() ([]sys.FD, error) {
-	var layers []sys.FD
-	for _, f := range m.o.Lowers {
-		fd, err := m.keep(sys.Of(f).Open(".", unix.O_RDONLY|unix.O_DIRECTORY, 0))
-		if err != nil {
-			return nil, failed("opening a layer", err)
-		}
-		layers = append(layers, fd)
-		_, opaque, err := fd.Getxattr(opaqueXattr)
-		if err != nil {
-			return nil, failed("reading a layer", err)
-		}
-		if opaque {
-			break
-		}
-	}
-	if len(layers) > MaxLayers {
-		return nil, &Error{Op: fmt.Sprintf("the image has %d layers, overlay takes %d", len(layers), MaxLayers), Kind: Limit, Err: unix.E2BIG}
-	}
-	return layers, nil
-}
-
-// idMapped clones the mount of a directory and maps it to the container's users.
-func (m *mount) idMapped(dir sys.FD) (sys.FD, error) {
-	n, err := unix.OpenTree(int(dir), "", unix.AT_EMPTY_PATH|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
-	fd, err := m.keep(sys.FD(n), err)
-	if err != nil {
-		return 0, err
-	}
-	return fd, unix.MountSetattr(int(fd), "", unix.AT_EMPTY_PATH, &unix.MountAttr{
-		Attr_set:  unix.MOUNT_ATTR_IDMAP,
-		Userns_fd: uint64(m.o.Users.Fd()),
-	})
 }
 
 // assemble makes the overlay mount.

@@ -161,6 +161,26 @@ func TestManyLayers(t *testing.T) {
 	}
 }
 
+// TestTree: layers given by name are the same as layers given open.
+func TestTree(t *testing.T) {
+	needRoot(t)
+	all := layer(t, "a/", "a/diff/", "a/diff/f=a", "b/", "b/diff/", "b/diff/f=b", "b/diff/g=b")
+	if err := os.Symlink("a", all.Name()+"/link"); err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range []*os.File{nil, users(t)} {
+		o := Options{Tree: all, Names: []string{"a/diff", "b/diff"}, Users: u, Base: base, Upper: layer(t)}
+		wantTree(t, mounted(t, o), "f=a g=b")
+		for _, name := range []string{"link/diff", "../x", "c"} {
+			o.Names[1] = name
+			if m, err := Mount(o); err == nil {
+				m.Close()
+				t.Errorf("mounted %q", name)
+			}
+		}
+	}
+}
+
 // TestRefused: what the kernel says becomes a typed error with its own words.
 func TestRefused(t *testing.T) {
 	needRoot(t)

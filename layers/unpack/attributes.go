@@ -131,6 +131,15 @@ func setXattr(fd sys.FD, x xattr) error {
 	return fmt.Errorf("setting the attribute %q: %w", x.name, err)
 }
 
+// mark sets one of the attributes by which overlay and hull know directories.
+func mark(fd sys.FD, name string, value []byte) error {
+	err := fd.Setxattr(name, value)
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("the store's file system does not keep the attribute %q, which overlay needs (ext4, xfs and btrfs do): %w", name, err)
+	}
+	return err
+}
+
 // full says whether the file system really has no room.
 func full(fd sys.FD) bool {
 	var st unix.Statfs_t

@@ -16,11 +16,11 @@ const zstdWindow = 128 << 20
 
 // Decompress opens a layer's blob: gzip (of any number of members), zstd or plain
 // tar. The first bytes decide; the media type is only what the manifest claims,
-// and registries hold layers whose type lies. An empty blob is an empty layer.
+// (and not used): registries hold layers whose type lies. An empty blob is an empty layer.
 //
 // Damage to the compressed stream is an *[Error] of kind Corrupt; what r itself
 // returns is passed on as it is. Close does not close r.
-func Decompress(r io.Reader, mediaType string) (io.ReadCloser, error) {
+func Decompress(r io.Reader, _ string) (io.ReadCloser, error) {
 	src := &source{r: r}
 	in := bufio.NewReaderSize(src, 128<<10)
 	magic, err := in.Peek(4)
@@ -44,6 +44,11 @@ func Decompress(r io.Reader, mediaType string) (io.ReadCloser, error) {
 			return nil, src.explain(err)
 		}
 		return &stream{r: z, src: src, close: z.Close}, nil
+	}
+	for name, other := range map[string]string{"xz": "\xfd7zX", "bzip2": "BZh"} {
+		if bytes.HasPrefix(magic, []byte(other)) {
+			return nil, corrupt("", "it is compressed with %s, which layers are not", name)
+		}
 	}
 	return &stream{r: in, src: src, close: func() {}}, nil
 }

@@ -59,6 +59,7 @@ func TestDecompress(t *testing.T) {
 		{"zstd after a skippable frame", chunked, -1, plain},
 		{"zstd cut", zstandard(t, plain)[:40], Corrupt, nil},
 		{"zstd with a wrong sum", flip(zstandard(t, plain), -1), Corrupt, nil},
+		{"xz", []byte("\xfd7zXZ\x00 and so on"), Corrupt, nil},
 		{"zstd with a huge window", window, TooLarge, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -40,6 +40,8 @@ type dirs struct {
 	known  map[string]*dir // by path and by alias
 	recent *list.List      // of *dir, the latest used first; not the root
 	depth  int
+	// step is called before each component that is walked, and may forbid it.
+	step func() error
 	// implied is called with each directory that had to be made.
 	implied func(parent *dir, base string, overWhiteout bool) error
 }
@@ -86,7 +88,10 @@ func (t *dirs) walk(path string, create bool) (*dir, error) {
 	for rest != "" {
 		var part string
 		part, rest, _ = strings.Cut(rest, "/")
-		var err error
+		err := t.step()
+		if err != nil {
+			return nil, err
+		}
 		switch part {
 		case "", ".":
 			continue

@@ -15,6 +15,10 @@ import (
 // layer, when the times of its directories are set.
 const maxNoted = 256 << 20
 
+// maxSteps is how many components of paths are walked for a layer: some minutes of
+// work. Honest layers need a few for each entry.
+const maxSteps = 64 << 20
+
 // unpacker is the state of one layer being unpacked.
 type unpacker struct {
 	ctx    context.Context //nolint:containedctx // an unpacker lives for one call of Layer
@@ -30,6 +34,7 @@ type unpacker struct {
 	rootSeen bool        // the layer has an entry for its root
 	times    []dirTimes  // of directories with an entry
 	implied  []string    // paths of directories made without one
+	steps    int         // components of paths walked
 	noted    int         // bytes of both
 	replaced bool        // a directory was removed: times may speak of what is gone
 	stat     unix.Stat_t // for passing calls: one allocation instead of one a file
@@ -37,7 +42,7 @@ type unpacker struct {
 
 func newUnpacker(ctx context.Context, root sys.FD, o Options) *unpacker {
 	u := &unpacker{ctx: ctx, o: o, dirs: newDirs(root, o.Limits.Depth), buf: make([]byte, chunkSize)}
-	u.dirs.implied = u.makeImplied
+	u.dirs.implied, u.dirs.step = u.makeImplied, u.step
 	u.below = &below{u: u}
 	return u
 }
@@ -121,6 +126,19 @@ func (u *unpacker) limit(total int64) error {
 	}
 	if in := u.o.Compressed; in > 0 && total > ratioFloor && total/u.o.Limits.Ratio > in {
 		return tooLarge("", "it is more than %d times as large as its blob", u.o.Limits.Ratio)
+	}
+	return nil
+}
+
+// step counts the components of paths that are walked: with links to links a layer
+// could make each of its entries cost as much as a hundred thousand others.
+func (u *unpacker) step() error {
+	u.steps++
+	switch {
+	case u.steps > maxSteps:
+		return tooLarge("", "its symbolic links lead in circles: more than %d directories were gone through", maxSteps)
+	case u.steps%1024 == 0 && u.ctx.Err() != nil:
+		return stopped(u.ctx)
 	}
 	return nil
 }
@@ -231,7 +249,7 @@ func (u *unpacker) directory(d *dir, base string, a attributes) error {
 		err = errors.Join(clearXattrs(fd), fd.Removexattr(ImpliedRoot))
 	}
 	if err == nil && opaque {
-		err = fd.Setxattr(opaqueXattr, yes)
+		err = mark(fd, opaqueXattr, yes)
 	}
 	if err == nil {
 		err = a.set(fd)
@@ -240,82 +258,4 @@ func (u *unpacker) directory(d *dir, base string, a attributes) error {
 		return err
 	}
 	return u.noteTimes(join(d.path, base), a.times)
-}
-
-// symlink makes a symbolic link. Its target is only text.
-func (u *unpacker) symlink(d *dir, base, target string, a attributes) error {
-	switch {
-	case target == "":
-		return corrupt("", "a symbolic link without a target")
-	case len(target) > maxPath:
-		return tooLarge("", "the target of a symbolic link has %d bytes", len(target))
-	}
-	if err := u.creating(d, base, func() error { return d.fd.Symlink(target, base) }); err != nil {
-		return err
-	}
-	if err := d.fd.Chown(base, a.uid, a.gid); err != nil {
-		return err
-	}
-	return d.fd.Utimes(base, &a.times)
-}
-
-// node makes a device node or a fifo.
-func (u *unpacker) node(d *dir, base string, h *tar.Header, a attributes) error {
-	mode, dev := uint32(unix.S_IFIFO), uint64(0)
-	if h.Typeflag != tar.TypeFifo {
-		// 12 and 20 bits are what the kernel keeps of a device's number.
-		if h.Devmajor < 0 || h.Devmajor >= 1<<12 || h.Devminor < 0 || h.Devminor >= 1<<20 {
-			return corrupt("", "a device cannot have the number %d:%d", h.Devmajor, h.Devminor)
-		}
-		mode, dev = unix.S_IFBLK, unix.Mkdev(uint32(h.Devmajor), uint32(h.Devminor))
-		if h.Typeflag == tar.TypeChar {
-			mode = unix.S_IFCHR
-			if dev == 0 {
-				return hostile("", "the device 0:0 is overlay's own mark for a removed file")
-			}
-		}
-	}
-	return u.makeNode(d, base, mode, dev, a)
-}
-
-func (u *unpacker) makeNode(d *dir, base string, mode uint32, dev uint64, a attributes) error {
-	err := u.creating(d, base, func() error { return d.fd.Mknod(base, mode|0o600, dev) })
-	if err == nil {
-		err = d.fd.Chown(base, a.uid, a.gid)
-	}
-	if err == nil {
-		err = d.fd.Chmod(base, a.mode)
-	}
-	if err != nil {
-		return err
-	}
-	return d.fd.Utimes(base, &a.times)
-}
-
-// creating calls create, and if the name is taken again without what has it.
-func (u *unpacker) creating(d *dir, base string, create func() error) error {
-	err := create()
-	if !errors.Is(err, unix.EEXIST) {
-		return err
-	}
-	if err := d.fd.Lstat(base, &u.stat); err != nil {
-		return err
-	}
-	if err := u.remove(d, base, &u.stat); err != nil {
-		return err
-	}
-	return create()
-}
-
-// remove takes away what an earlier entry made.
-func (u *unpacker) remove(d *dir, base string, st *unix.Stat_t) error {
-	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFDIR:
-		u.replaced = true
-		u.dirs.forget(join(d.path, base))
-		return d.fd.RemoveAll(u.ctx, base)
-	case unix.S_IFLNK:
-		u.dirs.forget(join(d.path, base)) // no path leads through it any more
-	}
-	return d.fd.Unlink(base, 0)
 }

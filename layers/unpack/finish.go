@@ -36,7 +36,7 @@ func (u *unpacker) finish() error {
 	}
 	if !u.rootSeen {
 		root := u.dirs.root.fd
-		if err := root.Setxattr(ImpliedRoot, yes); err != nil {
+		if err := mark(root, ImpliedRoot, yes); err != nil {
 			return err
 		}
 		if err := u.fresh(root, ""); err != nil {

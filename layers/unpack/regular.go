@@ -77,7 +77,7 @@ func (u *unpacker) copy(fd sys.FD, r io.Reader, size int64, sparse bool) error {
 		if left == 0 {
 			break
 		}
-		if err == io.EOF { //nolint:errorlint // io.Reader's contract
+		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {

@@ -16,7 +16,7 @@ func (u *unpacker) whiteout(n name) error {
 		return err
 	}
 	if n.opaque {
-		return d.fd.Setxattr(opaqueXattr, yes)
+		return mark(d.fd, opaqueXattr, yes)
 	}
 	err = d.fd.Mknod(n.base, unix.S_IFCHR, 0)
 	if errors.Is(err, unix.EEXIST) {
@@ -29,7 +29,7 @@ func (u *unpacker) whiteout(n name) error {
 	// the whiteouts in it (seen on 6.18: as names that cannot be opened) unless
 	// the directory seems to have been copied up.
 	if !d.marked {
-		if err := d.fd.Setxattr(originXattr, nil); err != nil {
+		if err := mark(d.fd, originXattr, nil); err != nil {
 			return err
 		}
 		d.marked = true
@@ -51,7 +51,7 @@ func (u *unpacker) whiteoutOver(d *dir, base string) error {
 		return err
 	}
 	defer fd.Close()
-	if err := fd.Setxattr(opaqueXattr, yes); err != nil {
+	if err := mark(fd, opaqueXattr, yes); err != nil {
 		return err
 	}
 	// Without an entry of its own the directory is a new one: the one below, whose
@@ -94,7 +94,7 @@ func (u *unpacker) makeImplied(d *dir, base string, overWhiteout bool) error {
 	defer fd.Close()
 	path := join(d.path, base)
 	if overWhiteout {
-		if err := fd.Setxattr(opaqueXattr, yes); err != nil {
+		if err := mark(fd, opaqueXattr, yes); err != nil {
 			return err
 		}
 		return u.fresh(fd, path)
@@ -103,5 +103,5 @@ func (u *unpacker) makeImplied(d *dir, base string, overWhiteout bool) error {
 		return err
 	}
 	u.implied = append(u.implied, path)
-	return fd.Setxattr(ImpliedRoot, yes)
+	return mark(fd, ImpliedRoot, yes)
 }

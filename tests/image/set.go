@@ -35,6 +35,7 @@ const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 //	sleeper:1           host with ENTRYPOINT sleep, CMD 1000
 //	true:1              host with CMD true
 //	stubborn:1          host, a command that ignores SIGTERM
+//	bad/one:1 … bad/six:1   host:1 again, each for one script to have its registry misbehave
 //	odd:1               whiteouts, opaque directories, hard links, set-user-ID, file capabilities, odd names, links that lead out
 //	oci:1               the same programs as OCI media types with a zstd layer
 //	multi:1             an index: the host's platform and another
@@ -48,6 +49,9 @@ func Set() (map[string]any, error) {
 	s := &set{base: base, out: map[string]any{}}
 	s.image("host:1", v1.Config{Env: []string{path}, Cmd: []string{"sh"}})
 	s.out["host:latest"] = s.out["host:1"]
+	for _, n := range strings.Fields("one two three four five six") {
+		s.out["bad/"+n+":1"] = s.out["host:1"]
+	}
 	s.image("host:2", v1.Config{Env: []string{path}, Cmd: []string{"sh"}},
 		File{Name: "etc/release", Mode: 0o644, Body: []byte("two\n")})
 	s.image("sleeper:1", v1.Config{Env: []string{path}, Entrypoint: []string{"sleep"}, Cmd: []string{"1000"}})

@@ -268,7 +268,7 @@ func (r *tree) container(c *session.Call) (*session.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if v, _ := c.Option("stdin"); v == "true" {
+	if v, _ := c.Option("stdin"); v == "true" && c.Terminal == nil {
 		reading, stdin, err := os.Pipe()
 		if err != nil {
 			return nil, err
@@ -282,12 +282,15 @@ func (r *tree) container(c *session.Call) (*session.Answer, error) {
 			return nil, err
 		}
 		r.stdin <- slave
-		a.Pty, a.Stdin, a.Detach = master, nil, true
+		a.Pty, a.Detach = master, true
 	}
 	r.logs <- writing
 	go func() {
 		for {
-			if n, err := w.Splice(logs.Stdout, int(out.Fd()), 1<<16); err != nil || n == 0 {
+			await(number(out), unix.POLLIN)
+			if _, err := w.Splice(logs.Stdout, number(out), 1<<16); errors.Is(err, unix.EAGAIN) {
+				continue
+			} else if err != nil {
 				break
 			}
 			grew := monitor.Status{Grew: true}.Encode()

@@ -25,8 +25,9 @@ var stepHow = unix.OpenHow{
 	Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
 }
 
-// Step opens the directory name in fd, one component of an untrusted path. A
-// symbolic link is ELOOP or ENOTDIR, another file ENOTDIR, a mount point EXDEV.
+// Step opens the directory name in fd: one component of an untrusted path, or a
+// relative path that hull itself made. A symbolic link is ELOOP or ENOTDIR, another
+// file ENOTDIR, a way out or a mount point EXDEV.
 func (fd FD) Step(name string) (FD, error) {
 	how := stepHow
 	for {

@@ -1,0 +1,413 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hull/engine/monitor"
+)
+
+// The tests of a daemon's death have the real monitor, and daemons which are this test binary with an engine. The test
+// talks to whichever daemon lives over one socket that all of them inherit.
+const scriptFD = 4
+
+// order is what a test asks of a daemon, answer what it says; each is one message.
+type order struct {
+	Do       string // create run start stop kill remove rename set exec arm list held
+	Name     string
+	Settings map[string]string
+	Text     string
+}
+
+type answer struct {
+	Up         int // a daemon has come up: its process
+	Err        string
+	Kind       Kind
+	Containers []shown
+	Held       []string
+	Events     []string
+}
+
+// shown is what a test looks at of a container.
+type shown struct {
+	ID, Name string
+	State    State
+	Code     int
+	PID      int
+	Error    string
+	Env      string
+}
+
+func monitorRole() int {
+	o := monitor.Options{
+		Run: os.Getenv("HULL_RUN"), Front: os.NewFile(monitor.FrontFD, "front"),
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
+		Daemon: func([]byte) (*exec.Cmd, error) {
+			cmd := exec.Command("/proc/self/exe")
+			cmd.Env = append(os.Environ(), roleVar+"=daemon")
+			cmd.Stderr = os.Stderr
+			cmd.ExtraFiles = []*os.File{os.NewFile(scriptFD, "script")}
+			return cmd, nil
+		},
+	}
+	if err := monitor.Serve(context.Background(), o); err != nil {
+		fmt.Fprintln(os.Stderr, "monitor:", err)
+		return 1
+	}
+	return 0
+}
+
+// script sends and receives messages.
+type script struct{ fd int }
+
+func (s script) send(v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return unix.Sendmsg(s.fd, data, nil, nil, unix.MSG_NOSIGNAL)
+}
+
+func (s script) receive(v any) error {
+	buf := make([]byte, 1<<16)
+	for {
+		n, _, _, _, err := unix.Recvmsg(s.fd, buf, nil, 0)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return errors.New("the other end is gone")
+		}
+		return json.Unmarshal(buf[:n], v)
+	}
+}
+
+func must(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "daemon:", err)
+		os.Exit(9)
+	}
+}
+
+// daemonRole is a daemon: an engine that does what the test says, and kills itself at the point it was told to.
+func daemonRole() int {
+	ctx := context.Background()
+	client, err := monitor.Connect(os.NewFile(monitor.DaemonFD, "monitor"))
+	must(err)
+	d := &testDaemon{script: script{scriptFD}, client: client}
+	unix.CloseOnExec(scriptFD)
+	dir := os.Getenv("HULL_DIR")
+	o := Options{
+		Dir: dir, Tree: "test" + filepath.Base(dir), Roots: newTestRoots(dir), Monitor: client,
+		Crash: d.point, Notify: d.hear, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	}
+	if os.Getenv("HULL_REAL") != "" {
+		o.Roots = &overlayRoots{testRoots: newTestRoots(dir), lower: os.Getenv("HULL_REAL")}
+		d.e, err = Open(ctx, o)
+	} else {
+		l := &testLauncher{ofParent: true, reap: func(pidfd *os.File) { must(client.Reap(ctx, pidfd)) }}
+		d.e, err = newEngine(ctx, o).open(ctx, parts{launcher: l, groups: &testGroups{}, isStub: isTestStub})
+	}
+	must(err)
+	must(client.Ready(ctx))
+	go func() {
+		r, ok := <-client.Stops()
+		if !ok {
+			return
+		}
+		must(d.e.StopAll(ctx))
+		must(d.e.Close())
+		must(r.Done(ctx, nil))
+		os.Exit(0)
+	}()
+	must(d.script.send(answer{Up: os.Getpid()}))
+	for {
+		var o order
+		if d.script.receive(&o) != nil {
+			return 0
+		}
+		must(d.script.send(d.do(ctx, o)))
+	}
+}
+
+type testDaemon struct {
+	script script
+	client *monitor.Client
+	e      *Engine
+
+	mu     sync.Mutex
+	armed  string
+	events []string
+}
+
+// point is where the daemon dies, if it was told to.
+func (d *testDaemon) point(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.armed == name {
+		_ = unix.Kill(os.Getpid(), unix.SIGKILL)
+		select {}
+	}
+}
+
+func (d *testDaemon) hear(ev Event) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.events = append(d.events, ev.Action+" "+ev.Name)
+}
+
+func (d *testDaemon) do(ctx context.Context, o order) (a answer) {
+	var err error
+	switch o.Do {
+	case "create", "run":
+		_, err = d.e.Create(ctx, New{Name: o.Name, Image: "box", Settings: o.Settings, Start: o.Do == "run"})
+	case "start":
+		err = d.e.Start(ctx, o.Name)
+	case "stop":
+		err = d.e.Stop(ctx, o.Name, 0)
+	case "kill":
+		err = d.e.Kill(ctx, o.Name, o.Text)
+	case "wait":
+		_, err = d.e.Wait(ctx, o.Name)
+	case "remove":
+		err = d.e.Remove(ctx, o.Name, true)
+	case "rename":
+		err = d.e.Rename(ctx, o.Name, o.Text)
+	case "set":
+		err = d.e.Set(ctx, o.Name, "env", o.Text)
+	case "exec":
+		err = d.exec(ctx, o.Name, strings.Fields(o.Text))
+	case "browse":
+		a.Events, err = d.browse(ctx, o.Name, o.Text)
+	case "commands":
+		a.Events, err = d.e.Commands(ctx, o.Name)
+	case "changes":
+		var changes []Change
+		changes, err = d.e.Changes(ctx, o.Name)
+		for _, c := range changes {
+			a.Events = append(a.Events, string(c.Kind)+" "+c.Path)
+		}
+	case "pause":
+		err = d.e.Pause(ctx, o.Name)
+	case "unpause":
+		err = d.e.Unpause(ctx, o.Name)
+	case "arm":
+		d.mu.Lock()
+		d.armed = o.Text
+		d.mu.Unlock()
+	}
+	if err != nil {
+		a.Err, a.Kind = err.Error(), KindOf(err)
+	}
+	for _, c := range d.e.List() {
+		x := shown{ID: c.ID, Name: c.Name, State: c.State, PID: c.PID, Error: c.Error, Env: c.Settings["env"], Code: -1}
+		if c.Exit != nil {
+			x.Code = c.Exit.Code
+		}
+		a.Containers = append(a.Containers, x)
+	}
+	held, err := d.client.List(ctx)
+	must(err)
+	for _, h := range held {
+		a.Held = append(a.Held, h.ID)
+		h.Close()
+	}
+	return a
+}
+
+// exec runs a command in a container and waits for its exit; any but 0 is an error.
+func (d *testDaemon) exec(ctx context.Context, name string, command []string) error {
+	near, far, err := monitor.NewStatus()
+	must(err)
+	defer near.Close()
+	x, err := d.e.Exec(ctx, name, ExecOptions{Command: command, Status: far, Env: []string{roleVar + "=plain"}})
+	far.Close()
+	if err != nil {
+		return err
+	}
+	defer x.Pidfd.Close()
+	var b [monitor.StatusSize]byte
+	n, err := near.Read(b[:])
+	must(err)
+	s, err := monitor.DecodeStatus(b[:n])
+	must(err)
+	if s.Code != 0 {
+		return fmt.Errorf("exit %d", s.Code)
+	}
+	return nil
+}
+
+// browse lists the root of a container's view, with owners; with a text, it writes a file of that name first.
+func (d *testDaemon) browse(ctx context.Context, name, file string) ([]string, error) {
+	v, err := d.e.View(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer v.Release()
+	if file != "" {
+		fd, err := unix.Openat(int(v.Dir.Fd()), file, unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if err := unix.Fchown(fd, int(v.Base)+7, int(v.Base)+7); err != nil {
+			return nil, err
+		}
+		unix.Close(fd)
+	}
+	fd, err := unix.Openat(int(v.Dir.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	dir := os.NewFile(uintptr(fd), "root")
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for _, n := range names {
+		var st unix.Stat_t
+		if err := unix.Fstatat(fd, n, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return nil, err
+		}
+		list = append(list, fmt.Sprintf("%s %d", n, st.Uid-v.Base))
+	}
+	return list, nil
+}
+
+// isTestStub tells whether a process of the test launcher still waits at its gate: it takes a name when it is released.
+func isTestStub(pid int) bool {
+	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	return err == nil && strings.TrimSpace(string(name)) != releasedName
+}
+
+const releasedName = "released"
+
+// realm is a monitor with its daemons.
+type realm struct {
+	t       *testing.T
+	script  script
+	control *monitor.Control
+	dir     string
+	daemon  int
+	ended   bool
+}
+
+// newRealm starts one; real is a directory to be the image's files, or empty for processes that only pretend.
+func newRealm(t *testing.T, real string) *realm {
+	t.Helper()
+	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	far := os.NewFile(uintptr(p[1]), "script")
+	defer far.Close()
+	r := &realm{t: t, script: script{p[0]}, dir: t.TempDir()}
+	tv := unix.NsecToTimeval(int64(patience))
+	if err := unix.SetsockoptTimeval(p[0], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), roleVar+"=monitor", "HULL_RUN="+t.TempDir(), "HULL_DIR="+r.dir, "HULL_REAL="+real)
+	cmd.Stderr = os.Stderr
+	cmd.ExtraFiles = []*os.File{far}
+	if r.control, err = monitor.Spawn(cmd); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.end)
+	r.up()
+	return r
+}
+
+// up waits until a daemon has come up.
+func (r *realm) up() {
+	r.t.Helper()
+	var a answer
+	if err := r.script.receive(&a); err != nil {
+		r.t.Fatal("no daemon has come up: ", err)
+	}
+	if a.Up == 0 {
+		r.t.Fatalf("%+v is not what a new daemon says", a)
+	}
+	r.daemon = a.Up
+}
+
+func (r *realm) end() {
+	if r.ended {
+		return
+	}
+	r.ended = true
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := r.control.Umount(ctx, monitor.Stop); err != nil {
+		r.t.Error(err)
+	}
+	_ = r.control.Close()
+	unix.Close(r.script.fd)
+}
+
+// do has the daemon do something.
+func (r *realm) do(o order) answer {
+	r.t.Helper()
+	if err := r.script.send(o); err != nil {
+		r.t.Fatal(err)
+	}
+	var a answer
+	if err := r.script.receive(&a); err != nil {
+		r.t.Fatalf("no answer to %+v: %v", o, err)
+	}
+	if a.Up != 0 {
+		r.t.Fatalf("the daemon died of %+v", o)
+	}
+	return a
+}
+
+// well is do, and fails the test with what the daemon fails with.
+func (r *realm) well(o order) answer {
+	r.t.Helper()
+	a := r.do(o)
+	if a.Err != "" {
+		r.t.Fatalf("%s %s: %s", o.Do, o.Name, a.Err)
+	}
+	return a
+}
+
+// dies has the daemon do something that kills it, and waits for the next one.
+func (r *realm) dies(o order) {
+	r.t.Helper()
+	if err := r.script.send(o); err != nil {
+		r.t.Fatal(err)
+	}
+	r.up()
+}
+
+// until asks until the daemon shows something.
+func (r *realm) until(what string, so func(answer) bool) answer {
+	r.t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		a := r.well(order{Do: "list"})
+		if so(a) {
+			return a
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatalf("it did not come to this: %s; %+v", what, a)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
