@@ -121,7 +121,7 @@ func daemonRole() int {
 		d.e, err = Open(ctx, o)
 	} else {
 		l := &testLauncher{ofParent: true, reap: func(pidfd *os.File) { must(client.Reap(ctx, pidfd)) }}
-		d.e, err = newEngine(ctx, o).open(ctx, parts{launcher: l, groups: &testGroups{}, isStub: isTestStub})
+		d.e, err = newEngine(ctx, o).open(ctx, parts{launcher: l, groups: &testGroups{}, released: testReleased})
 	}
 	must(err)
 	must(client.Ready(ctx))
@@ -290,10 +290,14 @@ func (d *testDaemon) browse(ctx context.Context, name, file string) ([]string, e
 	return list, nil
 }
 
-// isTestStub tells whether a process of the test launcher still waits at its gate: it takes a name when it is released.
-func isTestStub(pid int) bool {
+// testReleased tells whether a process of the test launcher has passed its gate: it takes a name then.
+func testReleased(pid int) bool {
 	name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-	return err == nil && strings.TrimSpace(string(name)) != releasedName
+	if err != nil || strings.TrimSpace(string(name)) != releasedName {
+		return false
+	}
+	_, err = os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	return err == nil // a process that has ended keeps its name
 }
 
 const releasedName = "released"

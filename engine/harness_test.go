@@ -593,7 +593,7 @@ func (w *world) open() {
 	w.t.Helper()
 	e, err := newEngine(w.t.Context(), Options{
 		Dir: w.dir, Tree: "test", Roots: w.roots, Monitor: w.monitor, Notify: w.hear,
-	}).open(w.t.Context(), parts{launcher: w.launch, groups: w.groups, isStub: isTestStub})
+	}).open(w.t.Context(), parts{launcher: w.launch, groups: w.groups, released: testReleased})
 	if err != nil {
 		w.t.Fatal(err)
 	}

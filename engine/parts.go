@@ -27,7 +27,7 @@ type Monitor interface {
 type parts struct {
 	launcher launcher
 	groups   groups
-	isStub   func(pid int) bool // whether a process that was parked has not been released
+	released func(pid int) bool // whether a process that was parked runs its command now
 }
 
 // launcher makes processes; *launch.Launcher is the real one.
@@ -79,7 +79,7 @@ func realParts(ctx context.Context, tree string, m Monitor, log func(op string, 
 			log("reap", err)
 		}
 	}}
-	return parts{launcher: realLauncher{l}, groups: realGroups{host.Tree(tree)}, isStub: isStub}, nil
+	return parts{launcher: realLauncher{l}, groups: realGroups{host.Tree(tree)}, released: released}, nil
 }
 
 type realLauncher struct{ l *launch.Launcher }

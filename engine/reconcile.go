@@ -199,11 +199,10 @@ func (s *supervisor) resumeStop() {
 }
 
 // decide finds out whether a process whose start the old daemon did not live to note runs its command. The stub that
-// waits for the release ends by itself when the daemon dies, so the answer comes within moments: the stub has gone, or it
-// has become the command.
+// waits for the release ends by itself when the daemon dies, so within moments it has either become the command or ended.
 func (s *supervisor) decide(note *runNote) {
 	deadline := time.After(decideWithin)
-	for s.e.parts.isStub(note.PID) {
+	for !s.released(note.PID) {
 		select {
 		case <-s.e.ctx.Done():
 			return
@@ -214,20 +213,27 @@ func (s *supervisor) decide(note *runNote) {
 			}
 		case <-deadline:
 			s.e.o.Logger.Warn("a container's start has not been decided and counts as done", "container", s.id, "op", "start")
-			s.keepStarted()
+			s.decided()
 			return
 		case <-time.After(2 * time.Millisecond):
 		}
 	}
-	if x, ok := s.deaths.take(); ok {
-		s.undoAttempt(x)
-		return
-	}
+	s.decided()
+}
+
+// decided notes that the command runs.
+func (s *supervisor) decided() {
 	s.save()
 	if !s.rec.Started {
 		s.keepStarted()
 	}
 	s.say("start")
+}
+
+// released tells whether the process runs the command; not if it has ended. The pidfd makes sure that the number is
+// still its own.
+func (s *supervisor) released(pid int) bool {
+	return s.e.parts.released(pid) && unix.PidfdSendSignal(int(s.run.pidfd.Fd()), 0, nil, 0) == nil
 }
 
 // decideWithin bounds the wait for a stub that does not end; no known kernel needs it.
@@ -236,11 +242,11 @@ const decideWithin = 10 * time.Second
 // exitAbandoned is the exit of a stub whose daemon died before it released it.
 const exitAbandoned = 124
 
-// isStub tells whether a process is still the stub, which runs from a memory file: no command of a container's files
-// does.
-func isStub(pid int) bool {
+// released tells whether a process has become a command. The stub runs from a memory file, which no command of a
+// container's files does, and a process that has ended has no file any more.
+func released(pid int) bool {
 	exe, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
-	return err == nil && strings.HasPrefix(exe, "/memfd:")
+	return err == nil && !strings.HasPrefix(exe, "/memfd:")
 }
 
 // undoAttempt ends a start that the old daemon did not live to finish; one that got as far as the command was a run.

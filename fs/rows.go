@@ -39,11 +39,11 @@ func member(name string, open func(*Tree, *entry) place, rows ...*row) *row {
 }
 
 func text(name string, mode uint32, summary string, f func(context.Context, *Tree, *entry) ([]byte, error)) *row {
-	return &row{name: name, kind: textRow, mode: mode, group: mode&0o040 != 0, summary: summary, text: f}
+	return &row{name: name, kind: textRow, mode: mode, summary: summary, text: f}
 }
 
 func growing(name string, mode uint32, summary string, f func(*Tree, *entry) (Growing, error)) *row {
-	return &row{name: name, kind: growingRow, mode: mode, group: true, summary: summary, growing: f}
+	return &row{name: name, kind: growingRow, mode: mode, summary: summary, growing: f}
 }
 
 func logs(stream, summary string) *row {

@@ -228,7 +228,7 @@ func (s *Store) bringParts(p *pull, parts []*part) error {
 
 // bring makes sure that one layer is in the store or in staging/.
 func (s *Store) bring(ctx context.Context, p *pull, pt *part) error {
-	short := pt.layer.Digest[len("sha256:"):][:12]
+	short := shortDigest(pt.layer.Digest)
 	if had, err := s.pinHad(p, pt); had || err != nil {
 		if had {
 			pt.had.Store(true)
@@ -305,7 +305,7 @@ func (s *Store) pinHad(p *pull, pt *part) (bool, error) {
 	if l == nil {
 		return false, nil
 	}
-	tree, err := s.openLayer(pt.key)
+	tree, err := openTree(s.path("layers", layerName(pt.key), "diff"))
 	pt.opened = tree
 	return err == nil, err
 }

@@ -40,10 +40,7 @@ func (s *Store) commit(p *pull, image *registry.Image, st *stored, parts []*part
 	s.mu.Lock()
 	old := s.names[p.name]
 	s.mu.Unlock()
-	r := &record{
-		Reference: p.ref.String(), name: p.name, Status: Ready, By: p.by, Made: time.Now().Round(0),
-		Digest: image.Digest, Image: st,
-	}
+	r := (&record{Status: Ready, By: p.by, Made: time.Now().Round(0), Digest: image.Digest, Image: st}).named(p.ref)
 	if old != nil {
 		r.Made = old.Made
 		if err := s.keepHeld(old, st.ID); err != nil {
@@ -108,11 +105,7 @@ func (s *Store) placeLayers(st *stored, parts []*part) error {
 		if have || pt.from == nil {
 			continue
 		}
-		hex, err := hexOf(pt.key)
-		if err != nil {
-			return err
-		}
-		target := s.path("layers", hex)
+		target := s.path("layers", layerName(pt.key))
 		s.discard(target) // what has no record is in the way after a crash
 		if err := os.Rename(pt.from.dir, target); err != nil {
 			return err

@@ -111,7 +111,7 @@ func (s *Store) Layers(name string) ([]LayerInfo, error) {
 	defer s.mu.Unlock()
 	for _, l := range st.Layers {
 		info := LayerInfo{DiffID: l.DiffID, Key: l.Key, Blob: l.Blob, MediaType: l.MediaType, BlobSize: l.BlobSize}
-		info.Path = s.path("layers", l.Key[len("sha256:"):], "diff")
+		info.Path = s.path("layers", layerName(l.Key), "diff")
 		if have := s.layers[l.Key]; have != nil {
 			info.Size = have.Size
 		}

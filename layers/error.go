@@ -77,6 +77,9 @@ type Error struct {
 	Name string // the image's familiar reference, its ID, or the store's directory
 	Kind Kind
 	Err  error
+	// Holders are the containers that are in the way, if it is Busy by those: their
+	// IDs, sorted.
+	Holders []string
 }
 
 // Error is the whole sentence. What the registry's client and the reference

@@ -34,7 +34,8 @@ type fetch struct {
 	n       int64         // bytes in the file and in the hash
 	changed chan struct{} // closed and replaced when n grows
 	watched int64         // n when the disk's free space was last looked at
-	room    func(more int64) error
+	name    string        // of the image whose pull began it
+	room    func() error
 }
 
 // wantBlob joins the fetch of a blob, or starts it for a pull. Give it back
@@ -68,7 +69,7 @@ func (s *Store) startFetch(p *pull, l registry.Layer) *fetch {
 	f := &fetch{
 		layer: l, hash: sha256.New(), cancel: cancel, refs: 1,
 		done: make(chan struct{}), gone: make(chan struct{}), changed: make(chan struct{}),
-		room: func(more int64) error { return s.room("pull", p.name, more) },
+		name: p.name, room: func() error { return s.room("pull", p.name, 0) },
 	}
 	s.fetches[l.Digest] = f
 	s.work.Go(func() {
@@ -157,7 +158,7 @@ func (s *Store) runFetch(ctx context.Context, p *pull, f *fetch) error {
 			return err
 		}
 		return failf("pull", p.name, Corrupt,
-			"layer %s does not have the content its digest promises (%d bytes of digest %s came); the registry's copy is damaged, or somebody changes it on its way",
+			"its layer %s does not have the content its digest promises (%d bytes of digest %s came); the registry's copy is damaged, or somebody changes it on its way",
 			f.layer.Digest, f.n, got)
 	}
 	f.phases.add(downloaded)
@@ -221,10 +222,11 @@ const spaceStep = 8 << 20
 // Write takes the next bytes from the registry.
 func (f *fetch) Write(b []byte) (int, error) {
 	if f.n+int64(len(b)) > f.layer.Size {
-		return 0, failf("pull", f.layer.Digest, Corrupt, "the registry sends more than the %d bytes it promised", f.layer.Size)
+		return 0, failf("pull", f.name, Corrupt,
+			"the registry sends more of layer %s than the %d bytes it promised", shortDigest(f.layer.Digest), f.layer.Size)
 	}
 	if f.n >= f.watched {
-		if err := f.room(0); err != nil {
+		if err := f.room(); err != nil {
 			return 0, err
 		}
 		f.watched = f.n + spaceStep

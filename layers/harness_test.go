@@ -252,11 +252,21 @@ func imageOf(t testing.TB, layers ...v1.Layer) v1.Image {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, l := range layers {
-		img, err = mutate.Append(img, mutate.Addendum{Layer: l, History: v1.History{CreatedBy: fmt.Sprintf("RUN step %d", i)}})
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, l := range layers {
+		img = addLayer(t, img, l)
+	}
+	return img
+}
+
+func addLayer(t testing.TB, img v1.Image, l v1.Layer) v1.Image {
+	t.Helper()
+	c, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err = mutate.Append(img, mutate.Addendum{Layer: l, History: v1.History{CreatedBy: fmt.Sprintf("RUN step %d", len(c.History))}})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return img
 }

@@ -2,8 +2,8 @@ package layers
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -71,20 +71,12 @@ func (s *Store) readLayers() error {
 	return nil
 }
 
-// openLayer opens a committed layer's tree without the right to read it: the
-// kernel's overlay takes such descriptors, and nobody can walk in by them.
-func (s *Store) openLayer(key string) (*os.File, error) {
-	name := key
-	if key != emptyLayer {
-		hex, err := hexOf(key)
-		if err != nil {
-			return nil, err
-		}
-		name = hex
-	}
-	return openTree(s.path("layers", name, "diff"))
-}
+// layerName is a layer's directory in layers/. Its key has been checked when it
+// came into the maps.
+func layerName(key string) string { return strings.TrimPrefix(key, "sha256:") }
 
+// openTree opens a layer's tree without the right to read it: enough for the
+// layers above to look things up.
 func openTree(path string) (*os.File, error) {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -109,24 +101,4 @@ func (im *stored) stack() []string {
 		keys = append(keys, emptyLayer)
 	}
 	return keys
-}
-
-// openStack opens the trees of an image, highest first.
-func (s *Store) openStack(im *stored) ([]*os.File, error) {
-	var files []*os.File
-	for _, key := range im.stack() {
-		f, err := s.openLayer(key)
-		if err != nil {
-			closeAll(files)
-			return nil, fmt.Errorf("a layer of the image is not in the store: %w", err)
-		}
-		files = append(files, f)
-	}
-	return files, nil
-}
-
-func closeAll(files []*os.File) {
-	for _, f := range files {
-		_ = f.Close() // only a place in a tree, there is nothing to lose
-	}
 }

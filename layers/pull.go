@@ -155,10 +155,11 @@ func (s *Store) accept(ctx context.Context, p *pull) error {
 	case p.ctx.Err() != nil:
 		return context.Cause(p.ctx)
 	}
-	r := &record{Reference: p.ref.String(), name: p.name, Status: Pulling, By: p.by, Made: time.Now().Round(0)}
+	r := &record{Status: Pulling, By: p.by, Made: time.Now().Round(0)}
 	if old != nil {
 		r.Image, r.Digest, r.Made, r.Wanted = old.Image, old.Digest, old.Made, old.Wanted
 	}
+	r.named(p.ref)
 	if err := s.writeRecord(r); err != nil {
 		return err
 	}

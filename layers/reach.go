@@ -204,7 +204,7 @@ func (s *Store) collect(by uint32) (lost []string) {
 	}
 	for key := range s.layers {
 		if !r.interrupted && !r.layers[key] {
-			paths = append(paths, s.path("layers", key[len("sha256:"):]))
+			paths = append(paths, s.path("layers", layerName(key)))
 			delete(s.layers, key)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"hull/layers/reference"
 )
 
 // record is one file of images/: what a reference points to, or the pull that
@@ -27,7 +29,21 @@ type record struct {
 	Wanted    []string  `json:"wanted,omitempty"` // blobs an unfinished pull may find in ingest/
 	Tries     int       `json:"tries,omitempty"`  // how often a daemon's start has taken the pull up again
 
-	name string // familiar reference, or the ID of an image without tags: the key in memory
+	name    string   // familiar reference, or the ID of an image without tags: the key in memory
+	digests []string // the aliases repository@digest
+}
+
+// named completes a record with what is derived from its reference.
+func (r *record) named(ref reference.Reference) *record {
+	r.Reference, r.name, r.digests = ref.String(), ref.Familiar(), nil
+	if r.Image == nil {
+		return r
+	}
+	r.digests = append(r.digests, ref.WithDigest(r.Image.Manifest).Familiar())
+	if r.Digest != "" && r.Digest != r.Image.Manifest {
+		r.digests = append(r.digests, ref.WithDigest(r.Digest).Familiar())
+	}
+	return r
 }
 
 // stored describes an image in the store; shared by the records of its tags.
@@ -180,10 +196,9 @@ func parseRecord(text []byte) (*record, error) {
 		if ref.String() != r.Reference {
 			return nil, fmt.Errorf("its reference %q has to be written in full, as %q", r.Reference, ref)
 		}
-		r.name = ref.Familiar()
-	} else {
-		r.name = r.Image.ID
+		return r.named(ref), nil
 	}
+	r.name = r.Image.ID
 	return r, nil
 }
 

@@ -3,6 +3,8 @@ package layers
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -36,13 +38,9 @@ func (s *Store) Remove(ctx context.Context, name string, force bool, by uint32) 
 	return s.removeNames(ctx, im.Tags, force, by)
 }
 
-// Untag takes a tag from an image: as Remove of a reference, but an ID is no tag.
+// Untag is Remove without force.
 func (s *Store) Untag(ctx context.Context, name string, by uint32) (RemoveResult, error) {
-	exact, isTag := s.snapshot.Load().exact(name)
-	if !isTag {
-		return RemoveResult{}, failf("untag", name, NotFound, "there is no such tag here")
-	}
-	return s.removeNames(ctx, []string{exact}, false, by)
+	return s.Remove(ctx, name, false, by)
 }
 
 // removeNames removes records. Their pulls are ended first, outside the lock
@@ -81,31 +79,28 @@ func (s *Store) mayRemove(names []string, force bool) error {
 		if r == nil || r.Image == nil || len(s.holders[r.Image.ID]) == 0 {
 			continue
 		}
+		why := "%s; remove that first, or force it, and the layers stay for the container"
 		switch {
 		case r.Reference == "": // there is no tag that force could take away
-			return failf("remove", name, Busy, "%s, and it has no tag to lose; it goes with its last container",
-				usedBy(s.holders[r.Image.ID]))
+			why = "%s, and it has no tag to lose; it goes with its last container"
 		case force, len(s.tagsOf(r.Image.ID)) > len(names):
 			continue
 		}
-		return failf("remove", name, Busy, "%s; remove that first, or force it, and the layers stay for the container",
-			usedBy(s.holders[r.Image.ID]))
+		holders := slices.Sorted(maps.Keys(s.holders[r.Image.ID]))
+		e := failf("remove", name, Busy, why, usedBy(holders))
+		e.Holders = holders
+		return e
 	}
 	return nil
 }
 
-func usedBy(holders map[string]struct{}) string {
-	first := ""
-	for c := range holders {
-		if first == "" || c < first {
-			first = c
-		}
-	}
-	short := first[:min(len(first), 12)]
+func usedBy(holders []string) string {
+	first := holders[0]
+	first = first[:min(len(first), 12)]
 	if n := len(holders) - 1; n > 0 {
-		return fmt.Sprintf("the container %s and %d more are made of it", short, n)
+		return fmt.Sprintf("the container %s and %d more are made of it", first, n)
 	}
-	return fmt.Sprintf("the container %s is made of it", short)
+	return fmt.Sprintf("the container %s is made of it", first)
 }
 
 func (s *Store) endPulls(ctx context.Context, names []string) error {

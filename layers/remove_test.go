@@ -61,6 +61,10 @@ func TestRemoveRules(t *testing.T) {
 			result, err := s.Remove(t.Context(), tt.remove(im), tt.force, 0)
 			if tt.kind >= 0 {
 				wantKind(t, err, tt.kind)
+				var e *Error
+				if tt.held && tt.kind == Busy && (!errors.As(err, &e) || !slices.Equal(e.Holders, []string{"c0ffee"})) {
+					t.Errorf("the error names the holders %v", e.Holders)
+				}
 			} else if err != nil {
 				t.Fatal(err)
 			}

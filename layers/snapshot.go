@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -53,10 +54,10 @@ func (s *Store) publish() {
 		}
 	}
 	slices.SortFunc(sn.list, func(a, b *Image) int {
-		if (a.Reference == "") != (b.Reference == "") {
-			return strings.Compare(b.Reference, a.Reference)
+		if a.Reference == "" || b.Reference == "" {
+			return cmp.Or(strings.Compare(b.Reference, a.Reference), strings.Compare(a.ID, b.ID))
 		}
-		return strings.Compare(a.Reference+a.ID, b.Reference+b.ID)
+		return strings.Compare(a.Reference, b.Reference)
 	})
 	for _, im := range sn.list {
 		sn.index(im)
@@ -106,14 +107,8 @@ func (sn *snapshot) index(im *Image) {
 			sn.short[short] = im.ID
 		}
 	}
-	if r := sn.record[im]; r.Reference != "" {
-		if ref, err := reference.Parse(r.Reference); err == nil {
-			for _, d := range []string{r.Digest, r.Image.Manifest} {
-				if d != "" {
-					sn.digest[ref.WithDigest(d).Familiar()] = im.ID
-				}
-			}
-		}
+	for _, alias := range sn.record[im].digests {
+		sn.digest[alias] = im.ID
 	}
 }
 

@@ -102,6 +102,8 @@ type Store struct {
 	client *registry.Client
 	lock   *os.File
 
+	layersDir *os.File // layers/, below which unions are put together
+
 	ctx  context.Context // the daemon's: accepted work lives in it
 	stop context.CancelFunc
 	work sync.WaitGroup // every goroutine of the store
@@ -173,9 +175,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	s.views.idle = o.ViewIdle
 	if err := s.open(); err != nil {
 		s.stop()
-		if s.lock != nil {
-			_ = s.lock.Close()
-		}
+		s.closeFiles()
 		return nil, err
 	}
 	s.events.start(s.o.Notify)
@@ -194,10 +194,11 @@ func (s *Store) open() error {
 	if err != nil {
 		return wrap("open", s.dir, err)
 	}
-	if err := s.load(); err != nil {
-		return wrap("open", s.dir, err)
+	s.layersDir, err = openTree(s.path("layers"))
+	if err == nil {
+		err = s.load()
 	}
-	return nil
+	return wrap("open", s.dir, err)
 }
 
 // makeDirs makes the store's directories. Only root enters: images bring
@@ -231,7 +232,18 @@ func (s *Store) Close() error {
 	s.views.close()
 	s.events.close()
 	s.client.Close()
-	return s.lock.Close()
+	s.closeFiles()
+	return nil
+}
+
+// closeFiles closes what open opened; the lock goes last. Nothing was written to
+// any of them.
+func (s *Store) closeFiles() {
+	for _, f := range []*os.File{s.layersDir, s.lock} {
+		if f != nil {
+			_ = f.Close()
+		}
+	}
 }
 
 // goDo runs f in a goroutine that Close waits for. It says whether it could:

@@ -107,7 +107,7 @@ func (s *Store) point(ref reference.Reference, st *stored, digest string, move b
 	if err := s.keepHeld(old, st.ID); err != nil {
 		return err
 	}
-	r := &record{Reference: ref.String(), name: name, Status: Ready, By: by, Made: time.Now().Round(0), Digest: digest, Image: st}
+	r := (&record{Status: Ready, By: by, Made: time.Now().Round(0), Digest: digest, Image: st}).named(ref)
 	if err := s.writeRecord(r); err != nil {
 		return err
 	}

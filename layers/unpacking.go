@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -141,7 +142,7 @@ func (s *Store) unpackOnce(ctx context.Context, p *pull, u *unpacking) (again bo
 	var record *layer
 	dir, tree, err := s.stage()
 	if err == nil {
-		record, err = s.unpackInto(ctx, u, blob, tree)
+		record, err = s.unpackInto(ctx, p, u, blob, tree)
 	}
 	if err == nil {
 		err = writeLayerRecord(dir, record)
@@ -226,12 +227,12 @@ func (s *Store) stage() (dir string, tree *os.File, err error) {
 
 // unpackInto unpacks the blob and checks that it is the layer that the image's
 // config names.
-func (s *Store) unpackInto(ctx context.Context, u *unpacking, blob io.Reader, tree *os.File) (*layer, error) {
+func (s *Store) unpackInto(ctx context.Context, p *pull, u *unpacking, blob io.Reader, tree *os.File) (*layer, error) {
 	tar, err := unpack.Decompress(blob, u.layer.MediaType)
 	if err != nil {
 		return nil, err
 	}
-	result, err := unpack.Layer(ctx, &watched{r: tar, room: s.room}, tree, unpack.Options{
+	result, err := unpack.Layer(ctx, &watched{r: tar, room: func() error { return s.room("pull", p.name, 0) }}, tree, unpack.Options{
 		Below: u.below, Compressed: u.layer.Size,
 		Limits: unpack.Limits{Bytes: s.o.Limits.Bytes, Entries: s.o.Limits.Entries},
 	})
@@ -239,11 +240,12 @@ func (s *Store) unpackInto(ctx context.Context, u *unpacking, blob io.Reader, tr
 		err = e
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("its layer %s cannot be unpacked: %w", shortDigest(u.layer.Digest), err)
 	}
 	if result.DiffID != u.layer.DiffID {
-		return nil, failf("pull", u.layer.Digest, Corrupt,
-			"the layer unpacks to %s, but the image's config says %s; the image was built wrongly or tampered with", result.DiffID, u.layer.DiffID)
+		return nil, failf("pull", p.name, Corrupt,
+			"its layer %s unpacks to %s, but its config says %s; the image was built wrongly or tampered with",
+			shortDigest(u.layer.Digest), result.DiffID, u.layer.DiffID)
 	}
 	return &layer{
 		DiffID: result.DiffID, ChainID: u.chain, FromBelow: result.FromBelow,
@@ -273,11 +275,14 @@ func chainIDs(layers []registry.Layer) []string {
 	return chains
 }
 
+// shortDigest is how progress and sentences call a blob.
+func shortDigest(digest string) string { return digest[len("sha256:"):][:12] }
+
 // watched looks after the disk's free space while a layer is unpacked.
 type watched struct {
 	r    io.Reader
 	n    int64
-	room func(op, name string, need int64) error
+	room func() error
 }
 
 func (w *watched) Read(b []byte) (int, error) {
@@ -285,7 +290,7 @@ func (w *watched) Read(b []byte) (int, error) {
 	if before := w.n / spaceStep; n > 0 {
 		w.n += int64(n)
 		if w.n/spaceStep != before {
-			if e := w.room("pull", "", 0); e != nil {
+			if e := w.room(); e != nil {
 				return n, e
 			}
 		}

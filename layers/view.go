@@ -2,6 +2,7 @@ package layers
 
 import (
 	"context"
+	"errors"
 	"os"
 	"sync"
 	"time"
@@ -17,27 +18,26 @@ func (s *Store) Mount(ctx context.Context, imageID string, upper, users *os.File
 	if err := ctx.Err(); err != nil {
 		return nil, wrap("mount", imageID, err)
 	}
-	lowers, err := s.lowers(imageID)
-	if err != nil {
-		return nil, err
-	}
-	defer closeAll(lowers)
-	m, err := union.Mount(union.Options{Lowers: lowers, Upper: upper, Users: users, Base: base, ReadOnly: readOnly})
-	return m, wrap("mount", imageID, err)
+	return s.mountUnion("mount", imageID, union.Options{Upper: upper, Users: users, Base: base, ReadOnly: readOnly})
 }
 
-func (s *Store) lowers(imageID string) ([]*os.File, error) {
+// mountUnion mounts an image's layers in the way that o says.
+func (s *Store) mountUnion(op, imageID string, o union.Options) (*os.File, error) {
 	s.mu.Lock()
 	st := s.images[imageID]
 	s.mu.Unlock()
 	if st == nil {
-		return nil, failf("mount", imageID, NotFound, "there is no such image here")
+		return nil, failf(op, imageID, NotFound, "there is no such image here")
 	}
-	lowers, err := s.openStack(st)
-	if os.IsNotExist(err) {
-		return nil, failf("mount", imageID, Removed, "a layer of it is not in the store any more; pull it again")
+	o.Tree = s.layersDir
+	for _, key := range st.stack() {
+		o.Names = append(o.Names, layerName(key)+"/diff")
 	}
-	return lowers, wrap("mount", imageID, err)
+	m, err := union.Mount(o)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, failf(op, imageID, Removed, "a layer of it is not in the store any more; pull it again")
+	}
+	return m, wrap(op, imageID, err)
 }
 
 // views are the images that are mounted for browsing.
@@ -72,23 +72,13 @@ func (s *Store) View(ctx context.Context, imageID string) (dir *os.File, release
 	if v == nil {
 		return nil, nil, failf("view", imageID, Cancelled, "%w", errClosed)
 	}
-	v.once.Do(func() { v.dir, v.err = s.mountView(imageID) })
+	v.once.Do(func() { v.dir, v.err = s.mountUnion("view", imageID, union.Options{ReadOnly: true, NoSuid: true}) })
 	release = sync.OnceFunc(func() { s.views.release(imageID, v) })
 	if v.err != nil {
 		release()
 		return nil, nil, v.err
 	}
 	return v.dir, release, nil
-}
-
-func (s *Store) mountView(imageID string) (*os.File, error) {
-	lowers, err := s.lowers(imageID)
-	if err != nil {
-		return nil, err
-	}
-	defer closeAll(lowers)
-	m, err := union.Mount(union.Options{Lowers: lowers, ReadOnly: true, NoSuid: true})
-	return m, wrap("view", imageID, err)
 }
 
 // take finds or makes a view and counts a reference; nil when closed.

@@ -42,6 +42,10 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil { // other users execute what is in it
+		log.Print(err)
+		return 1
+	}
 	hull = filepath.Join(dir, "hull")
 	build := exec.Command("go", "build", "-o", hull, "hull/cmd/hull")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")

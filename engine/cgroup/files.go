@@ -7,16 +7,36 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
-// write writes a value to a control file: one write(2), whose errno is the answer.
-func write(name, value string) error {
-	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+// write writes values to a control file, each by one write(2), whose errno is the answer. Not by way of os.File: that
+// would register each file with the poller.
+func write(name string, values ...string) error {
+	fd, err := open(name, unix.O_WRONLY)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(value)
-	return errors.Join(err, f.Close())
+	defer func() { _ = unix.Close(fd) }()
+	for _, v := range values {
+		if _, err := unix.Write(fd, []byte(v)); err != nil {
+			return &os.PathError{Op: "write", Path: name, Err: err}
+		}
+	}
+	return nil
+}
+
+func open(name string, flags int) (int, error) {
+	for {
+		fd, err := unix.Open(name, flags|unix.O_CLOEXEC, 0)
+		if err == nil {
+			return fd, nil
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return -1, &os.PathError{Op: "open", Path: name, Err: err}
+		}
+	}
 }
 
 func readFile(name string) (string, error) {

@@ -53,14 +53,15 @@ func (g *Group) Join() ([]*os.File, error) {
 		if d.V2 {
 			name = "cgroup.procs"
 		}
-		f, err := os.OpenFile(path.Join(d.path, name), os.O_WRONLY, 0)
+		name = path.Join(d.path, name)
+		fd, err := open(name, unix.O_WRONLY)
 		if err != nil {
 			for _, f := range files {
 				_ = f.Close()
 			}
 			return nil, system("join", g.id, err)
 		}
-		files = append(files, f)
+		files = append(files, os.NewFile(uintptr(fd), name))
 	}
 	return files, nil
 }
@@ -75,11 +76,12 @@ func (g *Group) OOM() *os.File {
 	if d.V2 {
 		name = "memory.events"
 	}
-	f, err := os.Open(path.Join(d.path, name))
+	name = path.Join(d.path, name)
+	fd, err := open(name, unix.O_RDONLY)
 	if err != nil {
 		return nil
 	}
-	return f
+	return os.NewFile(uintptr(fd), name)
 }
 
 // Processes lists the processes in the group, by the ids this process sees them under.

@@ -139,10 +139,12 @@ func (g *Group) limitDevices(list []Device) error {
 		if err := write(path.Join(d.path, "devices.deny"), "a"); err != nil {
 			return system("limit", g.id, err)
 		}
-		for _, v := range list {
-			if err := write(path.Join(d.path, "devices.allow"), v.rule()); err != nil {
-				return system("limit", g.id, err)
-			}
+		rules := make([]string, len(list))
+		for i, v := range list {
+			rules[i] = v.rule()
+		}
+		if err := write(path.Join(d.path, "devices.allow"), rules...); err != nil {
+			return system("limit", g.id, err)
 		}
 		return nil
 	}

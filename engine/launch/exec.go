@@ -62,7 +62,7 @@ func (p *Parked) enter(ctx context.Context, target Target, s settings) error {
 	if err != nil {
 		return err
 	}
-	stdio, done, err := p.stdio(s, process, func() (*os.File, error) { return root, nil })
+	stdio, done, err := p.stdio(s, process, root)
 	if err != nil {
 		return err
 	}

@@ -138,10 +138,13 @@ func (p *Parked) build(ctx context.Context, spec Spec, s settings) error {
 	if root.Files, err = tree.files(spec.Files); err != nil {
 		return err
 	}
-	stdio, done, err := p.stdio(s, process, func() (*os.File, error) {
-		// The stage is the root still: nothing of the image is there.
-		return os.OpenFile(p.proc("root"), unix.O_PATH|unix.O_DIRECTORY, 0)
-	})
+	// The stage is the root still: nothing of the image is there.
+	stage, err := os.OpenFile(p.proc("root"), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return &stepError{op: "open the stage", err: err}
+	}
+	defer stage.Close()
+	stdio, done, err := p.stdio(s, process, stage)
 	if err != nil {
 		return err
 	}

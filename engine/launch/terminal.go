@@ -16,15 +16,10 @@ const (
 )
 
 // stdio gives the process's 0, 1 and 2 and makes them its user's. done closes
-// what only the process needs. root opens (a root with) the devpts a terminal
-// is made in.
-func (p *Parked) stdio(s settings, pr plan.Process, root func() (*os.File, error)) (files [3]*os.File, done func(), err error) {
+// what only the process needs. A terminal is made in root's devpts.
+func (p *Parked) stdio(s settings, pr plan.Process, root *os.File) (files [3]*os.File, done func(), err error) {
 	if s.tty {
-		dir, err := root()
-		if err != nil {
-			return files, nil, &stepError{op: "open the devpts", err: err}
-		}
-		master, slave, err := openPty(&tree{dir: dir, ids: s.ids}, pr.UID)
+		master, slave, err := openPty(&tree{dir: root, ids: s.ids}, pr.UID)
 		if err != nil {
 			return files, nil, &stepError{op: "make a terminal", err: err}
 		}

@@ -34,7 +34,7 @@ type container struct {
 }
 
 func (s *server) adopt(d *daemon, m *message) *Error {
-	if m.ID == "" || m.Dir == "" || m.files[slotPidfd] == nil {
+	if m.ID == "" || m.Dir == "" || m.PID <= 0 || m.files[slotPidfd] == nil {
 		return &Error{Op: string(opAdopt), ID: m.ID, Kind: Invalid, Sentence: "a container was given to the monitor without its id, directory or process"}
 	}
 	if old := s.containers[m.ID]; old != nil {

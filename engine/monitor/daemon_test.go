@@ -71,7 +71,10 @@ func (d *fakeDaemon) do(m *message) {
 	var err error
 	switch m.Op {
 	case "park": // a stranger, until it is adopted
-		_, err = d.park(m)
+		var c *child
+		if c, err = d.park(m); err == nil {
+			m.PID = c.pid
+		}
 	case "start":
 		err = d.start(m)
 	case "session":
@@ -105,7 +108,7 @@ func (d *fakeDaemon) do(m *message) {
 		err = errors.New("the fake daemon does not know " + string(m.Op))
 	}
 	m.close()
-	r := &message{Op: "did", ID: string(m.Op)}
+	r := &message{Op: "did", ID: string(m.Op), PID: m.PID}
 	if err != nil {
 		r.Failure = asError("test", err)
 	}
@@ -119,13 +122,18 @@ type child struct {
 	in            *os.File
 }
 
-// park starts the shell command m.Text as the monitor's child; it waits for its gate. Mode "tty" gives it a terminal.
+// park starts the shell command m.Text as the monitor's child; it waits for its gate, unless Mode is "loose". Mode "tty"
+// gives it a terminal.
 func (d *fakeDaemon) park(m *message) (*child, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command("/bin/sh", "-c", "read x <&3 || exit 124; exec 3<&-; "+m.Text)
+	gate := "read x <&3 || exit 124; exec 3<&-; "
+	if m.Mode == "loose" {
+		gate = ""
+	}
+	cmd := exec.Command("/bin/sh", "-c", gate+m.Text)
 	cmd.ExtraFiles = []*os.File{r}
 	fd := -1
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_PARENT, PidFD: &fd}

@@ -207,30 +207,15 @@ func TestSecondMonitor(t *testing.T) {
 	first.await("up")
 	// killed, it leaves its socket behind, and its daemon, which is ended here by hand
 	monitor := first.monitorPID()
-	for _, pid := range []int{first.daemon, monitor} {
-		fd, err := unix.PidfdOpen(pid, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		dead := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		if pid == monitor {
-			err = unix.Kill(pid, unix.SIGKILL)
-		} else {
-			err = unix.Kill(pid, unix.SIGSTOP) // so that none is started after it
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		for pid == monitor && dead[0].Revents == 0 {
-			if _, err := unix.Poll(dead, -1); err != nil && !errors.Is(err, unix.EINTR) {
-				t.Fatal(err)
-			}
-		}
-		_ = unix.Close(fd)
-	}
-	if err := unix.Kill(first.daemon, unix.SIGKILL); err != nil {
+	fd, err := unix.PidfdOpen(monitor, 0)
+	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = unix.Close(fd) }()
+	if err := errors.Join(unix.Kill(monitor, unix.SIGKILL), unix.Kill(first.daemon, unix.SIGKILL)); err != nil {
+		t.Fatal(err)
+	}
+	first.awaitDeath(fd)
 	if _, err := os.Lstat(filepath.Join(run, socketName)); err != nil {
 		t.Fatal(err)
 	}

@@ -173,7 +173,9 @@ func (r *rig) say(m *message) {
 func (r *rig) tell(m *message) error {
 	r.Helper()
 	r.say(m)
-	if did := r.await("did"); did.Failure != nil {
+	did := r.await("did")
+	m.PID = did.PID
+	if did.Failure != nil {
 		return did.Failure
 	}
 	return nil
@@ -202,6 +204,22 @@ func (r *rig) killDaemon() {
 	if err := unix.Kill(r.daemon, unix.SIGKILL); err != nil {
 		r.Fatal(err)
 	}
+}
+
+// awaitDeath waits for the process behind a pidfd.
+func (r *rig) awaitDeath(pidfd int) {
+	r.Helper()
+	for by := time.Now().Add(patience); time.Now().Before(by); {
+		p := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+		n, err := unix.Poll(p, 1000)
+		if n == 1 {
+			return
+		}
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			r.Fatal(err)
+		}
+	}
+	r.Error("a process lives that should be dead")
 }
 
 // attach gives the near end of a status socket.

@@ -259,6 +259,14 @@ func TestStrangers(t *testing.T) {
 	r.start("web", "read x")
 	mark := filepath.Join(r.run, "mark")
 	r.must(&message{Op: "park", ID: "stranger", Text: "touch " + mark})
+	loose := &message{Op: "park", ID: "loose", Text: "exec sleep 100000", Mode: "loose"}
+	r.must(loose)
+	fd, err := unix.PidfdOpen(loose.PID, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pidfd := os.NewFile(uintptr(fd), "pidfd")
+	defer func() { _ = pidfd.Close() }()
 	r.must(&message{Op: "reap", ID: "given-up", Text: "touch " + mark})
 	r.killDaemon()
 	r.await("up")
@@ -269,6 +277,7 @@ func TestStrangers(t *testing.T) {
 	if _, err := os.Stat(mark); err == nil {
 		t.Error("a stranger ran")
 	}
+	r.awaitDeath(fd)
 }
 
 func TestForgetRunning(t *testing.T) {
@@ -299,6 +308,44 @@ func TestNoLog(t *testing.T) {
 	if m := r.await("trouble"); !strings.HasPrefix(m.ID, "web: ") {
 		t.Errorf("trouble %q", m.ID)
 	}
+}
+
+// A disk that has filled up costs output, but neither the container's end nor the record of it.
+func TestFullDisk(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if os.Getenv("HULL_TEST_PRIVILEGED") == "1" {
+			t.Fatal("HULL_TEST_PRIVILEGED is set, but the tests do not run as root")
+		}
+		t.Skip("a disk of a test's own needs root")
+	}
+	r := newRig(t)
+	r.await("up")
+	disk := t.TempDir()
+	if err := unix.Mount("test", disk, "tmpfs", 0, "size=256k"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(disk, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	gate := filepath.Join(r.run, "gate")
+	if err := unix.Mkfifo(gate, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.must(&message{Op: "start", ID: "web", Dir: disk, Text: "read x < " + gate + "; i=0; while [ $i -lt 30000 ]; do i=$((i+1)); echo line $i; done; exit 5"})
+	if err := os.WriteFile(filepath.Join(disk, "filler"), make([]byte, 1<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("filling the disk: %v", err)
+	}
+	r.open(gate)
+	if e := r.await("exit").Exit; e.Code != 5 {
+		t.Errorf("exit %+v, want 5", e)
+	}
+	r.await("trouble")
+	if e, err := ReadExit(disk); err != nil || e.Code != 5 {
+		t.Errorf("record %+v, %v", e, err)
+	}
+	r.must(&message{Op: "forget", ID: "web"})
 }
 
 func TestGiveUp(t *testing.T) {

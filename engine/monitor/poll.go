@@ -89,7 +89,7 @@ func (l *loop) run(over func() bool) error {
 			return os.NewSyscallError("epoll_wait", err)
 		}
 		for _, e := range events[:max(n, 0)] {
-			if s := l.sources[e.Fd]; s != nil {
+			if s := l.sources[e.Fd]; s != nil && !over() {
 				s.ready(e.Events)
 			}
 		}

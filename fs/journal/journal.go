@@ -2,8 +2,8 @@
 //
 // Events go to the last of a few segments, files named by a growing number. When that is full a new one is begun and
 // the oldest is unlinked, so the ring is bounded. A [Reader] is a view of it as one file that only grows: it begins
-// with the oldest line there was when it was opened, keeps the segments it has begun with even when they are unlinked,
-// and goes on into those that are made later, so its offsets never shift under a tail -f.
+// with the oldest line there was when it was opened, keeps its segments even when they are unlinked, and goes on into
+// those that are made later, so its offsets never shift under a tail -f.
 //
 // Lock order: Journal.mu is the only lock, and nothing is called with it held but reads and writes of the segments.
 package journal
@@ -54,6 +54,7 @@ type Journal struct {
 
 	mu       sync.Mutex
 	segments []*segment // oldest first, never empty while open
+	readers  map[*Reader]struct{}
 	closed   bool
 }
 
@@ -63,7 +64,6 @@ type segment struct {
 	file   *os.File
 	size   int64 // whole lines
 	users  int
-	next   *segment // made when this one was full
 }
 
 // Open opens the journal in a directory, making it if need be. A line that a crash cut short is dropped.
@@ -77,7 +77,7 @@ func Open(dir string, o Options) (*Journal, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	j := &Journal{dir: dir, o: o}
+	j := &Journal{dir: dir, o: o, readers: map[*Reader]struct{}{}}
 	numbers, err := numbers(dir)
 	if err != nil {
 		return nil, err
@@ -168,10 +168,10 @@ func (j *Journal) begin(n uint64) error {
 }
 
 func (j *Journal) push(s *segment) {
-	if k := len(j.segments); k > 0 {
-		j.segments[k-1].next = s
-	}
 	j.segments = append(j.segments, s)
+	for r := range j.readers {
+		r.hold(s)
+	}
 	for len(j.segments) > j.o.Segments {
 		old := j.segments[0]
 		os.Remove(name(j.dir, old.number)) //nolint:errcheck // one that stays is dropped at the next open
@@ -207,7 +207,7 @@ func (j *Journal) Append(e Event) error {
 		if err := j.begin(last.number + 1); err != nil {
 			return err
 		}
-		last = last.next
+		last = j.segments[len(j.segments)-1]
 	}
 	// At an offset of our own, so that a line cut short by a full disk is written over by the next.
 	if _, err := last.file.WriteAt(line, last.size); err != nil {

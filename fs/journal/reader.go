@@ -10,7 +10,12 @@ import (
 type Reader struct {
 	j    *Journal
 	held []*segment // in order, oldest first; all of them kept open
+	gone int64      // bytes of what it has let go of
 }
+
+// extra is how many segments a reader keeps beside those of the ring. One that is open for months lets go of its
+// beginning.
+const extra = 16
 
 // NewReader opens a view that begins with the oldest event there is.
 func (j *Journal) NewReader() (*Reader, error) {
@@ -20,23 +25,21 @@ func (j *Journal) NewReader() (*Reader, error) {
 		return nil, os.ErrClosed
 	}
 	r := &Reader{j: j}
-	r.hold(j.segments[0])
-	r.extend()
+	for _, s := range j.segments {
+		r.hold(s)
+	}
+	j.readers[r] = struct{}{}
 	return r, nil
 }
 
-// hold and extend are called with the journal's lock held.
+// hold adds a segment to the reader's. Called with the journal's lock held.
 func (r *Reader) hold(s *segment) {
 	s.users++
 	r.held = append(r.held, s)
-}
-
-func (r *Reader) extend() {
-	for s := r.held[len(r.held)-1].next; s != nil; s = s.next {
-		if s.users == 0 { // a reader that nobody asked for a long time: what lies between is gone
-			continue
-		}
-		r.hold(s)
+	for len(r.held) > r.j.o.Segments+extra {
+		r.gone += r.held[0].size
+		r.held[0].drop()
+		r.held = r.held[1:]
 	}
 }
 
@@ -47,8 +50,7 @@ func (r *Reader) Size() int64 {
 	if len(r.held) == 0 {
 		return 0
 	}
-	r.extend()
-	n := int64(0)
+	n := r.gone
 	for _, s := range r.held {
 		n += s.size
 	}
@@ -69,12 +71,23 @@ func (r *Reader) ReadAt(b []byte, off int64) (int, error) {
 		r.j.mu.Unlock()
 		return 0, os.ErrClosed
 	}
-	r.extend()
+	if off -= r.gone; off < 0 {
+		r.j.mu.Unlock()
+		return 0, errors.New("journal: these events are gone")
+	}
 	parts := make([]part, len(r.held))
 	for i, s := range r.held {
+		s.users++
 		parts[i] = part{s, s.size}
 	}
 	r.j.mu.Unlock()
+	defer func() {
+		r.j.mu.Lock()
+		defer r.j.mu.Unlock()
+		for _, p := range parts {
+			p.s.drop()
+		}
+	}()
 
 	n := 0
 	for _, p := range parts {
@@ -104,5 +117,6 @@ func (r *Reader) Close() error {
 		s.drop()
 	}
 	r.held = nil
+	delete(r.j.readers, r)
 	return nil
 }

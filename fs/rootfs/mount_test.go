@@ -159,13 +159,13 @@ func writable(t *testing.T, passthrough bool) (shown, beneath string, tree *Tree
 	return filepath.Join(at, "web"), beneath, trees["web"]
 }
 
-// sh runs a script in a directory. It must succeed; its output is given.
+// sh runs a script in a directory. It must succeed; its output is given. The shell goes there by itself: between fork
+// and exec this process, which serves the mount, may be unable to answer.
 func sh(t *testing.T, dir, script string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "sh", "-euc", script)
-	cmd.Dir = dir
+	cmd := exec.CommandContext(ctx, "sh", "-euc", `cd "$0"; `+script, dir)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s\n%v\n%s", script, err, out)

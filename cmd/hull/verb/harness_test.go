@@ -304,12 +304,13 @@ func (r *tree) container(c *session.Call) (*session.Answer, error) {
 	return a, nil
 }
 
-// command is a verb file's execution.
+// command is a verb file's execution. A shell stands between: execve asks the mount's server, which is this process, and
+// Go can stop all goroutines but the one that waits in fork for the child to execute something.
 func (r *tree) command(name string, args ...string) *exec.Cmd {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), patient)
 	r.t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, filepath.Join(r.at, name), args...)
+	cmd := exec.CommandContext(ctx, "sh", append([]string{"-c", `exec "$0" "$@"`, filepath.Join(r.at, name)}, args...)...)
 	cmd.Env = append(os.Environ(), "TERM=tests-own")
 	return cmd
 }

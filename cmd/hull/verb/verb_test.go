@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -57,19 +58,14 @@ func TestExecStatus(t *testing.T) {
 
 func TestNotAVerb(t *testing.T) {
 	r := plant(t)
+	plain := filepath.Join(t.TempDir(), "plain")
+	check(t, os.WriteFile(plain, nil, 0o755))
 	for path, want := range map[string]int{
 		filepath.Join(r.at, "absent"):           127,
-		r.binary:                                statusFailed,
+		plain:                                   statusFailed,
 		filepath.Join(r.at, "absent", "deeper"): 127,
 	} {
-		cmd := r.command("x")
-		cmd.Path, cmd.Args = r.binary, []string{"hull", "verb", path}
-		if path == r.binary { // it is being executed, so that it cannot be opened for writing
-			path = filepath.Join(t.TempDir(), "plain")
-			check(t, os.WriteFile(path, nil, 0o755))
-			cmd.Args[2] = path
-		}
-		out, err := cmd.CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), r.binary, "verb", path).CombinedOutput()
 		if n := status(t, err); n != want || !strings.HasPrefix(string(out), "hull: "+path) {
 			t.Errorf("%s: %d, %q", path, n, out)
 		}
