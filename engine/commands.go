@@ -6,16 +6,21 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
 
-// commandCache remembers what is on a container's PATH for as long as the directories look the same.
+// commandCache remembers what is on a container's PATH: of one that runs for as long as the directories look the same,
+// of one that does not for as long as nobody has started it or looked into its files.
 type commandCache struct {
+	touched atomic.Uint64 // counts starts and views
+
 	mu    sync.Mutex
-	stamp []dirStamp
+	stamp []dirStamp // nil if it did not run
+	at    uint64     // touched, if it did not run
 	path  string
-	names []string
+	names []string // nil: nothing is known
 }
 
 // dirStamp is what changes when an entry of a directory comes or goes.
@@ -26,49 +31,60 @@ type dirStamp struct {
 	missing  bool
 }
 
-// Commands lists the executables on the running container's PATH, sorted. A container that does not run has none: nothing
-// can be executed in it.
+// Commands lists the executables on the container's PATH, sorted, whether it runs or not. One whose image is not known
+// yet has none.
 func (e *Engine) Commands(ctx context.Context, id string) ([]string, error) {
 	s, err := e.lookup("exec", id)
 	if err != nil {
 		return nil, err
 	}
 	c := s.snapshot.Load()
-	if !c.State.Alive() || c.process == nil {
+	if len(c.path) == 0 {
 		return nil, nil
 	}
-	v, err := e.View(ctx, s.id)
+	path := strings.Join(c.path, ":")
+	at := s.commands.touched.Load()
+	if !c.State.Alive() && s.view.idle() {
+		if names, ok := s.commands.get(path, at, nil); ok {
+			return names, nil
+		}
+	}
+	v, err := e.look(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	defer v.Release()
-	dirs := searchPath(c.process.Env)
-	stamp := stampDirs(v.Dir, dirs)
-	key := strings.Join(dirs, ":")
-	if names, ok := s.commands.get(key, stamp); ok {
-		return names, nil
+	var stamp []dirStamp
+	if c.State.Alive() {
+		stamp = stampDirs(v.Dir, c.path)
+		if names, ok := s.commands.get(path, at, stamp); ok {
+			return names, nil
+		}
 	}
-	names, err := e.parts.launcher.Commands(v.Dir, dirs)
+	names, err := e.parts.launcher.Commands(v.Dir, c.path)
 	if err != nil {
 		return nil, fail("exec", s.id, kindOfErrno(err), "the commands of the container cannot be listed: %w", err)
 	}
-	s.commands.put(key, stamp, names)
+	s.commands.put(path, at, stamp, names)
 	return names, nil
 }
 
-func (c *commandCache) get(path string, stamp []dirStamp) ([]string, bool) {
+func (c *commandCache) get(path string, at uint64, stamp []dirStamp) ([]string, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.names == nil || c.path != path || !slices.Equal(c.stamp, stamp) {
+	if c.names == nil || c.path != path || c.at != at || !slices.Equal(c.stamp, stamp) {
 		return nil, false
 	}
 	return c.names, true
 }
 
-func (c *commandCache) put(path string, stamp []dirStamp, names []string) {
+func (c *commandCache) put(path string, at uint64, stamp []dirStamp, names []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.path, c.stamp, c.names = path, stamp, names
+	if names == nil {
+		names = []string{}
+	}
+	c.path, c.at, c.stamp, c.names = path, at, stamp, names
 }
 
 // searchPath is the directories of PATH that a command is looked for in; relative ones do not count.

@@ -106,6 +106,9 @@ func (s *supervisor) change(raw map[string]string) error {
 		return err
 	}
 	s.swapHold(before, rec.Image)
+	if rec.Image != before {
+		s.view.forget() // it shows the other image's files
+	}
 	s.e.crash(settingWritten)
 	s.publish()
 	s.say("update")
@@ -232,10 +235,10 @@ func (s Setting) fromJSON(v any) (string, error) {
 			}
 			items = append(items, text)
 		}
-		switch {
-		case s.Type == Words:
+		if s.Type == Words {
 			return FormatWords(items), nil
-		case s.Type == Lines:
+		}
+		if s.Type == Lines {
 			return formatList(items), nil
 		}
 	}

@@ -48,6 +48,7 @@ type Container struct {
 	Sessions []Session         // execs under way, oldest first
 
 	process *process // of the last run
+	path    []string // directories of PATH, of the run under way or the next one
 }
 
 // ShortID is the first twelve digits of the ID, as Docker shows it.

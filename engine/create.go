@@ -32,7 +32,7 @@ type created struct {
 // create does the work in the engine's own time: a caller that is interrupted leaves a whole container or none.
 func (e *Engine) create(ctx context.Context, n New, b *boarding) (*Container, *Attachment, error) {
 	result := make(chan created, 1)
-	work := func() {
+	work := func() { //nolint:contextcheck // accepted work goes on in the engine's context
 		c, err := e.createNow(n, b)
 		result <- created{c, err}
 	}

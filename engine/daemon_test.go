@@ -152,6 +152,7 @@ type testDaemon struct {
 
 	mu     sync.Mutex
 	armed  string
+	view   *View
 	events []string
 }
 
@@ -202,6 +203,12 @@ func (d *testDaemon) do(ctx context.Context, o order) (a answer) {
 		for _, c := range changes {
 			a.Events = append(a.Events, string(c.Kind)+" "+c.Path)
 		}
+	case "hold":
+		d.view, err = d.e.View(ctx, o.Name)
+	case "held":
+		err = d.sameRoot(o.Name)
+	case "release":
+		d.view.Release()
 	case "pause":
 		err = d.e.Pause(ctx, o.Name)
 	case "unpause":
@@ -228,6 +235,22 @@ func (d *testDaemon) do(ctx context.Context, o order) (a answer) {
 		h.Close()
 	}
 	return a
+}
+
+// sameRoot checks that the view it holds is of the very file system that the container runs on.
+func (d *testDaemon) sameRoot(name string) error {
+	c, _ := d.e.Find(name)
+	var ours, its unix.Stat_t
+	if err := unix.Fstat(int(d.view.Dir.Fd()), &ours); err != nil {
+		return err
+	}
+	if err := unix.Stat(fmt.Sprintf("/proc/%d/root/", c.PID), &its); err != nil {
+		return err
+	}
+	if ours.Dev != its.Dev || ours.Ino != its.Ino {
+		return fmt.Errorf("the view is of %d:%d, the root is %d:%d", ours.Dev, ours.Ino, its.Dev, its.Ino)
+	}
+	return nil
 }
 
 // exec runs a command in a container and waits for its exit; any but 0 is an error.
@@ -260,14 +283,15 @@ func (d *testDaemon) browse(ctx context.Context, name, file string) ([]string, e
 	}
 	defer v.Release()
 	if file != "" {
-		fd, err := unix.Openat(int(v.Dir.Fd()), file, unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
-		if err != nil {
+		if err := as(int(v.Base)+7, func() error { // the files' ids are all that there is in it
+			fd, err := unix.Openat(int(v.Dir.Fd()), file, unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
+			if err != nil {
+				return err
+			}
+			return unix.Close(fd)
+		}); err != nil {
 			return nil, err
 		}
-		if err := unix.Fchown(fd, int(v.Base)+7, int(v.Base)+7); err != nil {
-			return nil, err
-		}
-		unix.Close(fd)
 	}
 	fd, err := unix.Openat(int(v.Dir.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {

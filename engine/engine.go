@@ -46,7 +46,7 @@ type Engine struct {
 // opening only; Close ends the engine.
 func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := newEngine(ctx, o)
-	p, err := realParts(e.ctx, o.Tree, o.Monitor, func(op string, err error) {
+	p, err := realParts(e.ctx, o.Tree, o.Monitor, func(op string, err error) { //nolint:contextcheck // it is used as long as the engine lives
 		e.o.Logger.Warn("a process could not be reaped", "op", op, "err", err)
 	})
 	if err != nil {
@@ -97,8 +97,18 @@ func (e *Engine) Close() error {
 	e.mu.Unlock()
 	e.cancel()
 	e.work.Wait()
+	live := false
 	for _, s := range e.index.all() {
+		live = live || s.run != nil
 		s.closeDescriptors()
+	}
+	if !live {
+		if err := e.parts.groups.Remove(); err != nil {
+			e.o.Logger.Debug("the cgroup of this mount stays", "op", "close", "err", err)
+		}
+	}
+	if err := e.parts.launcher.Close(); err != nil {
+		return fail("close", "", System, "the launcher's descriptors cannot be closed: %w", err)
 	}
 	return nil
 }
@@ -162,7 +172,9 @@ func (e *Engine) Stop(ctx context.Context, id string, seconds int) error {
 
 // Restart stops the container if it runs, and starts it.
 func (e *Engine) Restart(ctx context.Context, id string, seconds int) error {
-	return e.ask(ctx, "restart", id, func(s *supervisor, answer func(error)) { s.restart(seconds, answer) })
+	return e.ask(ctx, "restart", id, func(s *supervisor, answer func(error)) { //nolint:contextcheck // accepted work goes on
+		s.restart(seconds, answer)
+	})
 }
 
 // Kill sends a signal ("KILL", "SIGTERM", "15"; empty is KILL) to the first process.

@@ -11,8 +11,10 @@ func (s *supervisor) ended(x monitor.Exit) {
 	switch {
 	case x.Session != "":
 		s.sessionEnded(x)
-	case !s.st.State.Alive() || !x.Started.Equal(s.st.Run.Started):
+	case !s.st.State.Alive():
 		s.forget() // it was told before, or belongs to a run that was given up
+	case !x.Started.Equal(s.st.Run.Started):
+		// the same, of an earlier run
 	default:
 		s.runEnded(Exit{Code: x.Code, Signal: x.Signal, OOM: x.OOM, At: x.At})
 	}

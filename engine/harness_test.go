@@ -240,6 +240,7 @@ func (t *testGroups) Create(id string) (group, error) {
 	return &testGroup{t, id}, nil
 }
 
+func (t *testGroups) Remove() error                 { return nil }
 func (t *testGroups) Open(id string) (group, error) { return &testGroup{t, id}, nil }
 
 func (t *testGroups) Sweep(_ context.Context, keep func(string) bool) error {

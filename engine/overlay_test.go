@@ -2,7 +2,15 @@ package engine
 
 import (
 	"context"
+	"io"
 	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // overlayRoots makes real overlays of one directory.
@@ -11,6 +19,268 @@ type overlayRoots struct {
 	lower string
 }
 
-func (r *overlayRoots) Mount(ctx context.Context, imageID string, upper, users *os.File, base uint32, readOnly bool) (*os.File, error) {
-	return r.testRoots.Mount(ctx, imageID, upper, users, base, readOnly)
+func (r *overlayRoots) Mount(_ context.Context, _ string, upper, users *os.File, base uint32, _ bool) (*os.File, error) {
+	fs, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fs)
+	empty, err := os.MkdirTemp(r.dir, "empty")
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range []string{r.lower, empty} { // a read-only overlay wants two
+		fd, err := mapped(dir, users)
+		if err != nil {
+			return nil, err
+		}
+		defer unix.Close(fd)
+		if err := unix.FsconfigSetFd(fs, "lowerdir+", fd); err != nil {
+			return nil, err
+		}
+	}
+	if upper != nil {
+		disk, err := mapped(upper.Name(), users)
+		if err != nil {
+			return nil, err
+		}
+		defer unix.Close(disk)
+		for option, name := range map[string]string{"upperdir": "upper", "workdir": "work"} {
+			if err := os.Mkdir(filepath.Join(upper.Name(), name), 0o755); err != nil && !os.IsExist(err) {
+				return nil, err
+			}
+			fd, err := unix.Openat(disk, name, unix.O_PATH|unix.O_CLOEXEC|unix.O_DIRECTORY, 0)
+			if err != nil {
+				return nil, err
+			}
+			defer unix.Close(fd)
+			if err := unix.FsconfigSetFd(fs, option, fd); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := as(int(base), func() error { return unix.FsconfigCreate(fs) }); err != nil {
+		return nil, err
+	}
+	fd, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "root"), nil
+}
+
+// mapped makes a second mount of a directory, whose ids are mapped by a user namespace if there is one.
+func mapped(dir string, users *os.File) (int, error) {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil || users == nil {
+		return fd, err
+	}
+	attr := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(users.Fd())}
+	return fd, unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, attr)
+}
+
+// as does something with the file system ids of a container.
+func as(id int, do func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked
+		hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var data [2]unix.CapUserData
+		err := unix.Capget(&hdr, &data[0])
+		if err == nil {
+			_, _ = unix.SetfsgidRetGid(id)
+			_, _ = unix.SetfsuidRetUid(id)
+			err = unix.Capset(&hdr, &data[0])
+		}
+		if err == nil {
+			err = do()
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+// privileged skips a test that needs root, unless it must not be skipped.
+func privileged(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		return
+	}
+	if os.Getenv("HULL_TEST_PRIVILEGED") == "1" {
+		t.Fatal("this test needs root, and HULL_TEST_PRIVILEGED says that it must run")
+	}
+	t.Skip("it makes namespaces and mounts, which needs root")
+}
+
+// boxRoot makes a root file system whose commands are this test binary.
+func boxRoot(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, d := range []string{"bin", "etc", "tmp", "srv"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "etc", "passwd"), []byte("root:x:0:0::/root:/bin/sh\napp:x:7:7::/srv:/bin/sh\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	from, err := os.Open("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	to, err := os.OpenFile(filepath.Join(dir, "bin", "box"), os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer to.Close()
+	if _, err := io.Copy(to, from); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// realRealm is a realm of real containers.
+func realRealm(t *testing.T) *realm {
+	t.Helper()
+	privileged(t)
+	return newRealm(t, boxRoot(t))
+}
+
+// box is the settings of a container that runs the test binary.
+func box(command string, more ...string) map[string]string {
+	set := map[string]string{"command": "box " + command, "env": roleVar + "=plain\nPATH=/bin", "stop_timeout": "0"}
+	for i := 0; i+1 < len(more); i += 2 {
+		set[more[i]] = more[i+1]
+	}
+	return set
+}
+
+func TestRealContainer(t *testing.T) {
+	r := realRealm(t)
+	a := r.do(order{Do: "run", Name: "web", Settings: box("sleep", "command", "nosuch")})
+	if a.Kind != NotCommand || len(a.Containers) != 0 {
+		t.Fatalf("%+v", a)
+	}
+	a = r.do(order{Do: "run", Name: "web", Settings: box("sleep", "command", "/etc/passwd")})
+	if a.Kind != NotExecutable || len(a.Containers) != 0 {
+		t.Fatalf("%+v", a)
+	}
+	r.well(order{Do: "run", Name: "web", Settings: box("sleep")})
+	a = r.well(order{Do: "commands", Name: "web"})
+	if !slices.Equal(a.Events, []string{"box"}) {
+		t.Errorf("commands %q", a.Events)
+	}
+	a = r.well(order{Do: "browse", Name: "web", Text: "made"})
+	if !slices.Contains(a.Events, "made 7") || !slices.Contains(a.Events, "bin 0") || !slices.Contains(a.Events, "etc 0") {
+		t.Errorf("the view shows %q", a.Events)
+	}
+	if a := r.do(order{Do: "exec", Name: "web", Text: "box exit 3"}); a.Err != "exit 3" {
+		t.Errorf("%+v", a)
+	}
+	r.well(order{Do: "exec", Name: "web", Text: "box exit 0"})
+	if a := r.do(order{Do: "exec", Name: "web", Text: "nosuch"}); a.Kind != NotCommand {
+		t.Errorf("%+v", a)
+	}
+	r.well(order{Do: "pause", Name: "web"})
+	if a := r.do(order{Do: "exec", Name: "web", Text: "box exit 0"}); a.Kind != Busy {
+		t.Errorf("%+v", a)
+	}
+	r.well(order{Do: "unpause", Name: "web"})
+	r.well(order{Do: "pause", Name: "web"})
+	r.well(order{Do: "stop", Name: "web"})
+	a = r.well(order{Do: "list"})
+	if c := a.Containers[0]; c.State != Exited || len(a.Held) != 0 {
+		t.Errorf("%+v", a)
+	}
+	a = r.well(order{Do: "commands", Name: "web"})
+	if !slices.Equal(a.Events, []string{"box"}) {
+		t.Errorf("commands %q of a stopped container", a.Events)
+	}
+	a = r.well(order{Do: "browse", Name: "web", Text: "later"})
+	if !slices.Contains(a.Events, "made 7") || !slices.Contains(a.Events, "later 7") {
+		t.Errorf("the view shows %q", a.Events)
+	}
+	a = r.well(order{Do: "changes", Name: "web"})
+	var made []string
+	for _, line := range a.Events {
+		if strings.HasPrefix(line, "A ") {
+			made = append(made, line)
+		}
+	}
+	if !slices.Contains(made, "A /made") || !slices.Contains(made, "A /later") {
+		t.Errorf("changes %q", a.Events)
+	}
+	r.well(order{Do: "start", Name: "web"})
+	r.well(order{Do: "remove", Name: "web"})
+	r.settled(fate{states: []State{"gone"}})
+}
+
+// Whoever looks into a stopped container's files goes on looking at them when it starts: there is one overlay, not two.
+func TestRealViewOutlivesStart(t *testing.T) {
+	r := realRealm(t)
+	r.well(order{Do: "create", Name: "web", Settings: box("sleep")})
+	r.well(order{Do: "hold", Name: "web"})
+	for range 2 {
+		r.well(order{Do: "start", Name: "web"})
+		r.well(order{Do: "held", Name: "web"})
+		r.well(order{Do: "stop", Name: "web"})
+	}
+	a := r.well(order{Do: "browse", Name: "web", Text: "made"})
+	if !slices.Contains(a.Events, "made 7") {
+		t.Errorf("the view shows %q", a.Events)
+	}
+	r.well(order{Do: "remove", Name: "web"})
+	r.well(order{Do: "release"})
+	r.settled(fate{states: []State{"gone"}})
+}
+
+// A daemon's death is nothing to a real container either; what has to be found again is.
+func TestRealDaemonKilled(t *testing.T) {
+	r := realRealm(t)
+	r.well(order{Do: "run", Name: "web", Settings: box("sleep")})
+	before := r.well(order{Do: "list"}).Containers[0]
+	p, err := os.FindProcess(r.daemon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	r.up()
+	if got := r.well(order{Do: "list"}).Containers[0]; got != before {
+		t.Fatalf("%+v was %+v", got, before)
+	}
+	r.well(order{Do: "exec", Name: "web", Text: "box exit 0"})
+	a := r.well(order{Do: "browse", Name: "web", Text: "made"})
+	if !slices.Contains(a.Events, "made 7") || !slices.Contains(a.Events, "bin 0") {
+		t.Errorf("the view shows %q", a.Events)
+	}
+	r.well(order{Do: "pause", Name: "web"})
+	r.well(order{Do: "remove", Name: "web"})
+	r.settled(fate{states: []State{"gone"}})
+}
+
+// TestRealCrash is TestCrash's starts with real processes: what the stub does when the daemon dies is not pretended.
+func TestRealCrash(t *testing.T) {
+	privileged(t)
+	root := boxRoot(t)
+	for _, p := range []point{startNoted, startCgroup, startParked, startAdopted, startReleased, startWritten} {
+		t.Run(string(p), func(t *testing.T) {
+			r := newRealm(t, root)
+			r.well(order{Do: "arm", Text: string(p)})
+			r.dies(order{Do: "run", Name: "web", Settings: box("sleep")})
+			want := fate{states: []State{"gone"}}
+			if p == startReleased || p == startWritten {
+				want = fate{states: []State{Up}, env: box("")["env"]}
+			}
+			r.settled(want)
+			if r.is("gone") {
+				r.well(order{Do: "run", Name: "web", Settings: box("sleep")})
+			}
+		})
+	}
 }

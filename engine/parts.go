@@ -55,6 +55,8 @@ type groups interface {
 	Create(id string) (group, error)
 	Open(id string) (group, error)
 	Sweep(ctx context.Context, keep func(id string) bool) error
+	// Remove removes what all groups are in; an error if there are some still.
+	Remove() error
 }
 
 // group is one container's cgroup; *cgroup.Group is the real one.
@@ -134,3 +136,5 @@ func (r realGroups) Open(id string) (group, error) {
 func (r realGroups) Sweep(ctx context.Context, keep func(string) bool) error {
 	return r.t.Sweep(ctx, keep)
 }
+
+func (r realGroups) Remove() error { return r.t.Remove() }

@@ -13,10 +13,12 @@ func (s *supervisor) publish() {
 	}
 	if s.rec.Image != nil {
 		c.ImageID = s.rec.Image.ID
+		c.path = searchPath(s.set.env(s.rec.Image, ""))
 	}
 	if s.st.State.Alive() && s.st.Run.Process != nil {
 		c.PID = s.st.Run.PID
 		c.Command, c.TTY, c.Stdin = s.st.Run.Process.Args, s.st.Run.Process.TTY, s.st.Run.Process.Stdin
+		c.path = searchPath(s.st.Run.Process.Env)
 		c.Pending = pending(s.st.Run.Settings, s.rec.Settings)
 	}
 	for _, x := range s.sessions {

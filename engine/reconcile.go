@@ -35,10 +35,10 @@ func (e *Engine) reconcile(ctx context.Context) error {
 			all = append(all, s)
 		}
 	}
-	for _, s := range all { // running ones first say which ranges are theirs
+	for _, s := range all { // all of them say which ranges are theirs before any starts
 		h := held[s.id]
 		delete(held, s.id)
-		s.recover(h)
+		s.recover(h) //nolint:contextcheck // what it begins outlives the opening
 	}
 	for _, h := range held {
 		e.endStranger(h)
@@ -154,7 +154,7 @@ func (s *supervisor) recoverLive(h *monitor.Held) {
 	case attempt != nil && attempt.Started.Equal(h.Started):
 		// The old daemon did not come to note whether the command runs.
 		s.st.Run, s.st.Attempt, s.st.State = *attempt, nil, Up
-		s.queue.put(func() { s.decide(attempt) })
+		s.queue.put(s.decide)
 	case !s.st.State.Alive() || !s.st.Run.Started.Equal(h.Started):
 		// The state was lost, as by a power failure it cannot be with the process alive: take what the monitor knows.
 		s.st = state{State: Up, Run: runNote{PID: h.PID, Started: h.Started, Settings: s.rec.Settings, Process: s.likelyProcess()}}
@@ -200,9 +200,9 @@ func (s *supervisor) resumeStop() {
 
 // decide finds out whether a process whose start the old daemon did not live to note runs its command. The stub that
 // waits for the release ends by itself when the daemon dies, so within moments it has either become the command or ended.
-func (s *supervisor) decide(note *runNote) {
+func (s *supervisor) decide() {
 	deadline := time.After(decideWithin)
-	for !s.released(note.PID) {
+	for !s.released(s.st.Run.PID) {
 		select {
 		case <-s.e.ctx.Done():
 			return
@@ -236,7 +236,7 @@ func (s *supervisor) released(pid int) bool {
 	return s.e.parts.released(pid) && unix.PidfdSendSignal(int(s.run.pidfd.Fd()), 0, nil, 0) == nil
 }
 
-// decideWithin bounds the wait for a stub that does not end; no known kernel needs it.
+// decideWithin bounds the wait for a stub that neither ends nor becomes a command.
 const decideWithin = 10 * time.Second
 
 // exitAbandoned is the exit of a stub whose daemon died before it released it.
@@ -281,19 +281,18 @@ func (s *supervisor) recoverEnded(x *monitor.Exit) {
 	if attempt := s.st.Attempt; attempt != nil {
 		s.st.Attempt = nil
 		if x == nil || !x.Started.Equal(attempt.Started) || x.Code == exitAbandoned {
-			s.queue.put(func() {
-				s.forget()
-				s.attemptUndone()
-			})
+			s.forget()
+			s.attemptUndone()
 			return
 		}
 		s.st.Run, s.st.State = *attempt, Up
-		s.rec.Started = true
+		if !s.rec.Started {
+			s.keepStarted()
+		}
 	}
 	switch {
 	case s.st.State.Alive():
-		exit := s.lastSeen(x)
-		s.queue.put(func() { s.runEnded(exit) })
+		s.runEnded(s.lastSeen(x))
 	case s.st.State == Waiting:
 		s.st.State = Created
 		if s.rec.Started {
@@ -301,18 +300,16 @@ func (s *supervisor) recoverEnded(x *monitor.Exit) {
 		}
 		s.queue.put(func() { s.start(nil, func(error) {}) })
 	case s.rec.Provisional:
-		s.queue.put(s.attemptUndone)
+		s.attemptUndone()
 	default:
-		s.queue.put(func() {
-			if x != nil {
-				s.forget()
+		if x != nil {
+			s.forget()
+		}
+		if s.rec.Started && s.set.flag("auto_remove") {
+			if err := s.remove(); err != nil {
+				s.failed("remove", err)
 			}
-			if s.rec.Started && s.set.flag("auto_remove") {
-				if err := s.remove(); err != nil {
-					s.failed("remove", err)
-				}
-			}
-		})
+		}
 	}
 }
 
@@ -345,7 +342,9 @@ func (e *Engine) endStranger(h *monitor.Held) {
 // startRecovered lists the containers and lets their supervisors begin.
 func (e *Engine) startRecovered(all []*supervisor) {
 	for _, s := range all {
-		e.index.list(s, s.rec.Name)
-		e.spawn(s.supervise)
+		if !s.gone {
+			e.index.list(s, s.rec.Name)
+			e.spawn(s.supervise)
+		}
 	}
 }

@@ -30,7 +30,7 @@ func (s *supervisor) remove() error {
 	s.e.crash(removeReleased)
 	s.e.index.drop(s, s.rec.Name)
 	s.say("destroy")
-	s.view.close()
+	s.view.forget()
 	s.e.trash.put(trash)
 	return nil
 }

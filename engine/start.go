@@ -306,6 +306,7 @@ func (l *launching) release() error {
 func (s *supervisor) begin(l *launching) {
 	closeAll(l.adopt.Stdout, l.adopt.Stderr)
 	s.run = l.run
+	s.commands.touched.Add(1)
 	if err := l.parked.Close(); err != nil {
 		s.e.o.Logger.Warn("descriptors of a start cannot be closed", "container", s.id, "op", "start", "err", err)
 	}
@@ -331,6 +332,9 @@ func (s *supervisor) keepStarted() {
 
 // startFailed shows the failure of a start in the state: Docker's 125, 126 or 127 and the reason.
 func (s *supervisor) startFailed(err error) {
+	if s.e.ctx.Err() != nil {
+		return // the next daemon undoes what the attempt left
+	}
 	kind := kindOfErrno(err)
 	s.st.Attempt, s.st.Error = nil, err.Error()
 	if kind != Interrupted {

@@ -58,6 +58,7 @@ func (s *supervisor) closeDescriptors() {
 		s.run.close()
 	}
 	s.stopping.end()
+	s.view.forget()
 }
 
 func closeAll(files ...*os.File) {
@@ -139,24 +140,16 @@ func (s *supervisor) ask(ctx context.Context, op string, do func(answer func(err
 	}
 }
 
-// mark gives an error the container and, where it has none, the operation.
+// mark gives an error the container and, where it has none, the operation. The sentence stays.
 func (s *supervisor) mark(op string, err error) error {
+	if err == nil {
+		return nil
+	}
 	var e *Error
-	if err == nil || !errors.As(err, &e) {
-		if err == nil {
-			return nil
-		}
-		return &Error{Op: op, ID: s.id, Kind: kindOfErrno(err), Err: err}
+	if errors.As(err, &e) && e.Op != "" {
+		op = e.Op
 	}
-	marked := *e
-	marked.ID = s.id
-	if marked.Op == "" {
-		marked.Op = op
-	}
-	if error(e) != err {
-		marked.Err = err // what was wrapped around it belongs to the sentence
-	}
-	return &marked
+	return &Error{Op: op, ID: s.id, Kind: kindOfErrno(err), Err: err}
 }
 
 func (s *supervisor) endedError(op string) error {

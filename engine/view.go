@@ -14,12 +14,23 @@ import (
 // View opens the container's file system, whether it runs or not. While it runs this is a second look at the very mount
 // it runs on, without what is mounted in it; else a mount of its own, which a start that comes meanwhile takes over.
 func (e *Engine) View(ctx context.Context, id string) (*View, error) {
+	s, err := e.lookup("view", id)
+	if err != nil {
+		return nil, err
+	}
+	s.commands.touched.Add(1) // who looks may write
+	return e.look(ctx, s)
+}
+
+// look opens a view.
+func (e *Engine) look(ctx context.Context, s *supervisor) (*View, error) {
 	made := make(chan *View, 1)
-	err := e.ask(ctx, "view", id, func(s *supervisor, answer func(error)) {
+	err := s.ask(ctx, "view", func(answer func(error)) {
 		v, err := s.openView()
 		if err == nil {
 			made <- v
 		}
+		close(made)
 		answer(err)
 	})
 	if err == nil {
@@ -29,8 +40,10 @@ func (e *Engine) View(ctx context.Context, id string) (*View, error) {
 		e.spawn(func() { // whoever asked is gone; what is made yet must be given back
 			select {
 			case v := <-made:
-				v.Release()
-			case <-e.ctx.Done():
+				if v != nil {
+					v.Release()
+				}
+			case <-s.done:
 			}
 		})
 	}
@@ -44,8 +57,8 @@ type rootView struct {
 	mount *os.File
 	lease *lease // keeps the range its owners are shown in; nil if they are shown as they are on disk
 	live  bool   // it is the mount of the run under way: kept for later views
-	refs  int
-	gone  bool
+	refs  int    // views of this mount
+	count int    // of mounts so far: a view of an earlier one does not count
 }
 
 // openView gives one more view.
@@ -127,7 +140,8 @@ func (s *supervisor) viewUsers() (*os.File, *lease, error) {
 func (v *rootView) set(mount *os.File, l *lease, live bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.mount, v.lease, v.live = mount, l, live
+	v.mount, v.lease, v.live, v.refs = mount, l, live, 0
+	v.count++
 }
 
 // open gives one more view of the mount; nil if there is none.
@@ -147,19 +161,29 @@ func (v *rootView) open() (*View, error) {
 	}
 	v.refs++
 	var once sync.Once
+	of := v.count
 	view.Release = func() {
 		once.Do(func() {
 			dir.Close()
-			v.release()
+			v.release(of)
 		})
 	}
 	return view, nil
 }
 
-// release takes a view off; the last one of a container that does not run takes the mount with it.
-func (v *rootView) release() {
+// idle tells whether nobody looks.
+func (v *rootView) idle() bool {
 	v.mu.Lock()
-	v.refs--
+	defer v.mu.Unlock()
+	return v.mount == nil
+}
+
+// release takes a view off; the last one of a container that does not run takes the mount with it.
+func (v *rootView) release(of int) {
+	v.mu.Lock()
+	if v.count == of {
+		v.refs--
+	}
 	v.unlockAndTidy()
 }
 
@@ -170,10 +194,11 @@ func (v *rootView) runEnded() {
 	v.unlockAndTidy()
 }
 
-// close says that the container is gone.
-func (v *rootView) close() {
+// forget drops the mount from here: it lasts as long as views of it, but nothing comes back to it.
+func (v *rootView) forget() {
 	v.mu.Lock()
-	v.live, v.gone = false, true
+	v.live, v.refs = false, 0
+	v.count++
 	v.unlockAndTidy()
 }
 

@@ -1,6 +1,10 @@
 package engine
 
-import "context"
+import (
+	"context"
+	"errors"
+	"time"
+)
 
 // waiting is a start that was accepted while the image is being pulled.
 type waiting struct {
@@ -33,9 +37,26 @@ func (s *supervisor) waitForImage(b *boarding, answer func(error)) {
 	s.save()
 	name := s.set.text("image")
 	s.e.spawn(func() {
-		err := s.e.o.Roots.Wait(ctx, name)
+		err := s.e.waitForPull(ctx, name)
 		s.queue.put(func() { s.pulled(w, err) })
 	})
+}
+
+// waitForPull returns when an image is there, or will not be. A pull may be followed by another at once.
+func (e *Engine) waitForPull(ctx context.Context, name string) error {
+	for {
+		if err := e.o.Roots.Wait(ctx, name); err != nil {
+			return err
+		}
+		if _, err := e.o.Roots.Image(ctx, name); !errors.Is(err, ErrPulling) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 // pulled goes on with a start whose image's pull has ended.

@@ -120,7 +120,7 @@ func (t *Tree) pullBare(path string) {
 	}
 	b.mu.Unlock()
 	if err != nil {
-		t.record("pull", object{}, "images/"+path, d.by, true, err)
+		_ = t.record("pull", object{}, "images/"+path, d.by, true, err)
 	}
 }
 

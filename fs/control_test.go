@@ -74,9 +74,7 @@ func TestCtlGoesOnAfterWholeBlocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	block := "#" + strings.Repeat("x", 4090) + "\nsto"
-	block = block[:4092-4] + "\nsto"
-	block = strings.Repeat("#", 4096-len("\nsto")) + "\nsto"
+	block := strings.Repeat("#", 4096-len("\nsto")) + "\nsto"
 	if _, err := f.WriteString(block); err != nil {
 		t.Fatal(err)
 	}
@@ -243,4 +241,53 @@ func TestThousandContainers(t *testing.T) {
 	start := time.Now()
 	m.want("ls -l containers | wc -l | tr -d ' '; wc -l < containers.txt | tr -d ' '", "1001\n1001\n")
 	t.Logf("ls -l and containers.txt of 1000 containers take %v", time.Since(start))
+}
+
+func TestAWalkIsGivenBack(t *testing.T) {
+	m := mount(t, "redis:7")
+	for i := range 100 {
+		if err := os.Mkdir(m.path(fmt.Sprintf("containers/c%04d", i)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.ok("ls -lR containers > /dev/null")
+	before := m.tree.Nodes()
+	if before < 2000 {
+		t.Errorf("%d nodes after a walk", before)
+	}
+	f, err := os.Open(m.path("containers/c0001/status"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if errno := m.tree.Trim(); errno != 0 {
+		t.Skipf("this kernel does not forget when it is asked to (6.18 does): %v", errno)
+	}
+	await(t, "nodes", func() bool { return m.tree.Nodes() < 100 })
+	b := make([]byte, 100)
+	if n, _ := f.ReadAt(b, 0); string(b[:n]) != "created\n" {
+		t.Errorf("an open file after it: %q", b[:n])
+	}
+	m.want("cat containers/c0099/status", "created\n")
+}
+
+func TestSecretsOfOthers(t *testing.T) {
+	m := web(t)
+	open(t, m)
+	errno(t, "a bad value", m.put("containers/web/config/env", "S3CRET\n"), syscall.EINVAL)
+	for _, f := range []string{"containers/web/error", "containers/error", "error"} {
+		if out, code := m.as(4242, 4242, "cat "+f); code != 0 || strings.Contains(out, "S3CRET") {
+			t.Errorf("a stranger reads %s: %q", f, out)
+		}
+	}
+	m.want("cat containers/web/error", "\"S3CRET\" is no value for env.\n")
+}
+
+func TestSentencesNameWhatIsThereNow(t *testing.T) {
+	m := web(t)
+	m.ok("cd containers/web && mv ../web ../www && ! echo frobnicate > ctl")
+	if got := m.read("error"); !strings.HasPrefix(got, "containers/www/ctl has no command") {
+		t.Error(got)
+	}
+	m.want("cd containers/www && readlink rootfs", "../../rootfs/containers/www\n")
 }

@@ -56,6 +56,7 @@ func (d *directory) add(ctx context.Context, e *entry, out *fuse.EntryOut) *fuse
 	if e.row.kind.directory() {
 		out.SetAttrTimeout(attrTimeout)
 	}
+	d.e.t.noted()
 	return d.NewInode(ctx, e.node(), e.stable())
 }
 

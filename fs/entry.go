@@ -53,8 +53,12 @@ func (o object) key() string {
 	return ""
 }
 
-// path is where the entry is in the tree.
+// path is where the entry is in the tree: for a container's directory where it is now, since its inode stays when it is
+// renamed.
 func (e *entry) path() string {
+	if e.obj.kind == containerObject && e.key == "c/"+e.obj.id {
+		return e.label()
+	}
 	if e.dir == "" {
 		return e.name
 	}

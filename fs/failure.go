@@ -26,6 +26,21 @@ type failures struct {
 type record struct {
 	sentence string
 	at       time.Time
+	uid      uint32 // whose call it was
+}
+
+// shown is the sentence for a reader: those who may not read settings see only what they have caused themselves, as a
+// sentence may quote what somebody wrote.
+func (r record) shown(by Credential, e *entry) string {
+	if r.uid == by.UID || private(by, e) {
+		return r.sentence
+	}
+	return ""
+}
+
+// private tells whether somebody may see what is not for everybody: 0640, of the entry's owner and group.
+func private(by Credential, e *entry) bool {
+	return by.Root() || by.UID == e.owner() || by.In(uint32(max(0, e.t.Group)))
 }
 
 // maxRecords bounds each of the maps; the oldest goes.
@@ -47,7 +62,7 @@ func (t *Tree) failed(ctx context.Context, op string, e *entry, name string, err
 
 func (t *Tree) record(op string, o object, path string, by Credential, asked bool, err error) syscall.Errno {
 	errno := Errno(err)
-	r := record{Sentence(err), time.Now()}
+	r := record{Sentence(err), time.Now(), by.UID}
 	f := &t.failures
 	f.mu.Lock()
 	if asked {
@@ -124,10 +139,12 @@ func userError(ctx context.Context, t *Tree, _ *entry) ([]byte, error) {
 // placeError is a collection's: it resolves without being listed, else it would be an image or a container to every
 // loop over the names.
 func placeError(name string) func(context.Context, *Tree, *entry) ([]byte, error) {
-	return func(_ context.Context, t *Tree, _ *entry) ([]byte, error) {
+	return func(ctx context.Context, t *Tree, e *entry) ([]byte, error) {
+		by, _ := By(ctx)
 		t.failures.mu.Lock()
-		defer t.failures.mu.Unlock()
-		return []byte(line(t.failures.places[name].sentence)), nil
+		r := t.failures.places[name]
+		t.failures.mu.Unlock()
+		return []byte(line(r.shown(by, e))), nil
 	}
 }
 

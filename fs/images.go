@@ -167,7 +167,7 @@ func (p *images) find(_ context.Context, name string) (*entry, error) {
 	if p.kind != libraryLeaf && (t.images()[path] != nil || t.bare.has(path) || len(t.bare.below(path)) > 0) {
 		return p.below(name), nil
 	}
-	if e := p.file(name); e != nil {
+	if e := p.file(name); e != nil { //nolint:contextcheck // the pull that this begins is the daemon's work
 		return e, nil
 	}
 	if p.kind != libraryLeaf && t.latest(path) != nil {
@@ -218,7 +218,7 @@ func (p *images) mkdir(ctx context.Context, name string) (*entry, error) {
 	}
 	t.inside(ctx, p.path)
 	if !p.tagged(name) {
-		t.awaitInside(path, by)
+		t.awaitInside(path, by) //nolint:contextcheck // the pull is the daemon's work
 		return p.below(name), nil
 	}
 	if err := t.Images.Pull(ctx, ref, t.Budget); err != nil {

@@ -20,6 +20,7 @@ func (t *Tree) request(ctx context.Context) (context.Context, func()) {
 	ctx = t.caller(ctx)
 	by, _ := By(ctx)
 	wait, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	unhook := context.AfterFunc(t.ctx, cancel) // hull ends
 	over := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		for !ending(by.PID) {
@@ -33,6 +34,7 @@ func (t *Tree) request(ctx context.Context) (context.Context, func()) {
 	})
 	return wait, func() {
 		stop()
+		unhook()
 		close(over)
 		cancel()
 	}

@@ -26,6 +26,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hull/fs/journal"
@@ -63,6 +64,8 @@ type Tree struct {
 	index    imageIndex
 	values   values
 	views    views
+	trimmer  trimmer
+	top      atomic.Pointer[directory]
 
 	ctx    context.Context //nolint:containedctx // the daemon's: for work that was accepted
 	cancel context.CancelFunc
@@ -90,6 +93,7 @@ func New(ctx context.Context, o Options) (*Tree, error) {
 func (t *Tree) Close() error {
 	t.cancel()
 	t.bare.stop()
+	t.trimmer.stop()
 	t.work.Wait()
 	t.views.close()
 	return nil
@@ -98,7 +102,9 @@ func (t *Tree) Close() error {
 // filesystem is the tree as go-fuse serves it.
 func (t *Tree) filesystem() fuse.RawFileSystem {
 	zero := time.Duration(0)
-	return fusefs.NewNodeFS(t.root(), &fusefs.Options{
+	top := t.root()
+	t.top.Store(top)
+	return fusefs.NewNodeFS(top, &fusefs.Options{
 		EntryTimeout:    &zero,
 		AttrTimeout:     &zero,
 		NullPermissions: true,

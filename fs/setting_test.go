@@ -125,14 +125,14 @@ func TestTailFollows(t *testing.T) {
 	}
 	defer c.Wait()
 	defer c.Process.Kill()
-	for _, want := range []string{"one\n", "one\ntwo\n", "one\ntwo\nthree\n"} {
+	shows := func(want string) {
 		await(t, "tail's output", func() bool { b, _ := os.ReadFile(out.Name()); return string(b) == want })
-		if want == "one\n" {
-			m.Write("web", "stderr", "two\n")
-		} else if want == "one\ntwo\n" {
-			m.Write("web", "stdout", "three\n")
-		}
 	}
+	shows("one\n")
+	m.Write("web", "stderr", "two\n")
+	shows("one\ntwo\n")
+	m.Write("web", "stdout", "three\n")
+	shows("one\ntwo\nthree\n")
 	m.want("cat containers/web/stderr", "two\n")
 }
 

@@ -38,8 +38,7 @@ func (t *Tree) containerTable(ctx context.Context, want func(*Container) bool) (
 // shownCommand is a command line as docker shows it, without its arguments to those who may not see them.
 func (t *Tree) shownCommand(by Credential, c *Container) string {
 	command := c.Command
-	group := t.Group >= 0 && by.In(uint32(t.Group)) || t.Group < 0 && by.In(0)
-	if !by.Root() && by.UID != c.Owner && !group {
+	if !private(by, &entry{t: t, obj: object{kind: containerObject, id: c.ID}}) {
 		command, _, _ = strings.Cut(command, " ")
 	}
 	return strconv.Quote(ellipsis(command, 20))

@@ -21,25 +21,28 @@ func imageSize(i *Image) string {
 func imageBytes(i *Image) string { return fmt.Sprintf("%d %d\n", i.Done, i.Total) }
 
 // imageError is the last refused command, else what its last pull came to.
-func imageError(_ context.Context, t *Tree, e *entry) ([]byte, error) {
+func imageError(ctx context.Context, t *Tree, e *entry) ([]byte, error) {
 	i, err := e.image()
 	if err != nil {
 		return nil, err
 	}
-	if s := t.failures.object(e.obj.key()).sentence; s != "" {
+	by, _ := By(ctx)
+	if s := t.failures.object(e.obj.key()).shown(by, e); s != "" {
 		return []byte(line(s)), nil
 	}
 	return []byte(line(sentence(i.Error))), nil
 }
 
 // containerError is the last refused command, else what its last run came to.
-func containerError(_ context.Context, t *Tree, e *entry) ([]byte, error) {
+func containerError(ctx context.Context, t *Tree, e *entry) ([]byte, error) {
 	c, err := e.container()
 	if err != nil {
 		return nil, err
 	}
-	if r := t.failures.object(e.obj.key()); r.sentence != "" && !c.Started.After(r.at) {
-		return []byte(line(r.sentence)), nil
+	by, _ := By(ctx)
+	r := t.failures.object(e.obj.key())
+	if s := r.shown(by, e); s != "" && !c.Started.After(r.at) {
+		return []byte(line(s)), nil
 	}
 	return []byte(line(sentence(c.Error))), nil
 }

@@ -121,14 +121,14 @@ func (h *valueHandle) resize(ctx context.Context, size int64) error {
 }
 
 // Release lets a truncate count if no write came. Its failure can be told to nobody but error and events.
-func (h *valueHandle) Release(ctx context.Context) syscall.Errno {
+func (h *valueHandle) Release(context.Context) syscall.Errno {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.e.t.scratch.closed(h.e)
 	if !h.clear || h.failed || h.e.alive() != nil {
 		return 0
 	}
-	ctx = WithCaller(h.e.t.ctx, h.by)
+	ctx := WithCaller(h.e.t.ctx, h.by)
 	err := h.e.t.setValue(ctx, h.e, nil)
 	return h.e.t.failed(ctx, "set", h.e, "", err)
 }

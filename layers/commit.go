@@ -39,6 +39,7 @@ func (s *Store) commit(p *pull, image *registry.Image, st *stored, parts []*part
 	s.crash("pull.placed")
 	s.mu.Lock()
 	old := s.names[p.name]
+	st = s.sized(st)
 	s.mu.Unlock()
 	r := (&record{Status: Ready, By: p.by, Made: time.Now().Round(0), Digest: image.Digest, Image: st}).named(p.ref)
 	if old != nil {

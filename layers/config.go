@@ -28,9 +28,18 @@ func (c *parsedConfigs) get(id string) *v1.ConfigFile {
 	return c.byID[id]
 }
 
+// How many configs are kept, and up to which length: real ones have a few kB.
+const (
+	maxConfigs    = 1024
+	maxKeptConfig = 64 << 10
+)
+
 func (c *parsedConfigs) put(id string, config *v1.ConfigFile) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if len(c.byID) >= maxConfigs {
+		clear(c.byID) // those in use are parsed anew
+	}
 	if c.byID == nil {
 		c.byID = map[string]*v1.ConfigFile{}
 	}
@@ -57,7 +66,9 @@ func (s *Store) ImageConfig(imageID string) (*v1.ConfigFile, error) {
 	if err != nil {
 		return nil, failf("read", imageID, Corrupt, "its config in the store is damaged (%w); pull it again", err)
 	}
-	s.parsed.put(imageID, c)
+	if len(text) <= maxKeptConfig {
+		s.parsed.put(imageID, c)
+	}
 	return c, nil
 }
 

@@ -26,7 +26,7 @@ const (
 
 func TestMain(m *testing.M) {
 	if os.Getenv(crashDirEnv) != "" {
-		if err := dieing(); err != nil {
+		if err := dying(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -35,8 +35,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// dieing is the child.
-func dieing() error {
+// dying is the child.
+func dying() error {
 	ctx := context.Background()
 	point, ref := os.Getenv(crashPointEnv), os.Getenv(crashRefEnv)
 	s, err := Open(ctx, os.Getenv(crashDirEnv), Options{FreePercent: -1, Retries: -1, Crash: func(at string) {
@@ -124,10 +124,10 @@ func TestCrashWhilePulling(t *testing.T) {
 	img := imageOf(t, layerOf(t, file{name: "file0", content: content}), layerOf(t, file{name: "file1", content: content}))
 	r.push(t, "acme/app:1", img)
 	ref := r.ref("acme/app:1")
-	for _, point := range []string{
-		"record.temporary", "record.renamed", "ingest.begun", "ingest.arrived", "layer.unpacked",
-		"pull.synced", "layer.placed", "blob.placed", "pull.placed",
-	} {
+	for _, point := range CrashPoints() {
+		if point == "remove.record" {
+			continue // no pull comes by it
+		}
 		t.Run(point, func(t *testing.T) {
 			dir := t.TempDir()
 			die(t, dir, "pull", ref, point)

@@ -163,6 +163,7 @@ func wrap(op, name string, err error) error {
 		err = &told{"the disk is full; remove images or containers, or make room on the store's disk", err}
 	case Cancelled:
 		err = &told{"it was cancelled", err}
+	default: // its own words will do
 	}
 	return &Error{Op: op, Name: name, Kind: kind, Err: err}
 }

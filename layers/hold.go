@@ -1,5 +1,10 @@
 package layers
 
+import (
+	"maps"
+	"slices"
+)
+
 // Hold keeps an image for a container: its layers stay as long as the container
 // is there, also when the image has lost its last tag. Holds live in memory; the
 // engine holds again for every container when it starts, before Sweep.
@@ -13,7 +18,6 @@ func (s *Store) Hold(imageID, containerID string) error {
 		s.holders[imageID] = map[string]struct{}{}
 	}
 	s.holders[imageID][containerID] = struct{}{}
-	s.publish()
 	return nil
 }
 
@@ -27,7 +31,6 @@ func (s *Store) Release(imageID, containerID string) {
 		delete(s.holders, imageID)
 	}
 	r := s.names[imageID]
-	s.publish()
 	s.mu.Unlock()
 	if last && r != nil && r.Reference == "" {
 		s.goDo(func() { s.dropUnheld(imageID) })
@@ -62,9 +65,11 @@ func (s *Store) held(imageID string) bool {
 	return len(s.holders[imageID]) > 0
 }
 
-// Holders are the containers that keep an image, by its ID.
+// Holders are the containers that keep an image, by its ID: sorted.
 func (s *Store) Holders(imageID string) []string {
-	return s.snapshot.Load().held[imageID]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.holders[imageID]))
 }
 
 // forget takes a record off the disk and out of memory. The caller holds the

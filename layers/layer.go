@@ -85,6 +85,19 @@ func openTree(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
+// sized returns a copy of the image's description that knows its size. The caller
+// holds mu, or has the store for itself.
+func (s *Store) sized(im *stored) *stored {
+	copied := *im
+	copied.size = 0
+	for _, l := range im.Layers {
+		if have := s.layers[l.Key]; have != nil {
+			copied.size += have.Size
+		}
+	}
+	return &copied
+}
+
 // stack is the keys of an image's layers for an overlay, highest first. A layer
 // that occurs twice is taken where it is highest: it hides all that its lower
 // occurrence could show, and the kernel refuses one directory twice.

@@ -54,6 +54,9 @@ func (p *Progress) Changed() (grown <-chan struct{}, ended bool) {
 func (p *Progress) line(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.ended {
+		return // shared work goes on for another pull
+	}
 	p.text = fmt.Appendf(p.text, format+"\n", args...)
 	p.wake()
 }
@@ -87,13 +90,20 @@ func (ph *phases) add(phase string) {
 	}
 }
 
-// watch tells what is past and then what comes. tell must not block: it is
-// called under the lock, so that everybody sees the phases in order.
-func (ph *phases) watch(tell func(string)) {
+// watch tells what is past and then what comes, until leave is called. tell must
+// not block: it is called under the lock, so that everybody sees the phases in
+// order.
+func (ph *phases) watch(tell func(string)) (leave func()) {
 	ph.mu.Lock()
 	defer ph.mu.Unlock()
 	for _, phase := range ph.past {
 		tell(phase)
 	}
+	i := len(ph.watcher)
 	ph.watcher = append(ph.watcher, tell)
+	return func() {
+		ph.mu.Lock()
+		defer ph.mu.Unlock()
+		ph.watcher[i] = func(string) {}
+	}
 }

@@ -34,8 +34,8 @@ type pull struct {
 	by       uint32
 	client   *registry.Client
 	progress *Progress
-	slots    chan struct{} // full when Downloads blobs are arriving
-	ctx      context.Context
+	slots    chan struct{}   // full when Downloads blobs are arriving
+	ctx      context.Context //nolint:containedctx // the pull's own: it outlives its callers
 	cancel   context.CancelCauseFunc
 	resolved chan struct{} // closed when the manifest is here, or the pull has ended
 	once     sync.Once     // closes resolved
@@ -50,7 +50,7 @@ type pull struct {
 	takenUp  bool            // it goes on with what an earlier daemon began
 	callers  int             // in Pull before it was accepted
 	wanted   []string        // its blobs
-	pins     map[string]bool // keys of the committed layers it needs
+	pins     map[string]bool // keys of the layers it needs, here or not yet
 }
 
 // errDropped is the cause of a pull's cancellation by the removal of its name.
@@ -70,7 +70,7 @@ func (s *Store) Pull(ctx context.Context, text string, o PullOptions) error {
 	if err := s.room("pull", ref.Familiar(), 0); err != nil {
 		return err
 	}
-	p, err := s.joinPull(ref, o)
+	p, err := s.joinPull(ref, o) //nolint:contextcheck // it outlives this caller
 	if err != nil {
 		return wrap("pull", ref.Familiar(), err)
 	}
@@ -120,8 +120,8 @@ func (s *Store) startPull(ref reference.Reference, o PullOptions) *pull {
 	s.recent[p.name] = p.progress
 	if r := s.names[p.name]; r != nil {
 		p.wanted = r.Wanted
+		s.publish()
 	}
-	s.publish()
 	s.work.Go(func() { s.runPull(p) })
 	return p
 }
@@ -153,7 +153,7 @@ func (s *Store) accept(ctx context.Context, p *pull) error {
 	case over:
 		return p.err
 	case p.ctx.Err() != nil:
-		return context.Cause(p.ctx)
+		return context.Cause(p.ctx) //nolint:contextcheck // the pull's, not the caller's
 	}
 	r := &record{Status: Pulling, By: p.by, Made: time.Now().Round(0)}
 	if old != nil {
@@ -231,82 +231,4 @@ func (s *Store) pullFailed(p *pull, err error) {
 		s.events.add(Event{Action: ActionFailed, Reference: p.name, By: p.by, Err: err})
 	}
 	s.collect(p.by)
-}
-
-// Wait waits until the pull of a reference has ended and returns its failure.
-// Without a pull under way, it tells how the last one ended.
-func (s *Store) Wait(ctx context.Context, text string) error {
-	name, err := s.nameOf("wait", text)
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	p, r := s.pulls[name], s.names[name]
-	s.mu.Unlock()
-	if p != nil {
-		select {
-		case <-p.ended:
-			return p.err
-		case <-ctx.Done():
-			return wrap("wait", name, ctx.Err())
-		}
-	}
-	switch {
-	case r == nil:
-		return failf("wait", name, NotFound, "there is no such image here")
-	case r.Error != "":
-		return &Error{Op: "pull", Name: name, Kind: kindNamed(r.ErrorKind), Err: &sentence{r.Error}}
-	}
-	return nil
-}
-
-// Cancel ends the pull of a reference and waits until it has. What has arrived
-// is kept for the next attempt; without a pull under way nothing happens.
-func (s *Store) Cancel(ctx context.Context, text string) error {
-	name, err := s.nameOf("cancel", text)
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	p, r := s.pulls[name], s.names[name]
-	s.mu.Unlock()
-	if p == nil {
-		if r == nil {
-			return failf("cancel", name, NotFound, "there is no such image here")
-		}
-		return nil
-	}
-	return s.endPull(ctx, p, context.Canceled)
-}
-
-// endPull cancels a pull and waits for its end.
-func (s *Store) endPull(ctx context.Context, p *pull, cause error) error {
-	p.cancel(cause)
-	select {
-	case <-p.ended:
-		return nil
-	case <-ctx.Done():
-		return wrap("cancel", p.name, ctx.Err())
-	}
-}
-
-// nameOf is the familiar name a text means, by way of an ID if need be.
-func (s *Store) nameOf(op, text string) (string, error) {
-	if im := s.snapshot.Load().lookup(text); im != nil && im.Reference != "" {
-		return im.Reference, nil
-	}
-	ref, err := parse(op, text)
-	return ref.Familiar(), err
-}
-
-// Progress is the text of the last pull of an image since the store was opened.
-func (s *Store) Progress(text string) (*Progress, bool) {
-	name, err := s.nameOf("progress", text)
-	if err != nil {
-		return nil, false
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p := s.recent[name]
-	return p, p != nil
 }

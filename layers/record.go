@@ -54,6 +54,8 @@ type stored struct {
 	Platform  string        `json:"platform"`
 	Created   time.Time     `json:"created,omitzero"`
 	Layers    []storedLayer `json:"layers"` // lowest first
+
+	size int64 // of its layers' files
 }
 
 type storedLayer struct {

@@ -11,14 +11,13 @@ import (
 // snapshot is everything that readers see, made anew at each change and never
 // changed itself.
 type snapshot struct {
-	list   []*Image            // by reference; images without tags last, by ID
-	names  map[string]*Image   // by familiar reference
-	ids    map[string]*Image   // by ID: one of the image's references, usable
-	short  map[string]string   // the ID's first 12 digits to the ID; "" if two share them
-	digest map[string]string   // repository@digest to the ID
-	live   map[*Image]*pull    // whose Done and Total still grow
-	record map[*Image]*record  // what it was made of
-	held   map[string][]string // by ID: the containers that keep it
+	list   []*Image           // by reference; images without tags last, by ID
+	names  map[string]*Image  // by familiar reference
+	ids    map[string]*Image  // by ID: one of the image's references, usable
+	short  map[string]string  // the ID's first 12 digits to the ID; "" if two share them
+	digest map[string]string  // repository@digest to the ID
+	live   map[*Image]*pull   // whose Done and Total still grow
+	record map[*Image]*record // what it was made of
 }
 
 // publish makes a new snapshot of the maps. The caller holds mu.
@@ -30,7 +29,6 @@ func (s *Store) publish() {
 		digest: make(map[string]string, len(s.names)),
 		live:   make(map[*Image]*pull, len(s.pulls)),
 		record: make(map[*Image]*record, len(s.names)),
-		held:   make(map[string][]string, len(s.holders)),
 	}
 	tags := make(map[string][]string, len(s.images))
 	for name, r := range s.names {
@@ -62,12 +60,6 @@ func (s *Store) publish() {
 	for _, im := range sn.list {
 		sn.index(im)
 	}
-	for id, holders := range s.holders {
-		for c := range holders {
-			sn.held[id] = append(sn.held[id], c)
-		}
-		slices.Sort(sn.held[id])
-	}
 	s.snapshot.Store(sn)
 }
 
@@ -84,11 +76,7 @@ func (s *Store) imageOf(r *record, p *pull, tags map[string][]string) *Image {
 	}
 	if st := r.Image; st != nil {
 		im.ID, im.Created, im.Platform, im.Tags = st.ID, st.Created, st.Platform, tags[st.ID]
-		for _, l := range st.Layers {
-			if have := s.layers[l.Key]; have != nil {
-				im.Size += have.Size
-			}
-		}
+		im.Size = st.size
 	}
 	return im
 }

@@ -176,7 +176,7 @@ func (s *Store) openBlob(ctx context.Context, p *pull, u *unpacking) (r io.Reade
 			return false, err
 		}, nil
 	}
-	f, err := s.wantBlob(p, u.layer)
+	f, err := s.wantBlob(p, u.layer) //nolint:contextcheck // it is shared, and outlives this unpacking
 	if err != nil {
 		return nil, nil, err
 	}
@@ -187,7 +187,7 @@ func (s *Store) openBlob(ctx context.Context, p *pull, u *unpacking) (r io.Reade
 			u.phases.add("Extracting")
 		}
 	})
-	return &follower{ctx: ctx, f: f}, func(err error) (bool, error) {
+	return &follower{f: f, stop: ctx.Done()}, func(err error) (bool, error) {
 		defer s.releaseFetch(f)
 		return f.verdict(ctx, err)
 	}, nil

@@ -8,12 +8,12 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
 	"hull/engine"
 	"hull/engine/monitor"
-	"hull/engine/probe"
 	"hull/fs"
 	"hull/fs/journal"
 	"hull/fs/session"
@@ -60,6 +60,7 @@ type daemon struct {
 	store   *layers.Store
 	engine  *engine.Engine
 	session *session.Server
+	host    *host
 	tree    *fs.Tree
 	mount   *fs.Mount
 }
@@ -92,7 +93,12 @@ func (d *daemon) run(ctx context.Context) (err error) {
 // serve waits for the end: the monitor's word, a signal, somebody's umount.
 func (d *daemon) serve(ctx context.Context) error {
 	gone := make(chan struct{})
-	go func() {
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	beside.Go(func() { d.host.probe(ctx) })
+	go func() { // ends with the mount, which run's closers see to
 		d.mount.Wait()
 		close(gone)
 	}()
@@ -127,6 +133,12 @@ func (d *daemon) end(ctx context.Context, mode monitor.Ending) error {
 	case monitor.Stop:
 		if err := d.engine.StopAll(ctx); err != nil {
 			return err
+		}
+	case monitor.Kill:
+		for _, c := range d.engine.List() {
+			if err := d.engine.Kill(ctx, c.ID, "KILL"); err != nil && engine.KindOf(err) != engine.NotRunning {
+				return err
+			}
 		}
 	case monitor.Leave:
 	}
@@ -202,9 +214,10 @@ func (d *daemon) openTree(ctx context.Context) (func() error, error) {
 	if d.Group != nil {
 		group = int64(*d.Group)
 	}
+	d.host = &host{d: d}
 	d.tree, err = fs.New(ctx, fs.Options{
-		Images: images{d.store}, Containers: containers{engine: d.engine}, Roots: views{d.store, d.engine},
-		Host: newHost(d, probe.Probe(ctx)), Journal: d.journal, Sessions: d.session,
+		Images: images{d.store, d.engine}, Containers: containers{engine: d.engine}, Roots: views{d.store, d.engine},
+		Host: d.host, Journal: d.journal, Sessions: d.session,
 		Binary: binary, Group: group, Budget: d.ResolveBudget, Logger: d.log,
 	})
 	if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 
@@ -51,15 +50,4 @@ func examine(w io.Writer, features []probe.Feature) (missing int) {
 		}
 	}
 	return missing
-}
-
-// anyMissing tells a daemon why it cannot run, before it touches anything.
-func anyMissing(features []probe.Feature) error {
-	var errs []error
-	for _, f := range features {
-		if f.Needed && f.Err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", f.Name, f.Err))
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 
 	"hull/engine"
+	"hull/fs"
 	"hull/fs/journal"
 	"hull/layers"
 )
@@ -13,11 +14,13 @@ import (
 
 func (d *daemon) imageEvent(e layers.Event) {
 	by := e.By
-	j := journal.Event{Time: e.At, Type: "image", Action: string(e.Action), Object: e.Reference, ID: e.ID, UID: &by}
-	if e.Err != nil {
-		j.Error = e.Err.Error()
+	if e.Err != nil && d.tree != nil {
+		// A pull that failed behind everybody's back has the faces of a call that failed.
+		object := "images/" + e.Reference
+		d.tree.Failed(fs.Credential{UID: by}, string(e.Action), object, fromStore(object, e.Err))
+		return
 	}
-	d.record(j)
+	d.record(journal.Event{Time: e.At, Type: "image", Action: string(e.Action), Object: e.Reference, ID: e.ID, UID: &by})
 }
 
 func (d *daemon) containerEvent(e engine.Event) {

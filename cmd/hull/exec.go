@@ -27,7 +27,7 @@ func (v verbs) exec(ctx context.Context, c *session.Call) (*session.Answer, erro
 	x, err := v.engine.Exec(ctx, c.Object, o)
 	if err != nil {
 		near.Close()
-		return failedRun(err)
+		return nil, err
 	}
 	answer := &session.Answer{Status: near, Pty: x.Pty, Pidfd: x.Pidfd}
 	if x.Pty == nil {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -11,16 +13,21 @@ import (
 
 // host tells the tree about this hull and this machine.
 type host struct {
-	d        *daemon
-	features []probe.Feature
+	d *daemon
+	// features are nil until they have been tried, which takes longer than a mount should.
+	features atomic.Pointer[[]probe.Feature]
 }
 
-func newHost(d *daemon, features []probe.Feature) host { return host{d, features} }
+// probe tries the kernel's features, for info.
+func (h *host) probe(ctx context.Context) {
+	f := probe.Probe(ctx)
+	h.features.Store(&f)
+}
 
-func (h host) Version() string { return version }
+func (h *host) Version() string { return version }
 
 // Info is flat text, "key value" a line.
-func (h host) Info() string {
+func (h *host) Info() string {
 	var b strings.Builder
 	line := func(key string, value any) { fmt.Fprintf(&b, "%s %v\n", key, value) }
 	line("version", version)
@@ -41,7 +48,11 @@ func (h host) Info() string {
 	}
 	line("containers", len(all))
 	line("containers.running", running)
-	for _, f := range h.features {
+	features := h.features.Load()
+	if features == nil {
+		return b.String()
+	}
+	for _, f := range *features {
 		word := "yes"
 		if f.Err != nil {
 			word = "no"

@@ -2,14 +2,21 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"time"
 
+	"hull/engine"
 	"hull/fs"
 	"hull/layers"
 )
 
 // images shows the store of layers to the tree.
-type images struct{ store *layers.Store }
+type images struct {
+	store  *layers.Store
+	engine *engine.Engine
+}
 
 func (i images) List() []*fs.Image {
 	list := i.store.List()
@@ -62,12 +69,32 @@ func (i images) Tag(ctx context.Context, source, target string, move bool) error
 
 func (i images) Untag(ctx context.Context, name string) error {
 	_, err := i.store.Untag(ctx, name, uid(ctx))
-	return fromStore("images/"+name, err)
+	return i.inUse(name, err)
 }
 
 func (i images) Remove(ctx context.Context, name string, force bool) error {
 	_, err := i.store.Remove(ctx, name, force, uid(ctx))
-	return fromStore("images/"+name, err)
+	return i.inUse(name, err)
+}
+
+// inUse names the containers that are in the way, which the store knows only by
+// ID.
+func (i images) inUse(name string, err error) error {
+	var e *layers.Error
+	if !errors.As(err, &e) || len(e.Holders) == 0 {
+		return fromStore("images/"+name, err)
+	}
+	names := make([]string, 0, len(e.Holders))
+	for _, id := range e.Holders {
+		if c, ok := i.engine.Find(id); ok {
+			id = c.Name
+		}
+		names = append(names, id)
+	}
+	return &fs.Error{
+		Op: e.Op, Object: "images/" + name, Kind: fs.Busy, Err: err,
+		Sentence: fmt.Sprintf("Cannot remove %s while containers are made of it: %s. Remove those first, or write remove force to its ctl, and the layers stay for them.", name, strings.Join(names, ", ")),
+	}
 }
 
 func (i images) Documents(ref string) (*fs.Documents, error) {

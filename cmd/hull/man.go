@@ -56,10 +56,6 @@ func (r *roff) item(term, text string) {
 	fmt.Fprintf(r, ".TP\n.B %s\n%s\n", escape(term), escape(text))
 }
 
-func (r *roff) verbatim(s string) {
-	fmt.Fprintf(r, ".PP\n.nf\n%s\n.fi\n", escape(strings.TrimRight(s, "\n")))
-}
-
 // escape keeps text from being taken for requests: man(7), "Safe subset".
 func escape(s string) string {
 	s = strings.ReplaceAll(s, `\`, `\e`)

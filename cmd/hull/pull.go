@@ -19,13 +19,13 @@ func (v verbs) pull(ctx context.Context, c *session.Call) (*session.Answer, erro
 		return nil, err
 	}
 	if err := v.store.Pull(ctx, ref, layers.PullOptions{Budget: resolvePatience, By: c.By.UID}); err != nil {
-		return &session.Answer{Sentence: err.Error(), Code: 1}, nil
+		return nil, err
 	}
 	if !on(c, "quiet") {
 		v.showProgress(ctx, c, ref)
 	}
 	if err := v.store.Wait(ctx, ref); err != nil {
-		return &session.Answer{Sentence: err.Error(), Code: 1}, nil
+		return nil, err
 	}
 	a := &session.Answer{}
 	if on(c, "quiet") {

@@ -32,7 +32,7 @@ func (v verbs) run(ctx context.Context, c *session.Call) (*session.Answer, error
 		n.Start = true
 		made, err := v.engine.Create(ctx, n)
 		if err != nil {
-			return failedRun(err)
+			return nil, err
 		}
 		return &session.Answer{Text: made.ID + "\n"}, nil
 	}
@@ -49,7 +49,7 @@ func (v verbs) runAttached(ctx context.Context, c *session.Call, n engine.New) (
 	made, a, err := v.engine.Run(ctx, n, engine.AttachOptions{Stdin: interactive, Status: far})
 	if err != nil {
 		near.Close()
-		return failedRun(err)
+		return nil, err
 	}
 	answer := &session.Answer{
 		Status: near, Pty: a.Pty, Stdin: a.Stdin,
@@ -134,11 +134,6 @@ func (v verbs) fetch(ctx context.Context, ref, policy string, by uint32) error {
 		return err
 	}
 	return v.store.Wait(ctx, ref)
-}
-
-// failedRun gives a start's failure the exit status Docker gives it.
-func failedRun(err error) (*session.Answer, error) {
-	return &session.Answer{Sentence: err.Error(), Code: engine.KindOf(err).ExitCode()}, nil
 }
 
 func on(c *session.Call, option string) bool {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 
+	"hull/engine"
 	"hull/fs"
 	"hull/fs/session"
 )
@@ -12,9 +13,24 @@ import (
 // verbs does what executed verb files ask.
 type verbs struct{ *daemon }
 
-// handle is the session server's Handler.
+// handle is the session server's Handler. A failure gets its three faces: the
+// helper's exit status stands for the errno.
 func (v verbs) handle(ctx context.Context, c *session.Call) (*session.Answer, error) {
-	ctx = fs.WithCaller(ctx, fs.Credential(c.By))
+	by := fs.Credential(c.By)
+	ctx = fs.WithCaller(ctx, by)
+	path := place(c.Verb)
+	err := v.tree.May(by, path, fs.Session)
+	if err == nil {
+		var a *session.Answer
+		if a, err = v.do(ctx, c); err == nil {
+			return a, nil
+		}
+	}
+	v.tree.Failed(by, c.Kind, path, err)
+	return &session.Answer{Sentence: err.Error(), Code: exitCode(c, err)}, nil
+}
+
+func (v verbs) do(ctx context.Context, c *session.Call) (*session.Answer, error) {
 	switch c.Kind {
 	case "run":
 		return v.run(ctx, c)
@@ -28,22 +44,38 @@ func (v verbs) handle(ctx context.Context, c *session.Call) (*session.Answer, er
 	return nil, errors.New("this file cannot be executed")
 }
 
+// place is where in the tree a verb file stands.
+func place(v session.Verb) string {
+	switch {
+	case v.Object == "":
+		return v.Name
+	case isImage(v.Object):
+		return "images/" + v.Object + "/" + v.Name
+	case v.Kind == "exec":
+		return "containers/" + v.Object + "/exec/" + v.Name
+	}
+	return "containers/" + v.Object + "/" + v.Name
+}
+
+// exitCode is what the helper exits with: Docker's statuses, or 1 where a pull
+// has failed.
+func exitCode(c *session.Call, err error) int {
+	if c.Kind == "pull" || c.Kind == "wait" && isImage(c.Object) {
+		return 1
+	}
+	return engine.KindOf(err).ExitCode()
+}
+
 // wait ends when a container has, with its status, or when a pull has.
 func (v verbs) wait(ctx context.Context, c *session.Call) (*session.Answer, error) {
 	if len(c.Args) > 0 {
 		return nil, errors.New("wait takes no arguments")
 	}
 	if isImage(c.Object) {
-		if err := v.store.Wait(ctx, c.Object); err != nil {
-			return &session.Answer{Sentence: err.Error(), Code: 1}, nil
-		}
-		return &session.Answer{}, nil
+		return &session.Answer{}, v.store.Wait(ctx, c.Object)
 	}
 	exit, err := v.engine.Wait(ctx, c.Object)
-	if err != nil {
-		return nil, err
-	}
-	return &session.Answer{Code: exit.Code}, nil
+	return &session.Answer{Code: exit.Code}, err
 }
 
 // isImage tells the two kinds of objects apart that a verb can be of: every

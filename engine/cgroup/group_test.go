@@ -327,3 +327,33 @@ func TestLimits(t *testing.T) {
 		}
 	})
 }
+
+// The kernel counts whom it kills for want of memory, where monitor looks for it.
+func TestOOM(t *testing.T) {
+	each(t, func(t *testing.T, tree *Tree) {
+		g := create(t, tree, "web", Limits{AllDevices: true})
+		if g.of("memory") == nil {
+			t.Skip("this hierarchy has no memory controller")
+		}
+		if err := g.Set(Limits{Memory: 32 << 20}); err != nil {
+			t.Fatal(err)
+		}
+		f := g.OOM()
+		if f == nil {
+			t.Fatal("there is no file that counts")
+		}
+		defer func() { _ = f.Close() }()
+		cmd := command(t, g, "ulimit -v 4000000; exec tail /dev/zero") // the second bound is for a machine where the first fails
+		cmd.Stderr = nil
+		err := cmd.Run()
+		s, err2 := g.Stat()
+		if err == nil || err2 != nil || s.OOMKills < 1 {
+			t.Errorf("it ended with %v; %+v, %v", err, s, err2)
+		}
+		b := make([]byte, 512)
+		n, _ := f.ReadAt(b, 0)
+		if !strings.Contains(string(b[:n]), fmt.Sprintf("oom_kill %d\n", s.OOMKills)) {
+			t.Errorf("the file says %q", b[:n])
+		}
+	})
+}

@@ -81,7 +81,11 @@ func (s *Stub) Send(ctx context.Context, p *Program, files ...*os.File) error {
 func (s *Stub) Continue(ctx context.Context) error { return s.write(ctx, []byte("g"), nil) }
 
 func (s *Stub) write(ctx context.Context, b, rights []byte) error {
-	return s.during(ctx, func(conn rawConn) (err error) {
+	return s.during(ctx, func() error {
+		conn, err := s.socket.SyscallConn()
+		if err != nil {
+			return err
+		}
 		werr := conn.Write(func(fd uintptr) bool {
 			err = unix.Sendmsg(int(fd), b, rights, nil, unix.MSG_NOSIGNAL)
 			return !errors.Is(err, unix.EAGAIN)
@@ -92,19 +96,29 @@ func (s *Stub) write(ctx context.Context, b, rights []byte) error {
 
 // Await waits for the program's word that it is done so far, and gives the
 // descriptor that came with it, if any. A *Failure says which call failed.
-func (s *Stub) Await(ctx context.Context) (*os.File, error) {
+func (s *Stub) Await(ctx context.Context) (file *os.File, err error) {
+	err = s.during(ctx, func() error {
+		file, err = s.await()
+		return err
+	})
+	return file, err
+}
+
+// await is Await without an end.
+func (s *Stub) await() (*os.File, error) {
+	conn, err := s.socket.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
 	b := make([]byte, 16)
 	oob := make([]byte, unix.CmsgSpace(4))
 	var n, oobn int
-	err := s.during(ctx, func(conn rawConn) (err error) {
-		rerr := conn.Read(func(fd uintptr) bool {
-			n, oobn, _, _, err = unix.Recvmsg(int(fd), b, oob, unix.MSG_CMSG_CLOEXEC)
-			return !errors.Is(err, unix.EAGAIN)
-		})
-		return gone(errors.Join(rerr, err))
+	rerr := conn.Read(func(fd uintptr) bool {
+		n, oobn, _, _, err = unix.Recvmsg(int(fd), b, oob, unix.MSG_CMSG_CLOEXEC)
+		return !errors.Is(err, unix.EAGAIN)
 	})
-	if err != nil {
-		return nil, err
+	if err := errors.Join(rerr, err); err != nil {
+		return nil, gone(err)
 	}
 	file, err := received(oob[:oobn])
 	if err != nil {
@@ -161,19 +175,9 @@ func received(oob []byte) (*os.File, error) {
 	return nil, errors.New("an unexpected control message from the stub")
 }
 
-// rawConn is the part of syscall.RawConn that is used here.
-type rawConn interface {
-	Read(func(fd uintptr) bool) error
-	Write(func(fd uintptr) bool) error
-}
-
-// during runs f on the socket and ends it when ctx ends.
-func (s *Stub) during(ctx context.Context, f func(rawConn) error) error {
+// during runs f, which uses the socket, and ends it when ctx ends.
+func (s *Stub) during(ctx context.Context, f func() error) error {
 	if err := ctx.Err(); err != nil {
-		return err
-	}
-	conn, err := s.socket.SyscallConn()
-	if err != nil {
 		return err
 	}
 	if ctx.Done() != nil {
@@ -189,7 +193,7 @@ func (s *Stub) during(ctx context.Context, f func(rawConn) error) error {
 			}
 		}()
 	}
-	err = f(conn)
+	err := f()
 	if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -5,8 +5,8 @@
 // arguments, where its result goes, and what to do if it fails; some forty
 // instructions (interpret_amd64.s) execute them. They do so in two places:
 //
-//   - In a vfork child of this process ([Spawner]): a few calls that arrange
-//     descriptors and execute the stub.
+//   - In a child that shares this process's memory ([Spawner]): a few calls
+//     that arrange descriptors and execute the stub.
 //   - In the stub: an 8 KiB ELF file of those instructions and one program,
 //     which waits on a socket (descriptor 3) for the next. It is executed from
 //     a sealed memfd, so nothing in a container can write to what runs, and

@@ -1,6 +1,7 @@
 package child
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -12,8 +13,13 @@ import (
 	"hull/engine/internal/sys"
 )
 
-// clone makes a vfork child that runs the program at an address of our
-// memory; it returns the child's pid or a negative errno.
+// clone makes a child that runs the program at an address of our memory, which
+// it shares; it returns the child's pid or a negative errno.
+//
+// This is no vfork: the child uses no stack, so the caller need not stand
+// still until the child executes something. It must not either: Go could not
+// stop the world meanwhile, and the child's execve closes descriptors, which
+// for a file of our own FUSE mount means a request that we have to answer.
 //
 //go:noescape
 func clone(args unsafe.Pointer, size, program, failure uintptr) int
@@ -38,8 +44,7 @@ type scratch struct {
 const scratchSize = 0x10000
 
 // Spawner makes stubs. It is ready as a zero value and safe for many
-// goroutines: they take turns, because there is one scratch area and the
-// calling thread stands still until the child executes the stub.
+// goroutines: they take turns, because there is one scratch area.
 type Spawner struct {
 	mu     sync.Mutex
 	stub   *os.File
@@ -111,33 +116,61 @@ func (s *Spawner) Close() error {
 
 // Spawn makes a stub, which waits for its first program.
 func (s *Spawner) Spawn(o Options) (*Stub, error) {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socketpair", err)
 	}
-	ours := os.NewFile(uintptr(pair[0]), "stub")
-	theirs := os.NewFile(uintptr(pair[1]), "stub")
-	defer theirs.Close()
-	// The stub blocks on its end.
-	if err = unix.SetNonblock(pair[1], false); err == nil {
-		var pid int
-		var pidfd *os.File
-		if pid, pidfd, err = s.spawn(o, pair[1]); err == nil {
-			return &Stub{PID: pid, Pidfd: pidfd, socket: ours}, nil
-		}
+	theirs := os.NewFile(uintptr(pair[1]), "stub") // which they block on
+	if err := unix.SetNonblock(pair[0], true); err != nil {
+		return nil, errors.Join(err, unix.Close(pair[0]), theirs.Close())
 	}
-	_ = ours.Close()
-	return nil, err
+	stub := &Stub{socket: os.NewFile(uintptr(pair[0]), "stub")}
+	if err := s.bear(stub, o, theirs); err != nil {
+		_ = stub.socket.Close()
+		return nil, err
+	}
+	return stub, nil
 }
 
-func (s *Spawner) spawn(o Options, socket int) (int, *os.File, error) {
+// bear clones and waits until the child is a stub, for it uses the scratch
+// area until then. theirs is closed.
+func (s *Spawner) bear(stub *Stub, o Options, theirs *os.File) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer theirs.Close() // whatever happens
 	if err := s.prepare(); err != nil {
-		return 0, nil, err
+		return err
 	}
-	// The thread stays ours: its signal mask and its children's pid namespace
-	// are changed for a moment.
+	p := s.birth(int(theirs.Fd()), o.Namespaces&unix.CLONE_NEWUSER != 0)
+	at := uintptr(unsafe.Pointer(&s.memory[page]))
+	copy(s.memory[page:], p.image(uint64(at)))
+	sc := (*scratch)(unsafe.Pointer(&s.memory[0]))
+	*sc = scratch{pidfd: -1}
+	sc.args.Flags = o.Namespaces | unix.CLONE_PIDFD | unix.CLONE_VM | cloneClearSighand
+	sc.args.Pidfd = uint64(uintptr(unsafe.Pointer(&sc.pidfd)))
+	sc.args.ExitSignal = uint64(unix.SIGCHLD)
+	if o.OfParent { // the signal is then the parent's own affair
+		sc.args.Flags |= unix.CLONE_PARENT
+		sc.args.ExitSignal = 0
+	}
+	pid, err := s.cloneIn(o.Inside, sc, at)
+	if err != nil {
+		return err
+	}
+	stub.PID, stub.Pidfd = pid, os.NewFile(uintptr(sc.pidfd), "pidfd")
+	_ = theirs.Close() // only the child has it now: its end is the socket's
+	if _, err := stub.await(); err != nil {
+		if sc.failure[0] != 0 {
+			err = p.failure(uint64(at), sc.failure[0], sc.failure[1])
+		}
+		return &Stillborn{PID: pid, Pidfd: stub.Pidfd, Err: err}
+	}
+	return nil
+}
+
+// cloneIn clones on a thread of its own, whose signal mask and whose
+// children's pid namespace are changed for that moment.
+func (s *Spawner) cloneIn(inside *os.File, sc *scratch, program uintptr) (pid int, err error) {
 	runtime.LockOSThread()
 	home := true
 	defer func() {
@@ -145,35 +178,16 @@ func (s *Spawner) spawn(o Options, socket int) (int, *os.File, error) {
 			runtime.UnlockOSThread()
 		}
 	}()
-	if o.Inside != nil {
-		if err := sys.EnterPIDs(o.Inside); err != nil {
-			return 0, nil, err
+	if inside != nil {
+		if err := sys.EnterPIDs(inside); err != nil {
+			return 0, err
 		}
 		defer func() { home = sys.EnterPIDs(s.ownPID) == nil }()
 	}
-	p := s.birth(socket, o.Namespaces&unix.CLONE_NEWUSER != 0)
-	sc := (*scratch)(unsafe.Pointer(&s.memory[0]))
-	*sc = scratch{pidfd: -1}
-	sc.args.Flags = o.Namespaces | unix.CLONE_PIDFD | unix.CLONE_VM | unix.CLONE_VFORK | cloneClearSighand
-	sc.args.Pidfd = uint64(uintptr(unsafe.Pointer(&sc.pidfd)))
-	sc.args.ExitSignal = uint64(unix.SIGCHLD)
-	if o.OfParent { // the signal is then the parent's own affair
-		sc.args.Flags |= unix.CLONE_PARENT
-		sc.args.ExitSignal = 0
+	if pid = clonePlainly(sc, program); pid < 0 {
+		return 0, os.NewSyscallError("clone3", unix.Errno(-pid))
 	}
-	at := uintptr(unsafe.Pointer(&s.memory[page]))
-	copy(s.memory[page:], p.image(uint64(at)))
-
-	pid := clonePlainly(sc, at)
-	if pid < 0 {
-		return 0, nil, os.NewSyscallError("clone3", unix.Errno(-pid))
-	}
-	pidfd := os.NewFile(uintptr(sc.pidfd), "pidfd")
-	if sc.failure[0] != 0 {
-		err := p.failure(uint64(at), sc.failure[0], sc.failure[1])
-		return 0, nil, &Stillborn{PID: pid, Pidfd: pidfd, Err: err}
-	}
-	return pid, pidfd, nil
+	return pid, nil
 }
 
 // Stillborn is a child that ended before it became a stub. Its Pidfd is the
@@ -203,7 +217,7 @@ func mask(set, old *uint64) {
 	_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
 }
 
-// birth is the program of the vfork child.
+// birth is the program of the child that shares our memory.
 func (s *Spawner) birth(socket int, newUser bool) *Program {
 	p := &Program{}
 	p.Step(Step{What: "arrange descriptors"})

@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// maxPath is how many directories of PATH are looked at.
+const maxPath = 1000
+
 // command finds what to execute, as execvp does: a name with a slash is a
 // path from the working directory, another is looked for in PATH. The answer
 // is meant to be sure only when it is no: the kernel has the last word.
@@ -26,7 +29,11 @@ func (t *tree) command(name, dir string, env []string, who account) (string, err
 	}
 	search := variable(env, "PATH")
 	var refused error
+	left := maxPath
 	for d := range strings.SplitSeq(search, ":") {
+		if left--; left < 0 {
+			break
+		}
 		if !path.IsAbs(d) { // "" and "." are the working directory
 			d = path.Join(dir, d)
 		}

@@ -2,6 +2,7 @@ package launch
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path"
@@ -32,7 +33,7 @@ func Commands(root *os.File, search []string) ([]string, error) {
 		err = t.commandsIn(d, dir, seen, &left)
 		_ = d.Close()
 		if err != nil {
-			return nil, &stepError{op: "list " + dir, err: err}
+			return nil, &Error{Op: "list " + dir, Kind: kindOf(err), Text: fmt.Sprintf("hull cannot list %s in the container: %v", dir, err), Err: err}
 		}
 	}
 	names := make([]string, 0, len(seen))

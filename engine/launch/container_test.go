@@ -23,7 +23,7 @@ var testRange = IDRange{First: 1_900_000_000, Size: 65536}
 // have it.
 func privileged(t *testing.T) {
 	t.Helper()
-	if os.Geteuid() == 0 {
+	if asRoot() {
 		return
 	}
 	if os.Getenv("HULL_TEST_PRIVILEGED") == "1" {
@@ -31,6 +31,8 @@ func privileged(t *testing.T) {
 	}
 	t.Skip("needs root: it makes containers")
 }
+
+func asRoot() bool { return os.Geteuid() == 0 }
 
 // within is how long anything may take on a machine that is busy.
 func within(t *testing.T) context.Context {
@@ -40,7 +42,7 @@ func within(t *testing.T) context.Context {
 }
 
 // rootfs makes a root file system with busybox in it.
-func rootfs(t *testing.T) string {
+func rootfs(t testing.TB) string {
 	t.Helper()
 	busybox, err := os.ReadFile("/bin/busybox")
 	if err != nil {
@@ -63,36 +65,21 @@ func rootfs(t *testing.T) string {
 	return dir
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func write(t *testing.T, dir, name, content string) {
+func write(t testing.TB, dir, name, content string) {
 	t.Helper()
 	must(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644))
 }
 
 // bound is a Spec.Root that presents a directory, id-mapped.
 func bound(dir string) func(*os.File) (*os.File, error) {
-	return func(users *os.File) (*os.File, error) {
-		fd, err := unix.OpenTree(unix.AT_FDCWD, dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
-		if err != nil {
-			return nil, err
-		}
-		f := os.NewFile(uintptr(fd), dir)
-		if users == nil {
-			return f, nil
-		}
-		attr := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(users.Fd())}
-		if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, attr); err != nil {
-			_ = f.Close()
-			return nil, err
-		}
-		return f, nil
-	}
+	return func(users *os.File) (*os.File, error) { return sys.MappedTree(dir, users) }
 }
 
 // spec is a container as a user gets it by default.

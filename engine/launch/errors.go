@@ -97,9 +97,28 @@ func explain(ctx context.Context, err error, args []string, dir string) error {
 	case errors.As(err, &failed):
 		return explainStep(failed, args, dir)
 	}
-	e := &Error{Op: "start", Kind: kindOf(err), Err: err}
+	e := &Error{Op: "start", Kind: kindOf(err), Err: err, Text: fmt.Sprintf("the process cannot be started: %v", err)}
 	if errors.As(err, &step) {
 		e.Op = step.op
+		e.Text = fmt.Sprintf("hull cannot %s: %v", step.op, step.err)
+	}
+	return e
+}
+
+// explainSpawn is about a process that could not even be made.
+func explainSpawn(err error) error {
+	e := &Error{Op: "make a process", Kind: kindOf(err), Err: err}
+	switch {
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EUSERS):
+		e.Kind = Space
+		e.Text = "the kernel's limit of namespaces is reached: raise user.max_user_namespaces and its like with sysctl, or stop containers"
+	case errors.Is(err, unix.EAGAIN):
+		e.Text = "the limit of processes is reached, this user's or the machine's: stop some"
+	case errors.Is(err, unix.EPERM):
+		e.Kind = Unsupported
+		e.Text = "this machine does not let hull make namespaces (is it in a container itself, or are user namespaces turned off?): see hull doctor"
+	default:
+		e.Text = fmt.Sprintf("hull cannot make a process: %v", err)
 	}
 	return e
 }
@@ -119,9 +138,9 @@ func explainStep(f *child.Failure, args []string, dir string) error {
 		e.Text = fmt.Sprintf("the working directory %s cannot be entered: %v", dir, f.Errno)
 	case plan.Place:
 		e.Kind = Hostile
-		e.Text = fmt.Sprintf("cannot %s: what the image has there is in the way (%v)", f.Step.What, f.Errno)
+		e.Text = fmt.Sprintf("hull cannot %s: what the image has there is in the way (%v)", f.Step.What, f.Errno)
 	case plan.Setup:
-		e.Text = fmt.Sprintf("cannot %s: %v", f.Step.What, f.Errno)
+		e.Text = fmt.Sprintf("hull cannot %s: %v", f.Step.What, f.Errno)
 	}
 	return e
 }

@@ -15,7 +15,7 @@ import (
 func (l *Launcher) Exec(ctx context.Context, target Target, spec ExecSpec) (*Parked, error) {
 	settings, err := spec.settings(target.Range)
 	if err != nil {
-		return nil, err
+		return nil, explain(ctx, err, nil, "")
 	}
 	p, err := l.spawn(child.Options{Inside: target.Pidfd, OfParent: l.BornOfParent})
 	if err != nil {

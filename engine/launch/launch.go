@@ -50,7 +50,7 @@ func (l *Launcher) Close() error { return l.spawner.Close() }
 func (l *Launcher) Park(ctx context.Context, spec Spec) (*Parked, error) {
 	settings, err := spec.settings()
 	if err != nil {
-		return nil, err
+		return nil, explain(ctx, err, nil, "")
 	}
 	p, err := l.spawn(child.Options{Namespaces: namespaces(spec.Range), OfParent: l.BornOfParent})
 	if err != nil {
@@ -88,7 +88,7 @@ func (l *Launcher) spawn(o child.Options) (*Parked, error) {
 	if errors.As(err, &dead) {
 		bury(dead.Pidfd)
 	}
-	return nil, &Error{Op: "make a process", Kind: kindOf(err), Err: err}
+	return nil, explainSpawn(err)
 }
 
 // bury has a process that has ended or been killed waited for by our parent,

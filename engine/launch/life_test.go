@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	osexec "os/exec"
+	"os/signal"
 	"strconv"
 	"strings"
 	"sync"
@@ -280,4 +281,25 @@ func TestNoDescriptorsLeft(t *testing.T) {
 	if after := open(); len(after) != len(before) {
 		t.Errorf("%q, before %q", after, before)
 	}
+}
+
+func TestIgnoredSignals(t *testing.T) {
+	privileged(t)
+	ignored := []os.Signal{unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE, unix.SIGTSTP, unix.SIGUSR1, unix.Signal(40)}
+	signal.Ignore(ignored...)
+	defer signal.Reset(ignored...)
+	own, err := os.ReadFile("/proc/self/status")
+	must(t, err)
+	if !strings.Contains(string(own), "SigIgn:\t0000008000") {
+		t.Fatalf("this process ignores nothing:\n%s", own)
+	}
+	show := []string{"grep", "-E", "^Sig(Blk|Ign|Cgt)", "/proc/self/status"}
+	none := []string{"SigBlk:\t0000000000000000", "SigIgn:\t0000000000000000", "SigCgt:\t0000000000000000"}
+	dir := rootfs(t)
+	want(t, run(t, spec(dir, show...)), none...)
+	l := &Launcher{}
+	defer l.Close()
+	c := start(t, l, spec(dir, "sleep", "1000"))
+	out, _ := exec(t, l, c, ExecSpec{Args: show}).end(t)
+	want(t, out, none...)
 }

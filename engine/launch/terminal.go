@@ -47,6 +47,10 @@ func (p *Parked) stdio(s settings, pr plan.Process, root *os.File) (files [3]*os
 // giveAway makes an anonymous pipe the user's, so that /dev/stdout can be
 // opened again by name. Files that have a name keep their owner.
 func giveAway(f *os.File, uid, gid int) {
+	// Other files are not even looked at: they may be on hull's own mount.
+	if !sys.IsPipe(f) {
+		return
+	}
 	if kind, err := sys.FileSystem(f); err == nil && kind == pipefsMagic {
 		_ = sys.Own(f, uid, gid) // without it only reopening fails
 	}

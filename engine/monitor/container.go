@@ -125,8 +125,10 @@ func (c *container) known(err error) {
 	if d := s.daemon; d != nil && (d.listed || c.daemon == d) {
 		s.tellExit(*c.exit)
 	}
-	if s.daemon == nil {
+	if s.daemon == nil && s.mount.wanted {
 		s.answerLater(c)
+	} else if s.daemon == nil { // nobody is there to clear it away, and nobody is to come
+		c.answer()
 	}
 	s.settle()
 }

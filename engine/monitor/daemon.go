@@ -154,6 +154,14 @@ func (s *server) daemonGone(how, failed string, lived time.Duration) {
 			return
 		}
 	}
+	if e := s.ending; e != nil && e.mode != Ask {
+		if e.deaths++; e.deaths >= s.o.Attempts { // no daemon lives long enough to be asked
+			m.wanted = false
+			s.abandon()
+			s.endWithoutDaemon(e)
+			return
+		}
+	}
 	s.log.Warn("the daemon is gone and is started again", "how", how, "said", failed, "delay", m.delay)
 	if lived >= livedAWhile {
 		m.delay = 0

@@ -14,18 +14,18 @@ type ending struct {
 	mode   Ending
 	reply  reply
 	bound  *time.Timer
+	deaths int // daemons that died of it, or before they could hear of it
 	forced bool
 }
 
 // end takes a request to end the mount.
 func (s *server) end(e *ending) {
-	if e.mode == Kill && s.ending != nil {
-		s.queue = append(s.queue, e)
-		s.force(s.ending)
-		return
-	}
 	if s.ending != nil {
 		s.queue = append(s.queue, e)
+		if e.mode == Kill {
+			s.ending.mode = Kill
+			s.force(s.ending)
+		}
 		return
 	}
 	s.ending = e
@@ -37,11 +37,18 @@ func (s *server) end(e *ending) {
 		s.force(e)
 		return
 	}
-	e.bound = s.after(s.o.EndWithin, func() {
-		s.log.Error("the mount did not end in time; what is left is killed", "within", s.o.EndWithin)
-		s.force(e)
-	})
+	e.bound = s.after(s.o.EndWithin, func() { s.late(e) })
 	s.askDaemon()
+}
+
+// late is an ending that has taken too long.
+func (s *server) late(e *ending) {
+	if e.mode == Ask && (s.daemon == nil || !s.daemon.done) {
+		s.resolve(e, &Error{Op: "umount", Kind: Failed, Sentence: "hull's daemon does not answer; --stop ends the mount without it after a while"})
+		return
+	}
+	s.log.Error("the mount did not end in time; what is left is killed", "within", s.o.EndWithin)
+	s.force(e)
 }
 
 // signalled is SIGTERM or SIGINT: the first as Stop, those after it as Kill.

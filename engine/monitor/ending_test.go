@@ -192,6 +192,43 @@ func TestEndWithin(t *testing.T) {
 	}
 }
 
+// A daemon that does not answer is no reason to kill anybody who only asked.
+func TestAskWithin(t *testing.T) {
+	r := newRig(t, "HULL_END_WITHIN=10ms")
+	r.await("up")
+	r.start("web", "read x")
+	var e *Error
+	if err := <-r.umount(Ask); !errors.As(err, &e) || e.Kind != Failed {
+		t.Errorf("umount: %v", err)
+	}
+	r.must(&message{Op: "list"})
+	if held := r.await("held"); held.Exit != nil {
+		t.Errorf("the container ended with %+v", held.Exit)
+	}
+}
+
+// If every daemon dies of it, the mount ends without.
+func TestStopWithDyingDaemons(t *testing.T) {
+	r := newRig(t)
+	r.await("up")
+	dir := r.start("web", "trap 'exit 7' TERM; while :; do read x || sleep 1; done")
+	got := r.umount(Stop)
+	for i := range 3 {
+		r.await("stop")
+		r.killDaemon()
+		if i < 2 {
+			r.await("up")
+		}
+	}
+	if err := <-got; err != nil {
+		t.Errorf("umount: %v", err)
+	}
+	r.gone()
+	if e, err := ReadExit(dir); err != nil || e.Code != 7 && e.Signal != int(unix.SIGTERM) { // it may not have got to its trap
+		t.Errorf("exit %+v, %v", e, err)
+	}
+}
+
 // Two monitors cannot have one run directory; a dead one's socket is no hindrance.
 func TestSecondMonitor(t *testing.T) {
 	run := t.TempDir()

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
@@ -29,12 +30,16 @@ type Exit struct {
 }
 
 // ReadExit reads the exit record of the container whose directory is dir. A missing record is fs.ErrNotExist: the
-// container has not ended since it was last adopted. Started tells which run a record is about.
+// container has not ended since it was last adopted, or the machine went down before anybody was told how. Started
+// tells which run a record is about.
 func ReadExit(dir string) (Exit, error) {
 	var e Exit
 	b, err := os.ReadFile(filepath.Join(dir, exitFile))
 	if err != nil {
 		return e, err
+	}
+	if len(bytes.Trim(b, " \n\x00")) == 0 { // the name reached the disk and what it names did not
+		return e, &os.PathError{Op: "read", Path: filepath.Join(dir, exitFile), Err: os.ErrNotExist}
 	}
 	return e, json.Unmarshal(b, &e)
 }
@@ -58,7 +63,8 @@ func blank(b []byte) []byte {
 }
 
 // writeExit makes the record durable before it returns, unless the container is volatile: then it survives every death
-// of a process, but not of the machine.
+// of a process, but not of the machine. Name and content are made durable together, and nobody is told before: one
+// commit of the disk's journal and not two.
 func writeExit(dir string, e Exit, volatile bool) (err error) {
 	b, err := json.Marshal(e)
 	if err != nil {
@@ -69,18 +75,15 @@ func writeExit(dir string, e Exit, volatile bool) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(blank(b))
-	if err == nil && !volatile {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if _, err := f.Write(blank(b)); err != nil {
 		return err
 	}
-	if err := os.Rename(name, filepath.Join(dir, exitFile)); err != nil {
+	if err := os.Rename(name, filepath.Join(dir, exitFile)); err != nil || volatile {
 		return err
 	}
-	if volatile {
-		return nil
+	if err := f.Sync(); err != nil {
+		return err
 	}
 	d, err := os.Open(dir)
 	if err != nil {

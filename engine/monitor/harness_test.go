@@ -87,6 +87,7 @@ type rig struct {
 	run     string
 	pending []*message // of the script, not yet asked for
 	daemon  int        // pid of the one that spoke last
+	by      time.Time  // nothing is waited for longer
 }
 
 // patience bounds every wait: nothing is decided by it unless all is lost.
@@ -109,7 +110,7 @@ func newRigIn(t testing.TB, run string, env ...string) *rig {
 	}
 	far := os.NewFile(uintptr(p[1]), "script")
 	defer func() { _ = far.Close() }()
-	r := &rig{TB: t, run: run}
+	r := &rig{TB: t, run: run, by: time.Now().Add(patience)}
 	if r.script, err = newPacket(p[0]); err != nil {
 		t.Fatal(err)
 	}

@@ -280,6 +280,42 @@ func TestStrangers(t *testing.T) {
 	r.awaitDeath(fd)
 }
 
+// Somebody who still holds a container's output delays neither its end nor its next run, and is still heard.
+func TestLateOutput(t *testing.T) {
+	r := newRig(t)
+	r.await("up")
+	gate := filepath.Join(r.run, "gate")
+	if err := unix.Mkfifo(gate, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dir := r.start("web", "(read x < "+gate+"; echo late) & echo first; exit 3")
+	t.Cleanup(func() { // lets the process go if the test has failed
+		if f, err := os.OpenFile(gate, os.O_RDWR|unix.O_NONBLOCK, 0); err == nil {
+			_, _ = f.WriteString("go\n")
+			_ = f.Close()
+		}
+	})
+	if e := r.await("exit").Exit; e.Code != 3 {
+		t.Errorf("exit %+v, want 3", e)
+	}
+	r.must(&message{Op: "forget", ID: "web"})
+	r.must(&message{Op: "start", ID: "web", Dir: dir, Text: "echo second; read x"})
+	r.awaitOutput(dir, "first\nsecond\n")
+	r.open(gate)
+	r.awaitOutput(dir, "first\nsecond\nlate\n")
+}
+
+// awaitOutput waits until a log holds this and no more.
+func (r *rig) awaitOutput(dir, want string) {
+	r.Helper()
+	for got := ""; got != want; got = r.output(dir, logs.Stdout) {
+		if len(got) > len(want) || time.Now().After(r.by) {
+			r.Fatalf("output %q, want %q", got, want)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 func TestForgetRunning(t *testing.T) {
 	r := newRig(t)
 	r.await("up")

@@ -119,13 +119,17 @@ type Harden struct{ setup }
 func (Harden) String() string { return "shed what is the daemon's" }
 
 func (Harden) compile(p *child.Program) {
-	const joinSessionKeyring = 1
+	const (
+		joinSessionKeyring = 1
+		lastSignal         = 64
+	)
 	p.Call(unix.SYS_PRCTL, child.Int(unix.PR_SET_DUMPABLE), zero, zero, zero, zero)
 	p.Call(unix.SYS_UMASK, child.Int(0o022))
-	// An ignored signal stays ignored over execve. Kill and stop have no
-	// disposition.
+	// A signal that the daemon ignores (under nohup, or in the background of a
+	// script) stays ignored over clone and execve, and ctrl-C would do nothing
+	// in the container. Kill and stop have no disposition.
 	byDefault := child.Bytes(make([]byte, 32)) // struct sigaction
-	for sig := 1; sig <= 31; sig++ {
+	for sig := 1; sig <= lastSignal; sig++ {
 		if sig != int(unix.SIGKILL) && sig != int(unix.SIGSTOP) {
 			p.Call(unix.SYS_RT_SIGACTION, child.Int(sig), byDefault, zero, child.Int(8))
 		}

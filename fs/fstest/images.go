@@ -56,16 +56,21 @@ func (s fakeImages) Parse(ref string) (string, error) {
 	if ref == "" || strings.ContainsAny(ref, " \t\n") || strings.Contains(ref, "//") || strings.HasPrefix(ref, "/") {
 		return "", bad
 	}
-	name, _, digest := strings.Cut(ref, "@")
+	name, hash, digest := strings.Cut(ref, "@")
+	if digest && len(hash) != len("sha256:")+64 {
+		return "", bad
+	}
 	if !digest {
 		name, _, _ = cutTag(ref)
 	}
 	first, rest, many := strings.Cut(name, "/")
-	if many && (strings.Contains(first, ".") || strings.HasPrefix(first, "localhost")) {
+	if many && (strings.Contains(first, ".") && first[0] != '.' || strings.HasPrefix(first, "localhost")) {
 		name = rest
 	}
-	if name != strings.ToLower(name) || strings.ContainsAny(name, ":@") || strings.HasPrefix(name, ".") {
-		return "", bad
+	for _, part := range strings.Split(name, "/") {
+		if part != strings.ToLower(part) || strings.ContainsAny(part, ":@") || part == "" || strings.Trim(part, "._-") != part {
+			return "", bad
+		}
 	}
 	if _, tag, ok := cutTag(ref); !digest && !ok {
 		ref += ":latest"

@@ -174,7 +174,7 @@ func (j *Journal) push(s *segment) {
 	}
 	for len(j.segments) > j.o.Segments {
 		old := j.segments[0]
-		os.Remove(name(j.dir, old.number)) //nolint:errcheck // one that stays is dropped at the next open
+		_ = os.Remove(name(j.dir, old.number)) // one that stays is dropped at the next open
 		old.drop()
 		j.segments = j.segments[1:]
 	}

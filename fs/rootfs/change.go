@@ -201,8 +201,8 @@ func (n *node) moved(name string, to *node) {
 func (n *node) Setattr(ctx context.Context, h fusefs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
 	f, open := plain(h)
 	s, errno := n.change(ctx)
-	if errno == syscall.ESTALE && open && !f.gone() {
-		s, errno = f.spot() // it has no name any more
+	if errno == syscall.ESTALE && open {
+		s, errno = f.spot(ctx) // it has no name any more
 	}
 	if errno != 0 {
 		return errno

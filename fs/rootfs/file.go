@@ -65,7 +65,7 @@ func (n *node) Open(ctx context.Context, flags uint32) (fusefs.FileHandle, uint3
 
 // opened makes the handle of an open file, and tells the kernel how to use it.
 func (n *node) opened(fd int, h *held, writes bool) (fusefs.FileHandle, uint32) {
-	f := &file{fd: fd, held: h.again()}
+	f := &file{fd: fd, held: h.keep()}
 	flags := uint32(fuse.FOPEN_NOFLUSH)
 	if h.view.ReadOnly && !writes {
 		flags |= fuse.FOPEN_KEEP_CACHE
@@ -74,14 +74,6 @@ func (n *node) opened(fd int, h *held, writes bool) (fusefs.FileHandle, uint32) 
 		return passing{f}, flags
 	}
 	return f, flags
-}
-
-// again borrows once more what is borrowed.
-func (h *held) again() *held {
-	h.tree.mu.Lock()
-	defer h.tree.mu.Unlock()
-	h.refs++
-	return h
 }
 
 // plain gives the file of a handle of either kind.
@@ -128,7 +120,7 @@ func (f *file) Write(_ context.Context, data []byte, off int64) (uint32, syscall
 // Release closes it.
 func (f *file) Release(context.Context) syscall.Errno {
 	err := unix.Close(f.fd)
-	f.held.giveBack()
+	f.held.let()
 	return fusefs.ToErrno(err)
 }
 
@@ -142,12 +134,17 @@ func (f *file) Fsync(_ context.Context, flags uint32) syscall.Errno {
 }
 
 // spot gives the open file itself as the place of a node that has none any more.
-func (f *file) spot() (*spot, syscall.Errno) {
+func (f *file) spot(ctx context.Context) (*spot, syscall.Errno) {
+	h, errno := f.held.tree.borrow(ctx)
+	if errno != 0 {
+		return nil, errno
+	}
 	fd, err := unix.FcntlInt(uintptr(f.fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
+		h.giveBack()
 		return nil, fusefs.ToErrno(err)
 	}
-	s := &spot{held: f.held.again(), fd: fd}
+	s := &spot{held: h, fd: fd}
 	if err := stat(fd, "", &s.st); err != nil {
 		s.leave()
 		return nil, fusefs.ToErrno(err)

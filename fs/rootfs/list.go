@@ -50,7 +50,7 @@ func (n *node) OpendirHandle(ctx context.Context, _ uint32) (fusefs.FileHandle, 
 		_ = unix.Close(fd)
 		return nil, 0, syscall.EIO
 	}
-	l.held = s.again()
+	l.held = s.keep()
 	flags := uint32(0)
 	if s.view.ReadOnly {
 		flags = fuse.FOPEN_CACHE_DIR | fuse.FOPEN_KEEP_CACHE
@@ -85,5 +85,5 @@ func (l *listing) Fsyncdir(context.Context, uint32) syscall.Errno {
 // Releasedir closes it.
 func (l *listing) Releasedir(ctx context.Context, flags uint32) {
 	l.entries.Releasedir(ctx, flags)
-	l.held.giveBack()
+	l.held.let()
 }

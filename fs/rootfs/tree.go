@@ -85,7 +85,24 @@ type held struct {
 	view *View
 	fd   int
 	home place // the top's, so that places can be told relative to it
-	refs int   // under Tree.mu
+
+	// Under Tree.mu:
+	refs int  // operations that use the view
+	open int  // open files, which need it no more, but to whom it would be a pity to lose it
+	done bool // it has been given back
+}
+
+// drop has the view given back, now or by the last operation that uses it. It tells whether it is for the caller to
+// give it back, after unlocking Tree.mu. Open files do not count: the kernel need not tell of their end when it unmounts.
+func (h *held) drop() bool {
+	if h.tree.held == h {
+		h.tree.held = nil
+	}
+	if h.refs > 0 || h.done {
+		return false
+	}
+	h.done = true
+	return true
 }
 
 // New makes a Tree. It asks for nothing yet.
@@ -108,12 +125,11 @@ func (t *Tree) Close() {
 	t.mu.Lock()
 	t.closed = true
 	h := t.held
-	t.held = nil
+	unused := h != nil && h.drop()
 	if t.timer != nil && t.timer.Stop() {
 		t.timers.Done()
 	}
 	t.timer = nil
-	unused := h != nil && h.refs == 0
 	t.mu.Unlock()
 	if unused {
 		h.view.Release()
@@ -189,19 +205,44 @@ func (h *held) giveBack() {
 	t := h.tree
 	t.mu.Lock()
 	h.refs--
-	last := h.refs == 0
-	current := t.held == h
-	if last && current {
-		t.used = t.now()
-		if t.timer == nil {
-			t.timers.Add(1)
-			t.timer = time.AfterFunc(idle, t.rest)
-		}
+	last := false
+	if t.held == h {
+		h.unused()
+	} else { // the tree was closed meanwhile
+		last = h.drop()
 	}
 	t.mu.Unlock()
-	if last && !current { // the tree was closed meanwhile
+	if last {
 		h.view.Release()
 	}
+}
+
+// unused starts the time if nobody uses the view. Under Tree.mu.
+func (h *held) unused() {
+	t := h.tree
+	if h.refs > 0 || h.open > 0 || t.held != h {
+		return
+	}
+	t.used = t.now()
+	if t.timer == nil {
+		t.timers.Add(1)
+		t.timer = time.AfterFunc(idle, t.rest)
+	}
+}
+
+// keep is for a file that is opened: until its let the view is not given back for want of use.
+func (h *held) keep() *held {
+	h.tree.mu.Lock()
+	defer h.tree.mu.Unlock()
+	h.open++
+	return h
+}
+
+func (h *held) let() {
+	h.tree.mu.Lock()
+	defer h.tree.mu.Unlock()
+	h.open--
+	h.unused()
 }
 
 // rest gives the view back if nobody has used it for long enough.
@@ -209,20 +250,18 @@ func (t *Tree) rest() {
 	t.mu.Lock()
 	h := t.held
 	left := idle - t.now().Sub(t.used)
+	last := false
 	switch {
 	case t.closed || t.timer == nil:
-		h = nil
-	case h != nil && h.refs > 0: // whoever gives it back last begins anew
-		t.timer, h = nil, nil
-	case h != nil && left > 0:
+	case h != nil && h.refs+h.open == 0 && left > 0:
 		t.timers.Add(1)
 		t.timer = time.AfterFunc(left, t.rest)
-		h = nil
-	default:
-		t.held, t.timer = nil, nil
+	default: // if it is used, whoever gives it back last begins anew
+		t.timer = nil
+		last = h != nil && h.refs+h.open == 0 && h.drop()
 	}
 	t.mu.Unlock()
-	if h != nil {
+	if last {
 		h.view.Release()
 	}
 	t.timers.Done()

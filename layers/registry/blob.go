@@ -26,7 +26,7 @@ const (
 // hashes. If Blob fails, a later call may go on from what w has got. Errors are
 // of type *Error, of Kind Write if they are w's.
 func (c *Client) Blob(ctx context.Context, ref reference.Reference, l Layer, w io.Writer, offset int64) error {
-	r := pull("blob", ref, "blobs/"+l.Digest)
+	r := pull(opBlob, ref, "blobs/"+l.Digest)
 	if !reference.IsDigest(l.Digest) || l.Size < 0 || offset < 0 || offset > l.Size {
 		return r.fail(Protocol, fmt.Sprintf("a layer of %d bytes cannot be fetched from byte %d on", l.Size, offset), nil)
 	}

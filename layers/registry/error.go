@@ -22,12 +22,13 @@ const (
 	Rate                        // too many requests
 	Cancelled                   // the caller's context ended
 	Write                       // the caller's writer failed
+	Read                        // what the caller gives to be pushed cannot be read
 )
 
 var kindNames = [...]string{
 	Protocol: "protocol", NotFound: "not found", Denied: "denied", Unavailable: "unavailable",
 	Timeout: "timeout", Corrupt: "corrupt", Platform: "platform", TooLarge: "too large",
-	Rate: "rate", Cancelled: "cancelled", Write: "write",
+	Rate: "rate", Cancelled: "cancelled", Write: "write", Read: "read",
 }
 
 // String is for logs.
@@ -38,10 +39,20 @@ func (k Kind) String() string {
 	return kindNames[k]
 }
 
-// Error is a failure to get something from a registry.
+// What is tried, for Error.Op.
+const (
+	opResolve = "resolve"
+	opBlob    = "blob"
+	opPush    = "push"
+	opTags    = "tags"
+	opSearch  = "search"
+	opLogin   = "login"
+)
+
+// Error is a failure to get something from a registry, or to bring it there.
 type Error struct {
-	Op        string // what was tried: "resolve", "blob"
-	Reference string // the image, in its familiar form
+	Op        string // what was tried: "resolve", "blob", "push", "tags", "search", "login"
+	Reference string // the image, in its familiar form; of a search its term, of a login the registry
 	Host      string // that was spoken to
 	Kind      Kind
 	Status    int    // of the HTTP answer; 0 if there was none
@@ -49,19 +60,16 @@ type Error struct {
 	Message   string // the registry's own words, made safe to print; may be empty
 	Err       error  // the cause beneath; may be nil
 
-	temporary bool          // another attempt may succeed
-	dialing   bool          // there was not even a connection
-	after     time.Duration // how long the server asks to wait
+	temporary bool            // another attempt may succeed
+	dialing   bool            // there was not even a connection
+	after     time.Duration   // how long the server asks to wait
+	codes     map[string]bool // of the registry's errors: "BLOB_UPLOAD_UNKNOWN"
 }
 
 // Error is one sentence: what failed, why, and what the registry says.
 func (e *Error) Error() string {
 	var b strings.Builder
-	b.WriteString("cannot get " + e.Reference)
-	if e.Host != "" {
-		b.WriteString(" from " + e.Host)
-	}
-	b.WriteString(": " + e.Reason)
+	b.WriteString("cannot " + e.tried() + ": " + e.Reason)
 	if e.Message != "" {
 		b.WriteString(" (the registry says: " + e.Message + ")")
 	}
@@ -70,3 +78,24 @@ func (e *Error) Error() string {
 
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// tried says what failed, to follow "cannot".
+func (e *Error) tried() string {
+	host := func(preposition string) string {
+		if e.Host == "" {
+			return ""
+		}
+		return preposition + e.Host
+	}
+	switch e.Op {
+	case opPush:
+		return "push " + e.Reference + host(" to ")
+	case opTags:
+		return "list the tags of " + e.Reference + host(" at ")
+	case opSearch:
+		return "search" + host(" ") + " for " + e.Reference
+	case opLogin:
+		return "log in to " + e.Reference + host(" at ")
+	}
+	return "get " + e.Reference + host(" from ")
+}

@@ -25,7 +25,7 @@ const (
 // fail makes an Error of what is known before or without an answer.
 func (r *request) fail(k Kind, reason string, err error) *Error {
 	return &Error{
-		Op: r.op, Reference: r.ref.Familiar(), Host: domainOf(r.host()),
+		Op: r.op, Reference: r.subject(), Host: domainOf(r.host()),
 		Kind: k, Reason: reason, Err: err,
 	}
 }
@@ -124,7 +124,7 @@ func (r *request) refused(resp *http.Response) *Error {
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorAnswer))
 	message, codes := readMessage(resp.Header, body)
 	e := r.fail(Protocol, "it answers "+status(resp), nil)
-	e.Status, e.Message = resp.StatusCode, message
+	e.Status, e.Message, e.codes = resp.StatusCode, message, codes
 	if host := resp.Request.URL.Host; host != r.host() {
 		e.Host = printable(host)
 	}
@@ -152,7 +152,32 @@ func (r *request) refused(resp *http.Response) *Error {
 			e.Kind, e.Reason = NotFound, "it allows no such name"
 		}
 	}
+	e.reword(r)
 	return e
+}
+
+// reword says what an answer means where it is not an image that is asked for.
+func (e *Error) reword(r *request) {
+	switch {
+	case e.codes["DIGEST_INVALID"] || e.codes["SIZE_INVALID"]:
+		e.Kind, e.Reason = Corrupt, "what arrived there does not have the digest it should"
+	case r.op == opPush && e.Kind == Denied:
+		e.Reason = "access is denied; it needs a login that may write there"
+	case r.op == opPush && e.Kind == NotFound && r.method != http.MethodHead:
+		e.Reason = "it takes nothing of that name"
+	case r.op == opTags && e.Kind == NotFound:
+		e.Reason = "there is no such repository"
+	case r.op == opTags && e.Kind == Denied:
+		e.Reason = "access is denied; there may be no such repository, or it needs a login"
+	case r.op == opSearch && e.Kind == NotFound:
+		e.Reason = "it cannot be searched"
+	case r.op == opSearch && e.Kind == Denied:
+		e.Reason = "access is denied; it may need a login"
+	case r.op == opLogin && e.Kind == NotFound:
+		e.Reason = "there is no registry that hull can speak with"
+	case r.op == opLogin && e.Kind == Denied:
+		e.Reason = "it does not accept this login"
+	}
 }
 
 // unauthorized makes an Error of a token server's answer: whatever it has
@@ -162,6 +187,8 @@ func (r *request) unauthorized(resp *http.Response) *Error {
 	e.Host = domainOf(r.host())
 	switch {
 	case e.temporary:
+	case e.Kind == Denied && r.op == opLogin:
+		e.Reason = "its token server does not accept this login"
 	case e.Kind == Denied:
 		e.Reason = "its token server does not accept the login"
 	default:

@@ -24,6 +24,9 @@ func refusef(format string, args ...any) error {
 // other than the one they are for. (net/http would let them go to subdomains.)
 func (t *transports) checkRedirect(req *http.Request, via []*http.Request) error {
 	first, last := via[0], via[len(via)-1]
+	if first.Body != nil && first.Body != http.NoBody {
+		return refusef("it redirects what is sent to it")
+	}
 	if len(via) > maxRedirects {
 		return refusef("it redirects more than %d times", maxRedirects)
 	}

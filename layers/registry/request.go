@@ -19,13 +19,35 @@ import (
 type request struct {
 	op     string // for errors: "resolve", "blob"
 	ref    reference.Reference
+	name   string // for errors, in place of the reference
 	method string
 	path   string      // "/v2/library/redis/manifests/7"
-	scope  string      // what a token must allow: "repository:library/redis:pull"
+	query  string      // encoded
+	scope  string      // what a token must allow: "repository:library/redis:pull"; several with spaces between
 	header http.Header // may be nil
+
+	server string   // the host that is asked, if it is not the one of ref's domain
+	scheme string   // "" = whichever it speaks; "http" only where the user says so
+	target *url.URL // where an upload goes on: instead of all the above
+	body   *source  // what is sent; nil = nothing
+
+	refresh string // a login's answer
 }
 
-func (r *request) host() string { return hostOf(r.ref.Domain) }
+func (r *request) host() string {
+	if r.server != "" {
+		return r.server
+	}
+	return hostOf(r.ref.Domain)
+}
+
+// subject is what an error is about.
+func (r *request) subject() string {
+	if r.name != "" {
+		return r.name
+	}
+	return r.ref.Familiar()
+}
 
 // pull makes a request for a part of a repository: "manifests/7".
 func pull(op string, ref reference.Reference, part string) *request {
@@ -86,7 +108,12 @@ func discard(resp *http.Response) {
 // first, as by Docker.
 func (c *Client) exchange(ctx context.Context, r *request, auth string) (*http.Response, error) {
 	host := r.host()
-	if !c.transports.lax(host, host) {
+	switch {
+	case r.target != nil:
+		return c.over(ctx, r, r.target.Scheme, auth)
+	case r.scheme != "":
+		return c.over(ctx, r, r.scheme, auth)
+	case !c.transports.lax(host, host):
 		return c.over(ctx, r, "https", auth)
 	}
 	if scheme := c.schemes.get(host); scheme != "" {
@@ -113,21 +140,40 @@ func (c *Client) exchange(ctx context.Context, r *request, auth string) (*http.R
 
 // over sends the request over one scheme.
 func (c *Client) over(ctx context.Context, r *request, scheme, auth string) (*http.Response, error) {
-	u := url.URL{Scheme: scheme, Host: r.host(), Path: r.path}
-	req, err := http.NewRequestWithContext(onBehalf(ctx, r.host()), r.method, u.String(), nil)
+	u := url.URL{Scheme: scheme, Host: r.host(), Path: r.path, RawQuery: r.query}
+	if r.target != nil {
+		u = *r.target
+	}
+	about := onBehalf(ctx, r.host())
+	if r.scheme == "http" {
+		about = plainly(about, r.host())
+	}
+	req, err := http.NewRequestWithContext(about, r.method, u.String(), nil)
 	if err != nil {
 		return nil, r.fail(Protocol, "its address cannot be used", err)
+	}
+	var sent *outgoing
+	if r.body != nil {
+		if sent, err = r.body.attach(ctx, req); err != nil {
+			return nil, r.fail(Read, "a part of the image cannot be read here: "+printable(err.Error()), err)
+		}
 	}
 	for name, values := range r.header {
 		req.Header[name] = values
 	}
 	req.Header.Set("User-Agent", c.opt.UserAgent)
-	if auth != "" {
+	if auth != "" && u.Host == r.host() {
 		req.Header.Set("Authorization", auth)
 	}
 	progress(ctx)
+	if r.method == http.MethodPut {
+		patience(ctx) // for a commit without a body
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
+		if bad := sent.failure(); bad != nil && ctx.Err() == nil {
+			return nil, r.fail(Read, "a part of the image cannot be read here: "+printable(bad.Error()), bad)
+		}
 		return nil, r.broken(ctx, err)
 	}
 	progress(ctx)

@@ -19,7 +19,7 @@ func (c *Client) Resolve(ctx context.Context, ref reference.Reference) (*Image, 
 	if ref.Digest != "" {
 		what = ref.Digest
 	}
-	r := pull("resolve", ref, "manifests/"+what)
+	r := pull(opResolve, ref, "manifests/"+what)
 	r.header = http.Header{"Accept": accept}
 	body, contentType, err := c.document(ctx, r, "its manifest", descriptor{Digest: ref.Digest, Size: -1})
 	if err != nil {
@@ -37,7 +37,7 @@ func (c *Client) Resolve(ctx context.Context, ref reference.Reference) (*Image, 
 			break
 		}
 		chosen = chosen || entry.Platform != nil
-		next := pull("resolve", ref, "manifests/"+entry.Digest)
+		next := pull(opResolve, ref, "manifests/"+entry.Digest)
 		next.header = r.header
 		if body, contentType, err = c.document(ctx, next, "its manifest", *entry); err != nil {
 			return nil, err
@@ -59,7 +59,7 @@ func (c *Client) Resolve(ctx context.Context, ref reference.Reference) (*Image, 
 
 // configure fetches the configuration, and fills in what only it says.
 func (c *Client) configure(ctx context.Context, img *Image, d *document, chosen bool) error {
-	r := pull("resolve", img.Reference, "blobs/"+d.Config.Digest)
+	r := pull(opResolve, img.Reference, "blobs/"+d.Config.Digest)
 	body, _, err := c.document(ctx, r, "its configuration", *d.Config)
 	if err != nil {
 		return err

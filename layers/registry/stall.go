@@ -42,6 +42,17 @@ func progress(ctx context.Context) {
 	}
 }
 
+// slow is how many times longer a registry may think about what it has been
+// sent: it verifies and moves gigabytes before it answers.
+const slow = 10
+
+// patience gives the context's watch the time that an answer to an upload takes.
+func patience(ctx context.Context) {
+	if w, ok := ctx.Value(watchKey{}).(*watch); ok {
+		w.timer.Reset(slow * w.stall)
+	}
+}
+
 // pause stops the context's watch until the function it returns is called.
 func pause(ctx context.Context) (resume func()) {
 	w, ok := ctx.Value(watchKey{}).(*watch)

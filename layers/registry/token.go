@@ -106,7 +106,7 @@ func (c *Client) credential(ctx context.Context, r *request) (Credential, error)
 		return Credential{}, nil
 	}
 	defer pause(ctx)()
-	cred, err := c.opt.Keychain.Credential(ctx, r.ref.Domain)
+	cred, err := c.opt.Keychain.Credential(ctx, domainOf(r.host()))
 	if err != nil {
 		return Credential{}, r.fail(Denied, "the login stored for it cannot be read: "+printable(err.Error()), err)
 	}
@@ -126,10 +126,7 @@ func (c *Client) fetchToken(ctx context.Context, r *request, scheme string, para
 	if reason := c.mistrust(r, scheme, realm); reason != "" {
 		return "", 0, r.fail(Protocol, "it names the token server "+printable(realm.Host)+", and "+reason, nil)
 	}
-	form := url.Values{"scope": {r.scope}, "service": {params["service"]}}
-	if r.scope == "" {
-		form.Del("scope")
-	}
+	form := url.Values{"scope": strings.Fields(r.scope), "service": {params["service"]}}
 	if cred.IdentityToken != "" {
 		status, answer, err := c.postForm(ctx, r, realm, form, cred.IdentityToken)
 		if err != nil {
@@ -145,6 +142,12 @@ func (c *Client) fetchToken(ctx context.Context, r *request, scheme string, para
 	query := u.Query()
 	for name, values := range form {
 		query[name] = values
+	}
+	if r.op == opLogin {
+		// Some servers give a token that can be kept in the password's place.
+		query.Set("account", cred.User)
+		query.Set("client_id", "hull")
+		query.Set("offline_token", "true")
 	}
 	u.RawQuery = query.Encode()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
@@ -178,7 +181,10 @@ func (c *Client) mistrust(r *request, scheme string, realm *url.URL) (reason str
 func (c *Client) postForm(ctx context.Context, r *request, realm *url.URL, form url.Values, refresh string) (int, []byte, error) {
 	body := url.Values{
 		"grant_type": {"refresh_token"}, "client_id": {"hull"}, "refresh_token": {refresh},
-		"service": form["service"], "scope": form["scope"],
+		"service": form["service"],
+	}
+	if scopes := form["scope"]; len(scopes) > 0 {
+		body.Set("scope", strings.Join(scopes, " "))
 	}
 	u := *realm
 	u.User = nil
@@ -231,6 +237,7 @@ func readTokenAnswer(r *request, realm *url.URL, status int, body []byte) (heade
 	var answer struct {
 		Token       string `json:"token"`
 		AccessToken string `json:"access_token"`
+		Refresh     string `json:"refresh_token"`
 		ExpiresIn   int64  `json:"expires_in"`
 	}
 	if err := json.Unmarshal(body, &answer); err != nil {
@@ -242,6 +249,9 @@ func readTokenAnswer(r *request, realm *url.URL, status int, body []byte) (heade
 	}
 	if !isPlain(value) {
 		return "", 0, r.fail(Protocol, "the token server "+printable(realm.Host)+" gives no usable token", nil)
+	}
+	if r.op == opLogin && isPlain(answer.Refresh) {
+		r.refresh = answer.Refresh
 	}
 	life = minTokenLife
 	if answer.ExpiresIn > 0 {

@@ -16,6 +16,7 @@ import (
 const (
 	hubDomain = "docker.io"
 	hubHost   = "registry-1.docker.io"
+	hubIndex  = "index.docker.io" // where they are searched
 )
 
 // hostOf is the host that serves a domain's repositories.
@@ -28,7 +29,7 @@ func hostOf(domain string) string {
 
 // domainOf is what the user calls a host.
 func domainOf(host string) string {
-	if host == hubHost {
+	if host == hubHost || host == hubIndex {
 		return hubDomain
 	}
 	return host
@@ -61,7 +62,16 @@ func newTransports(o Options) *transports {
 	}
 }
 
-type behalfKey struct{}
+type (
+	behalfKey struct{}
+	plainKey  struct{}
+)
+
+// plainly marks a context as of requests to a host that may be spoken to in
+// plain http, because the user wrote its address so.
+func plainly(ctx context.Context, host string) context.Context {
+	return context.WithValue(ctx, plainKey{}, host)
+}
 
 // onBehalf marks a context as a registry's. What the user has said of a registry
 // covers the hosts that it leads to, as in Docker: its authorities are believed
@@ -74,17 +84,27 @@ func onBehalf(ctx context.Context, registry string) context.Context {
 func (t *transports) RoundTrip(req *http.Request) (*http.Response, error) {
 	host := req.URL.Host
 	registry, _ := req.Context().Value(behalfKey{}).(string)
+	plain, _ := req.Context().Value(plainKey{}).(string)
 	switch {
 	case req.URL.Scheme == "https":
-	case req.URL.Scheme == "http" && t.lax(host, registry):
+	case req.URL.Scheme == "http" && (t.lax(host, registry) || plain == host && host != ""):
 	default:
+		closeBody(req)
 		return nil, refusef("hull does not send %s to %s unencrypted", req.Method, printable(host))
 	}
 	trust, err := t.trust(host, registry)
 	if err != nil {
+		closeBody(req)
 		return nil, err
 	}
 	return t.transport(trust).RoundTrip(req)
+}
+
+// closeBody does for a request that is not sent what sending it would.
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
 }
 
 // lax reports whether plain http and unknown certificates are acceptable of a

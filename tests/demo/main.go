@@ -70,7 +70,7 @@ func run(ctx context.Context, hull, serve string) error {
 	if at == "" {
 		at = "127.0.0.1:0"
 	}
-	addr, closeRegistry, err := startRegistry(at)
+	addr, closeRegistry, err := startRegistry(ctx, at)
 	if err != nil {
 		return err
 	}
@@ -93,12 +93,12 @@ func run(ctx context.Context, hull, serve string) error {
 }
 
 // startRegistry serves the set of test images on loopback.
-func startRegistry(at string) (addr string, closeAll func(), err error) {
+func startRegistry(ctx context.Context, at string) (addr string, closeAll func(), err error) {
 	set, err := image.Set()
 	if err != nil {
 		return "", nil, err
 	}
-	l, err := net.Listen("tcp", at)
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", at)
 	if err != nil {
 		return "", nil, err
 	}

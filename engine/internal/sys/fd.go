@@ -58,6 +58,13 @@ func MountID(f *os.File) (uint64, error) {
 	return st.Mnt_id, os.NewSyscallError("statx", err)
 }
 
+// IsPipe reports whether a descriptor is a pipe's, with a name or without. It
+// asks no file system.
+func IsPipe(f *os.File) bool {
+	_, err := unix.FcntlInt(f.Fd(), unix.F_GETPIPE_SZ, 0)
+	return err == nil
+}
+
 // Own changes a file's owner.
 func Own(f *os.File, uid, gid int) error {
 	return os.NewSyscallError("fchown", unix.Fchown(int(f.Fd()), uid, gid))

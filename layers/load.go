@@ -1,0 +1,90 @@
+package layers
+
+import (
+	"os"
+)
+
+// load reads what the directory holds into memory.
+func (s *Store) load() error {
+	// Nothing of an earlier daemon's unpacking is of use: only what is verified
+	// counts, and it is not known what is.
+	if err := s.clearStaging(); err != nil {
+		return err
+	}
+	if err := s.readLayers(); err != nil {
+		return err
+	}
+	if err := s.readBlobs(); err != nil {
+		return err
+	}
+	records, whole, err := s.readRecords()
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.whole = whole
+	for _, r := range records {
+		if r.Image != nil && !s.complete(r.Image) {
+			s.log.Warn("an image in the store is not whole any more", "image", r.name)
+			copied := *r
+			r = &copied
+			r.Image, r.Status, r.ErrorKind = nil, Failed, Corrupt.String()
+			r.Error = "parts of " + r.name + " are missing in the store; pull it again, or remove it"
+			if r.Reference == "" {
+				continue // nothing is left that could be named
+			}
+		}
+		s.names[r.name] = r
+		if r.Image != nil {
+			r.Image = s.sized(r.Image)
+			s.images[r.Image.ID] = r.Image
+		}
+	}
+	s.publish()
+	return nil
+}
+
+// complete says whether everything an image needs is here. The compressed
+// layers are not needed.
+func (s *Store) complete(im *stored) bool {
+	for _, l := range im.Layers {
+		if s.layers[l.Key] == nil {
+			return false
+		}
+	}
+	_, manifest := s.blobs[im.Manifest]
+	_, config := s.blobs[im.ID]
+	return manifest && config
+}
+
+func (s *Store) clearStaging() error {
+	entries, err := os.ReadDir(s.path("staging"))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		s.discard(s.path("staging", e.Name()))
+	}
+	return nil
+}
+
+func (s *Store) readBlobs() error {
+	entries, err := os.ReadDir(s.path("blobs", "sha256"))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
+			if digest := "sha256:" + e.Name(); isDigest(digest) {
+				s.blobs[digest] = info.Size()
+			}
+		}
+	}
+	return nil
+}
+
+func isDigest(s string) bool {
+	_, err := hexOf(s)
+	return err == nil
+}

@@ -1,0 +1,122 @@
+package layers
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Sweep removes what no record, container or pull reaches, and takes up the pulls
+// that the last daemon's end interrupted. It is called once, when every container
+// has been held; keep names further images without tags to keep (nil = none).
+// Until then nothing is removed that might be a container's.
+func (s *Store) Sweep(ctx context.Context, keep func(imageID string) bool) error {
+	if err := s.lockChange(ctx); err != nil {
+		return wrap("sweep", s.dir, err)
+	}
+	defer s.unlockChange()
+	for _, r := range s.untagged() {
+		if !s.tagged(r.Image.ID) && ((keep != nil && keep(r.Image.ID)) || s.held(r.Image.ID)) {
+			continue
+		}
+		if err := s.removeRecord(r); err != nil {
+			return wrap("sweep", s.dir, err)
+		}
+		s.mu.Lock()
+		delete(s.names, r.name)
+		s.mu.Unlock()
+	}
+	s.mu.Lock()
+	s.swept = true
+	s.publish()
+	s.mu.Unlock()
+	s.collect(0)
+	if err := s.removeStrays(); err != nil {
+		return wrap("sweep", s.dir, err)
+	}
+	return wrap("sweep", s.dir, s.takeUp()) //nolint:contextcheck // the pulls outlive the caller
+}
+
+// untagged are the records of images without tags.
+func (s *Store) untagged() []*record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []*record
+	for _, r := range s.names {
+		if r.Reference == "" {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// removeStrays removes from layers/ and blobs/ what has no place there, as a
+// crash between a rename and the record leaves it.
+func (s *Store) removeStrays() error {
+	if !s.whole {
+		return nil
+	}
+	for _, dir := range []string{"layers", "blobs/sha256"} {
+		entries, err := os.ReadDir(s.path(dir))
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			digest := "sha256:" + e.Name()
+			s.mu.Lock()
+			_, isBlob := s.blobs[digest]
+			known := e.Name() == emptyLayer || s.layers[digest] != nil || (isBlob && strings.HasPrefix(dir, "blobs"))
+			s.mu.Unlock()
+			if !known {
+				s.discard(s.path(filepath.FromSlash(dir), e.Name()))
+			}
+		}
+	}
+	return nil
+}
+
+// maxTakeUps is how often a pull is taken up by itself: one that ends the daemon
+// each time must not do so for ever.
+const maxTakeUps = 3
+
+// takeUp begins again the pulls that the last daemon's end interrupted. The
+// caller holds the change lock.
+func (s *Store) takeUp() error {
+	s.mu.Lock()
+	var interrupted []*record
+	for name, r := range s.names {
+		if r.Status == Pulling && s.pulls[name] == nil {
+			interrupted = append(interrupted, r)
+		}
+	}
+	s.mu.Unlock()
+	for _, old := range interrupted {
+		copied := *old
+		r := &copied
+		r.Tries++
+		if r.Tries > maxTakeUps {
+			r.Status, r.ErrorKind = Failed, Cancelled.String()
+			if r.Image != nil {
+				r.Status = Ready
+			}
+			r.Error = "cannot pull " + r.name + ": hull ended each time it tried; ask for it again if you want another try"
+		}
+		if err := s.writeRecord(r); err != nil {
+			return err
+		}
+		ref, err := parse("pull", r.Reference)
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		s.names[r.name] = r
+		if r.Tries <= maxTakeUps && s.pulls[r.name] == nil && !s.closed {
+			p := s.startPull(ref, PullOptions{By: r.By})
+			p.accepted, p.takenUp = true, true
+		}
+		s.publish()
+		s.mu.Unlock()
+	}
+	return nil
+}
