@@ -244,3 +244,49 @@ func (s *supervisor) keep(rec *record, set values) error {
 	s.rec, s.set = rec, set
 	return nil
 }
+
+// keepSoon is keep for what is done already, a start: the disk catches up in the background, as it does for any mkdir.
+func (s *supervisor) keepSoon(rec *record) error {
+	if err := rec.write(s.dir, false); err != nil {
+		return err
+	}
+	s.rec = rec
+	if !s.set.flag("auto_remove") {
+		s.e.syncs.put(s.dir)
+	}
+	return nil
+}
+
+// syncRecords makes the records durable that were kept soon, one after the other, and what is left when the engine ends.
+func (e *Engine) syncRecords() {
+	for ending := false; ; {
+		if dir, ok := e.syncs.take(); ok {
+			if err := e.syncRecord(dir); err != nil && !errors.Is(err, os.ErrNotExist) { // it may be removed by now
+				e.o.Logger.Error("a container may not survive a power failure", "container", filepath.Base(dir), "op", "start", "err", err)
+			}
+			continue
+		}
+		if ending {
+			return
+		}
+		select {
+		case <-e.ctx.Done():
+			ending = true
+		case <-e.syncs.ready:
+		}
+	}
+}
+
+func (e *Engine) syncRecord(dir string) error {
+	f, err := os.Open(filepath.Join(dir, recordFile))
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := syncDir(dir); err != nil {
+		return err
+	}
+	return syncDir(e.dir)
+}

@@ -39,7 +39,8 @@ type Engine struct {
 	mu      sync.Mutex
 	closing bool
 	work    sync.WaitGroup
-	trash   *mailbox[string]
+	trash   *mailbox[string] // directories to delete
+	syncs   *mailbox[string] // directories whose records are to be made durable
 }
 
 // Open reads every record, finds the containers that run, and finishes or undoes what was half done. ctx bounds the
@@ -60,7 +61,7 @@ func newEngine(ctx context.Context, o Options) *Engine {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{o: o, dir: filepath.Join(o.Dir, "containers"), trash: newMailbox[string]()}
+	e := &Engine{o: o, dir: filepath.Join(o.Dir, "containers"), trash: newMailbox[string](), syncs: newMailbox[string]()}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	seed := fnv.New32a()
 	seed.Write([]byte(o.Tree))
@@ -80,6 +81,7 @@ func (e *Engine) open(ctx context.Context, p parts) (*Engine, error) {
 	}
 	e.spawn(e.hearMonitor)
 	e.spawn(e.emptyTrash)
+	e.spawn(e.syncRecords)
 	return e, nil
 }
 
@@ -177,9 +179,10 @@ func (e *Engine) Restart(ctx context.Context, id string, seconds int) error {
 	})
 }
 
-// Kill sends a signal ("KILL", "SIGTERM", "15"; empty is KILL) to the first process.
+// Kill sends a signal ("KILL", "SIGTERM", "15"; empty is KILL) to the first process. It returns when the signal is sent,
+// and for KILL when the container has ended.
 func (e *Engine) Kill(ctx context.Context, id, signal string) error {
-	return e.ask(ctx, "kill", id, func(s *supervisor, answer func(error)) { answer(s.kill(signal)) })
+	return e.ask(ctx, "kill", id, func(s *supervisor, answer func(error)) { s.kill(signal, answer) })
 }
 
 // Pause freezes a running container.

@@ -108,6 +108,7 @@ func (s *supervisor) tidy() {
 	if r == nil {
 		return
 	}
+	s.unmountSoon(r)
 	r.close()
 	if r.group != nil {
 		s.removeGroup(r.group)
@@ -115,6 +116,21 @@ func (s *supervisor) tidy() {
 	s.view.runEnded()
 	r.lease.drop()
 	s.e.crash(exitTidied)
+}
+
+// unmountSoon closes the last hold on a run's overlay in the background: it may take as long as its file system has to
+// write. A start waits for it, a removal need not.
+func (s *supervisor) unmountSoon(r *run) {
+	if r.root == nil {
+		return
+	}
+	root, done := r.root, make(chan struct{})
+	if s.e.spawn(func() {
+		closeAll(root)
+		close(done)
+	}) {
+		r.root, s.unmount = nil, done
+	}
 }
 
 // exitSentence is what a container's error says after a run: nothing, unless the end needs explaining.

@@ -187,6 +187,7 @@ func (l *testLauncher) start(args, env []string, stdin, stdout, stderr *os.File)
 func (p *testParked) PID() int        { return p.pid }
 func (p *testParked) Pidfd() *os.File { return p.pidfd }
 func (p *testParked) Pty() *os.File   { return nil }
+func (p *testParked) Root() *os.File  { return nil }
 
 func (p *testParked) Run(context.Context) error {
 	if _, err := p.gate.Write([]byte{1}); err != nil {

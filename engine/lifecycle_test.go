@@ -131,7 +131,7 @@ func TestFailedStart(t *testing.T) {
 	w.create("web", "nosuch", false)
 	w.want(w.e.Start(ctx, "web"), NotCommand)
 	c, _ := w.e.Find("web")
-	if c.State != Created || c.Exit == nil || c.Exit.Code != 127 || c.Error == "" || !c.Started.IsZero() {
+	if c.State != Created || c.Exit == nil || c.Exit.Code != 127 || c.Error == "" || !c.Started.IsZero() || c.Finished.IsZero() {
 		t.Fatalf("%+v", c)
 	}
 	w.ok(w.e.Set(ctx, "web", "command", "badexec"))
@@ -171,6 +171,9 @@ func TestKillDuringStop(t *testing.T) {
 	w.until("stopping", func() bool { return w.state("web") == Stopping })
 	w.want(w.e.Start(ctx, "web"), Running)
 	w.ok(w.e.Kill(ctx, "web", "KILL"))
+	if s := w.state("web"); s != Exited {
+		t.Errorf("%s: a KILL is answered when the container has ended", s)
+	}
 	for range 2 {
 		w.ok(<-stopped)
 	}
@@ -393,7 +396,6 @@ func TestAttach(t *testing.T) {
 	if s := readExit(t, near); s.Code != 137 {
 		t.Errorf("%+v", s)
 	}
-	w.until("exited", func() bool { return w.state("web") == Exited })
 	_, err = w.e.Attach(ctx, "web", AttachOptions{})
 	w.want(err, NotRunning)
 }

@@ -45,6 +45,7 @@ type parked interface {
 	PID() int
 	Pidfd() *os.File
 	Pty() *os.File
+	Root() *os.File
 	Run(ctx context.Context) error
 	Abort()
 	Close() error

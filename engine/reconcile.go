@@ -168,10 +168,7 @@ func (s *supervisor) recoverLive(h *monitor.Held) {
 	}
 	s.run = r
 	var err error
-	if r.group, err = s.e.parts.groups.Open(s.id); err == nil {
-		r.joins, err = r.group.Join()
-	}
-	if err != nil {
+	if r.group, err = s.e.parts.groups.Open(s.id); err != nil {
 		s.st.Error = "its cgroup cannot be opened, so it cannot be paused or entered: " + err.Error()
 	}
 	if s.st.State == Stopping {

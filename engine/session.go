@@ -134,16 +134,12 @@ func (s *supervisor) target(o ExecOptions) (*target, error) {
 		ID: newID(), Number: s.freeNumber(), Command: o.Command, TTY: o.TTY,
 	}}
 	t.Range = launch.IDRange{First: s.st.Run.Range, Size: rangeSize}
+	if s.run.group == nil {
+		return nil, fail("exec", s.id, System, "the cgroup of the container %s is gone, so nothing can be started in it", s.rec.Name)
+	}
 	var err error
-	t.Pidfd, err = dup(s.run.pidfd)
-	for _, f := range s.run.joins {
-		if err != nil {
-			break
-		}
-		var d *os.File
-		if d, err = dup(f); err == nil {
-			t.Cgroups = append(t.Cgroups, d)
-		}
+	if t.Pidfd, err = dup(s.run.pidfd); err == nil {
+		t.Cgroups, err = s.run.group.Join()
 	}
 	if err != nil {
 		t.close()

@@ -165,10 +165,10 @@ func (l *launching) makeGroup() error {
 	}
 	l.run.group = g
 	l.onFailure(func() { s.removeGroup(g) })
-	if l.run.joins, err = g.Join(); err != nil {
+	if l.spec.Cgroups, err = g.Join(); err != nil {
 		return fail("start", s.id, kindOfErrno(err), "the container's cgroup cannot be opened: %w", err)
 	}
-	l.onFailure(func() { closeAll(l.run.joins...) })
+	l.onFailure(func() { closeAll(l.spec.Cgroups...) })
 	s.e.crash(startCgroup)
 	return nil
 }
@@ -230,11 +230,11 @@ func (l *launching) park() error {
 	l.spec.Args, l.spec.Env, l.spec.Dir, l.spec.User = p.Args, p.Env, p.Dir, p.User
 	l.spec.NoNewPrivileges, l.spec.Seccomp = true, true
 	l.spec.Range = launch.IDRange{First: l.note.Range, Size: rangeSize}
-	l.spec.Cgroups = l.run.joins
 	l.spec.Files = etcFiles(p.Hostname)
 	l.spec.Root = l.mount
 	parked, err := s.e.parts.launcher.Park(s.e.ctx, l.spec)
 	closeAll(l.spec.Stdin, l.spec.Stdout, l.spec.Stderr) // the monitor waits for their last end to be closed
+	closeAll(l.spec.Cgroups...)
 	if err != nil {
 		return err
 	}
@@ -253,7 +253,10 @@ func (l *launching) keepFiles() (err error) {
 	if l.run.pidfd, err = dup(l.parked.Pidfd()); err == nil {
 		l.run.pty, err = dup(l.parked.Pty())
 	}
-	l.onFailure(func() { closeAll(l.run.pidfd, l.run.pty) })
+	if err == nil {
+		l.run.root, err = dup(l.parked.Root())
+	}
+	l.onFailure(func() { closeAll(l.run.pidfd, l.run.pty, l.run.root) })
 	if err != nil {
 		return fail("start", l.s.id, kindOfErrno(err), "a descriptor of the container's process cannot be kept: %w", err)
 	}
@@ -266,6 +269,13 @@ func (l *launching) mount(users *os.File) (*os.File, error) {
 	s := l.s
 	if m, err := s.view.clone(l.note.Range); m != nil || err != nil {
 		return m, err
+	}
+	if s.unmount != nil { // never a second overlay on one upper directory
+		select {
+		case <-s.unmount:
+		case <-s.e.ctx.Done():
+			return nil, s.e.ctx.Err()
+		}
 	}
 	disk, err := os.Open(filepath.Join(s.dir, diskDir))
 	if err != nil {
@@ -324,7 +334,7 @@ func (s *supervisor) begin(l *launching) {
 func (s *supervisor) keepStarted() {
 	rec := *s.rec
 	rec.Started, rec.Provisional = true, false
-	if err := s.keep(&rec, s.set); err != nil {
+	if err := s.keepSoon(&rec); err != nil {
 		s.failed("start", fmt.Errorf("the container runs, and its record cannot be written: %w", err))
 	}
 	s.e.crash(startKept)
@@ -339,6 +349,7 @@ func (s *supervisor) startFailed(err error) {
 	s.st.Attempt, s.st.Error = nil, err.Error()
 	if kind != Interrupted {
 		s.st.Exit = &Exit{Code: kind.ExitCode(), At: time.Now().Round(0)}
+		s.st.Finished = s.st.Exit.At
 	}
 	s.save()
 }

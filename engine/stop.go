@@ -132,19 +132,26 @@ func (s *supervisor) graceOver() {
 	s.e.crash(stopKilled)
 }
 
-// kill is Kill.
-func (s *supervisor) kill(name string) error {
+// kill is Kill. SIGKILL is answered when the container has ended, any other signal when it is sent.
+func (s *supervisor) kill(name string, answer func(error)) {
 	if name == "" {
 		name = "KILL"
 	}
 	sig, err := parseSignal(name)
 	if err != nil {
-		return fail("kill", s.id, Invalid, "%w", err)
+		answer(fail("kill", s.id, Invalid, "%w", err))
+		return
 	}
 	if !s.st.State.Alive() {
-		return s.notRunning("kill")
+		answer(s.notRunning("kill"))
+		return
 	}
-	return s.signal(sig)
+	err = s.signal(sig)
+	if err != nil || sig != syscall.SIGKILL {
+		answer(err)
+		return
+	}
+	s.waiters = append(s.waiters, func(Exit, error) { answer(nil) })
 }
 
 func (s *supervisor) notRunning(op string) error {
@@ -175,6 +182,9 @@ func (s *supervisor) pause() error {
 		}
 		return s.notRunning("pause")
 	}
+	if s.run.group == nil {
+		return fail("pause", s.id, System, "the cgroup of the container %s is gone, so it cannot be frozen", s.rec.Name)
+	}
 	if err := s.run.group.Pause(s.e.ctx); err != nil {
 		return fail("pause", s.id, kindOfErrno(err), "the container cannot be frozen: %w", err)
 	}
@@ -188,6 +198,9 @@ func (s *supervisor) pause() error {
 func (s *supervisor) unpause() error {
 	if _, ok := next(s.st.State, inUnpause); !ok {
 		return fail("unpause", s.id, Busy, "the container %s is not paused, it is %s", s.rec.Name, s.st.State)
+	}
+	if s.run.group == nil {
+		return fail("unpause", s.id, System, "the cgroup of the container %s is gone, so it cannot be thawed", s.rec.Name)
 	}
 	if err := s.run.group.Unpause(s.e.ctx); err != nil {
 		return fail("unpause", s.id, kindOfErrno(err), "the container cannot be thawed: %w", err)

@@ -33,7 +33,8 @@ type supervisor struct {
 	waiters  []func(Exit, error)
 	sessions []*session
 	lease    *lease
-	gone     bool // the container is removed: the goroutine ends
+	unmount  chan struct{} // closed when the last run's overlay is unmounted; nil if there was none
+	gone     bool          // the container is removed: the goroutine ends
 }
 
 // run is a container's first process and what belongs to it. The files are its own.
@@ -42,15 +43,14 @@ type run struct {
 	pty   *os.File // master, nil without a terminal
 	stdin *os.File // write end, nil without one or when it has been handed over
 	group group
-	joins []*os.File // what a further process writes to, to be in the group
 	lease *lease
+	// root keeps the overlay from being unmounted by the end of the process itself, which would write out a whole file
+	// system before anybody could know of the end. nil after a restart of the daemon.
+	root *os.File
 }
 
 // close gives back the descriptors.
-func (r *run) close() {
-	closeAll(r.pidfd, r.pty, r.stdin)
-	closeAll(r.joins...)
-}
+func (r *run) close() { closeAll(r.pidfd, r.pty, r.stdin, r.root) }
 
 // closeDescriptors gives back what a supervisor, whose goroutine has ended, still has.
 func (s *supervisor) closeDescriptors() {

@@ -100,6 +100,13 @@ func (s *supervisor) mountStopped() (*os.File, *lease, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if s.unmount != nil {
+		select {
+		case <-s.unmount:
+		case <-s.e.ctx.Done():
+			return nil, nil, s.e.ctx.Err()
+		}
+	}
 	disk, err := os.Open(filepath.Join(s.dir, diskDir))
 	if err != nil {
 		return nil, nil, err

@@ -172,10 +172,7 @@ func (e *entry) attrSized(a *fuse.Attr, size int64) {
 	a.Ino = inode(e.key)
 	a.Mode = e.format() | e.mode()
 	a.Size = uint64(max(0, size))
-	a.Nlink = 1
-	if e.row.kind.directory() {
-		a.Nlink = 2
-	}
+	a.Nlink = 1 // of a directory too: find takes 2 for having no directories inside
 	a.Owner.Uid = e.owner()
 	if e.t.Group >= 0 {
 		a.Owner.Gid = uint32(e.t.Group)

@@ -158,10 +158,10 @@ func (p *images) find(_ context.Context, name string) (*entry, error) {
 	if kind == hubImages || kind == libraryOnly {
 		return p.below(name), nil
 	}
+	if i, ok := t.Images.Find(path); ok && (p.tagged(name) || i.Reference == path) {
+		return p.entry(i, name), nil
+	}
 	if p.tagged(name) {
-		if i, ok := t.Images.Find(path); ok {
-			return p.entry(i, name), nil
-		}
 		return nil, nil
 	}
 	if p.kind != libraryLeaf && (t.images()[path] != nil || t.bare.has(path) || len(t.bare.below(path)) > 0) {
@@ -239,7 +239,7 @@ func (p *images) rmdir(ctx context.Context, name string) error {
 		return absent("rmdir", p.e.path(), name, err)
 	}
 	if e.obj.kind == imageObject && e.row == p.each {
-		if name != base(e.obj.id) && !p.tagged(name) {
+		if name != base(e.obj.id) && !strings.Contains(name, ":") {
 			return t.Images.Untag(ctx, name) // an ID: Busy while several tags lead to it
 		}
 		if strings.HasPrefix(name, "sha256:") {
@@ -268,111 +268,4 @@ func absent(op, dir, name string, err error) error {
 		return err
 	}
 	return fail(NotFound, op, dir+"/"+name, fmt.Sprintf("There is no %s/%s.", dir, name))
-}
-
-// rename retags.
-func (p *images) rename(ctx context.Context, name string, to place, toName string, keep bool) error {
-	t := p.e.t
-	e, err := p.find(ctx, name)
-	if err != nil || e == nil {
-		return absent("rename", p.e.path(), name, err)
-	}
-	path, _ := p.step(name)
-	source := t.latest(path)
-	if e.obj.kind == imageObject {
-		source, err = e.image()
-	}
-	other, ok := to.(*images)
-	switch {
-	case err != nil:
-		return err
-	case source == nil || e.row != p.each && e.row != p.e.row:
-		return p.no("rename", name, "it is no image")
-	case p.tagged(name) == strings.HasPrefix(name, "sha256:") && e.obj.kind == imageObject:
-		return p.no("rename", name, "it is an image's ID; ln -s gives that another name")
-	case !ok || other.latest() != nil && t.images()[other.path] == nil && !t.bare.has(other.path):
-		return p.no("rename", name, "an image cannot be moved into another or out of images/; give mv -T the new reference, or ln -s")
-	}
-	target, err := other.target("rename", toName)
-	if err != nil {
-		return err
-	}
-	if target == source.Reference {
-		return fail(Exists, "rename", "images/"+target, fmt.Sprintf("%s is that image's name already.", target))
-	}
-	if err := t.Images.Tag(ctx, source.Reference, target, !keep); err != nil {
-		return err
-	}
-	t.inside(ctx, other.path)
-	return t.Images.Untag(ctx, source.Reference)
-}
-
-// target is the reference that a name here would be.
-func (p *images) target(op, name string) (string, error) {
-	path, kind := p.step(name)
-	if dot(name) || p.top() && isRegistry(name) || kind == hubImages || kind == libraryOnly || p.kind == libraryLeaf {
-		return "", p.no(op, name, "it is no name for an image")
-	}
-	return p.e.t.Images.Parse(path)
-}
-
-// symlink tags: ln -s images/redis:7 images/mine:1. It only creates.
-func (p *images) symlink(ctx context.Context, target, name string) (*entry, error) {
-	t := p.e.t
-	ref, err := p.target("symlink", name)
-	if err != nil {
-		return nil, err
-	}
-	source := linkSource(target)
-	if _, err := t.Images.Parse(source); err != nil {
-		return nil, err
-	}
-	if _, ok := t.Images.Find(source); !ok {
-		return nil, fail(NotFound, "symlink", "images/"+ref, fmt.Sprintf("There is no image %s to give the name %s.", source, ref))
-	}
-	if err := t.Images.Tag(ctx, source, ref, false); err != nil {
-		return nil, err
-	}
-	t.inside(ctx, p.path)
-	e := p.below(name)
-	e.row, e.key = &row{name: name, kind: linkRow, mode: 0o777, target: func(*Tree, *entry) string { return target }}, e.key+"#link"
-	return e, nil
-}
-
-// linkSource is the reference that a link's target means: the text after its last images/, else what is left when
-// leading ../ are taken off.
-func linkSource(target string) string {
-	target = strings.TrimRight(target, "/")
-	if i := strings.LastIndex("/"+target, "/images/"); i >= 0 {
-		return ("/" + target)[i+len("/images/"):]
-	}
-	for strings.HasPrefix(target, "../") || strings.HasPrefix(target, "./") {
-		_, target, _ = strings.Cut(target, "/")
-	}
-	return target
-}
-
-// imagePlace is an image's directory.
-type imagePlace struct {
-	fixed
-}
-
-func openImage(_ *Tree, e *entry) place { return &imagePlace{fixed{e}} }
-
-func (p *imagePlace) unlink(_ context.Context, name string) error { return p.dissolve(name) }
-func (p *imagePlace) rmdir(_ context.Context, name string) error  { return p.dissolve(name) }
-
-// dissolve is for rm -r, as a container's: refused at once if the rmdir in the end would be.
-func (p *imagePlace) dissolve(name string) error {
-	i, err := p.e.image()
-	if err != nil {
-		return err
-	}
-	for _, c := range p.e.t.Containers.List() {
-		if i.ID != "" && c.ImageID == i.ID && len(i.Tags) < 2 {
-			return fail(Busy, "unlink", p.e.path()+"/"+name, fmt.Sprintf("The image %s is used by the container %s: remove that first.", i.Reference, c.Name))
-		}
-	}
-	p.e.t.hides.hide(p.e.key, name)
-	return nil
 }

@@ -52,7 +52,7 @@ func (t *Tree) Mount(dir string) (*Mount, error) {
 		unix.Close(fd)
 		return nil, &Error{Op: "mount", Kind: Unsupported, Err: err, Sentence: "The kernel refuses a FUSE mount: " + err.Error() + "."}
 	}
-	defer unix.Close(tree)
+	defer func() { unix.Close(tree) }()
 	m.server, err = fuse.NewServer(t.filesystem(), "/dev/fd/"+strconv.Itoa(fd), &fuse.MountOptions{
 		AllowOther:         true,
 		FsName:             "hull",
@@ -63,8 +63,7 @@ func (t *Tree) Mount(dir string) (*Mount, error) {
 		ExtraCapabilities:  fuse.CAP_ATOMIC_O_TRUNC | handleKillPriv2,
 		Logger:             log.New(logWriter{t}, "", 0),
 	})
-	if err != nil {
-		unix.Close(fd)
+	if err != nil { // go-fuse has closed the device
 		return nil, &Error{Op: "mount", Kind: System, Err: err, Sentence: "The kernel does not agree with hull about FUSE: " + err.Error() + "."}
 	}
 	m.served.Add(1)
@@ -74,6 +73,7 @@ func (t *Tree) Mount(dir string) (*Mount, error) {
 	}()
 	if err := attach(tree, dir, dead); err != nil {
 		unix.Close(tree) // the last reference: the kernel ends the connection and Serve returns
+		tree = -1
 		m.served.Wait()
 		return nil, &Error{Op: "mount", Kind: System, Err: err, Sentence: fmt.Sprintf("Cannot mount on %s: %v.", dir, err)}
 	}
@@ -94,7 +94,8 @@ func (m *Mount) Unmount(lazy bool) error {
 	switch {
 	case errors.Is(err, unix.EBUSY):
 		return &Error{Op: "umount", Kind: Busy, Err: err, Sentence: fmt.Sprintf("%s is in use: a program has a file or its working directory there.", m.Dir)}
-	case errors.Is(err, unix.EINVAL): // somebody else has done it
+	case errors.Is(err, unix.EINVAL): // somebody else has done it, and may still use what is open
+		return nil
 	case err != nil:
 		return &Error{Op: "umount", Kind: System, Err: err, Sentence: fmt.Sprintf("Cannot unmount %s: %v.", m.Dir, err)}
 	}

@@ -34,8 +34,8 @@ func unlisted(name, summary string, f func(context.Context, *Tree, *entry) ([]by
 }
 
 // member is the directory of an object in a collection.
-func member(name string, open func(*Tree, *entry) place, rows ...*row) *row {
-	return &row{name: name, kind: directoryRow, mode: 0o755, group: true, rows: rows, open: open}
+func member(name, summary string, open func(*Tree, *entry) place, rows ...*row) *row {
+	return &row{name: name, kind: directoryRow, mode: 0o755, group: true, summary: summary, rows: rows, open: open}
 }
 
 func text(name string, mode uint32, summary string, f func(context.Context, *Tree, *entry) ([]byte, error)) *row {

@@ -33,7 +33,7 @@ func table(settings []Setting) *row {
 
 // imageRow is an image's directory.
 func imageRow() *row {
-	return member("REF", openImage,
+	return member("REF", "one image", openImage,
 		imageText("id", "the config's digest, as docker's IMAGE ID", func(i *Image) string { return line(i.ID) }),
 		imageText("digest", "the digest of what the reference named", func(i *Image) string { return line(i.Digest) }),
 		imageText("size", "bytes of its layers, unpacked", imageSize),
@@ -63,7 +63,7 @@ func containerRow(settings []Setting) *row {
 		config = append(config, setting(s))
 	}
 	config = append(config, text("pending", 0o640, "settings that await the next start, one a line", pending))
-	return member("NAME", openContainer,
+	return member("NAME", "one container", openContainer,
 		containerText("id", 0o644, "its ID, 64 hex digits", func(c *Container) string { return line(c.ID) }),
 		containerText("image", 0o644, "the reference it was made from", func(c *Container) string { return line(c.Image) }),
 		containerText("command", 0o640, "the command line in force", func(c *Container) string { return line(c.Command) }),

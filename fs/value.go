@@ -129,8 +129,8 @@ func (h *valueHandle) Release(context.Context) syscall.Errno {
 		return 0
 	}
 	ctx := WithCaller(h.e.t.ctx, h.by)
-	err := h.e.t.setValue(ctx, h.e, nil)
-	return h.e.t.failed(ctx, "set", h.e, "", err)
+	err := h.e.t.setValue(ctx, h.e, nil)          //nolint:contextcheck // nobody waits for a release
+	return h.e.t.failed(ctx, "set", h.e, "", err) //nolint:contextcheck // as above
 }
 
 // setValue keeps a setting's or a scratch file's value.

@@ -318,10 +318,20 @@ func openUnswept(t testing.TB, dir string, o Options) *Store {
 	return s
 }
 
+// closeStore closes the store and demands that nothing of it stays open.
 func closeStore(t testing.TB, s *Store) {
 	t.Helper()
 	if err := s.Close(); err != nil {
 		t.Error(err)
+	}
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range fds {
+		if to, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil && strings.HasPrefix(to, s.dir+"/") {
+			t.Errorf("the closed store has %s open", to)
+		}
 	}
 }
 

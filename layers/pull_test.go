@@ -448,3 +448,64 @@ func TestPullReplaces(t *testing.T) {
 		t.Errorf("after a failed pull the image is %+v", im)
 	}
 }
+
+// A registry that is slower than the budget is no failure, and what comes of it
+// stands in the image's error.
+func TestPullBeyondBudget(t *testing.T) {
+	needRoot(t)
+	r := newRegistry(t)
+	gate := make(chan struct{})
+	r.setBefore(func(*http.Request) int { <-gate; return 0 })
+	s := openStore(t, t.TempDir(), Options{Retries: -1})
+	ref := r.ref("acme/app:nosuch")
+	if err := s.Pull(t.Context(), ref, PullOptions{Budget: time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	if im := mustFind(t, s, ref); im.Status != Waiting || im.Usable() {
+		t.Errorf("the image is %+v", im)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	wantKind(t, s.Wait(ctx, ref), Cancelled)
+	close(gate)
+	wantKind(t, s.Wait(t.Context(), ref), NotFound)
+	if im := mustFind(t, s, ref); im.Status != Failed || im.Error == "" {
+		t.Errorf("the image is %+v", im)
+	}
+	wantKind(t, s.Wait(t.Context(), "nosuch"), NotFound)
+	wantKind(t, s.Cancel(t.Context(), "nosuch"), NotFound)
+	if err := s.Cancel(t.Context(), ref); err != nil {
+		t.Errorf("nothing is under way, and cancelling it fails: %v", err)
+	}
+}
+
+// Of two callers in their budget, one may be interrupted without the other's
+// loss.
+func TestPullOneOfTwoCallersInterrupted(t *testing.T) {
+	needRoot(t)
+	r := newRegistry(t)
+	r.push(t, "acme/app:1", imageOf(t, layerOf(t, file{name: "a"})))
+	gate := make(chan struct{})
+	r.setBefore(func(*http.Request) int { <-gate; return 0 })
+	s := openStore(t, t.TempDir(), Options{})
+	ref := r.ref("acme/app:1")
+	ctx, cancel := context.WithCancel(t.Context())
+	one, two := make(chan error, 1), make(chan error, 1)
+	go func() { one <- s.Pull(ctx, ref, PullOptions{Budget: time.Hour}) }()
+	go func() { two <- s.Pull(t.Context(), ref, PullOptions{Budget: time.Hour}) }()
+	await(t, "both to wait", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		p := s.pulls[ref]
+		return p != nil && p.callers == 2
+	})
+	cancel()
+	wantKind(t, <-one, Cancelled)
+	close(gate)
+	if err := <-two; err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Wait(t.Context(), ref); err != nil {
+		t.Fatal(err)
+	}
+}

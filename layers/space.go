@@ -3,7 +3,6 @@ package layers
 import (
 	"fmt"
 
-	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
 )
 
@@ -34,12 +33,12 @@ func (s *Store) room(op, name string, need int64) error {
 	if free-need >= spare {
 		return nil
 	}
-	why := fmt.Sprintf("of the disk of %s %s are free", s.dir, humanize.Bytes(uint64(max(free, 0))))
+	why := fmt.Sprintf("of the disk of %s %s are free", s.dir, bytesOf(max(free, 0)))
 	if need > 0 {
-		why += fmt.Sprintf(", %s more are needed", humanize.Bytes(uint64(need)))
+		why += fmt.Sprintf(", %s more are needed", bytesOf(need))
 	}
 	return failf(op, name, Space, "%s, and pulls leave %d %% (%s) free; remove images or containers, or make room on that disk",
-		why, s.o.FreePercent, humanize.Bytes(uint64(spare)))
+		why, s.o.FreePercent, bytesOf(spare))
 }
 
 // Usage is what the store takes of the disk.

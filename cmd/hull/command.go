@@ -19,7 +19,8 @@ var errSaid = errors.New("said")
 
 // runCommand is what people call: hull mount, hull umount, hull doctor …
 func runCommand(args []string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	// A terminal that goes away (SIGHUP) ends this process and not the mount: nobody asked for that.
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	defer stop()
 	root := rootCommand()
 	root.SetArgs(args)

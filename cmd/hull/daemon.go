@@ -34,6 +34,9 @@ func runDaemon(args []string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
 	defer stop()
+	// A log line must not end the daemon because the terminal it went to is gone.
+	// (Ignoring the signal would have every container ignore it.)
+	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
 	unix.Umask(0) // modes in rootfs are the callers', who have masked them already
 	client, err := monitor.Connect(os.NewFile(monitor.DaemonFD, "monitor"))
 	if err != nil {
@@ -206,9 +209,9 @@ func (d *daemon) openSessions(ctx context.Context) (func() error, error) {
 }
 
 func (d *daemon) openTree(ctx context.Context) (func() error, error) {
-	binary, err := os.Executable()
+	err := session.CheckBinary(d.Program)
 	if err != nil {
-		return nil, fmt.Errorf("hull cannot find its own program: %w", err)
+		return nil, err
 	}
 	group := int64(-1)
 	if d.Group != nil {
@@ -218,7 +221,7 @@ func (d *daemon) openTree(ctx context.Context) (func() error, error) {
 	d.tree, err = fs.New(ctx, fs.Options{
 		Images: images{d.store, d.engine}, Containers: containers{engine: d.engine}, Roots: views{d.store, d.engine},
 		Host: d.host, Journal: d.journal, Sessions: d.session,
-		Binary: binary, Group: group, Budget: d.ResolveBudget, Logger: d.log,
+		Binary: d.Program, Group: group, Budget: d.ResolveBudget, Logger: d.log,
 	})
 	if err != nil {
 		return nil, err

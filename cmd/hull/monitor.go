@@ -23,7 +23,7 @@ func runMonitor(args []string) int {
 		fmt.Fprintln(os.Stderr, "hull:", err)
 		return 1
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
 	defer stop()
 	// The monitor's working directory must not keep a disk of the caller's busy.
 	if err := os.Chdir("/"); err != nil {
@@ -34,14 +34,15 @@ func runMonitor(args []string) int {
 		Run:   o.Run,
 		Front: os.NewFile(monitor.FrontFD, "front"),
 		Daemon: func(payload []byte) (*exec.Cmd, error) {
-			if payload != nil {
-				if o, err = decodeOptions(payload); err != nil {
+			cmd := self(roleDaemon, o)
+			if payload != nil { // a later mount, perhaps by a newer hull
+				next, err := decodeOptions(payload)
+				if err != nil {
 					return nil, err
 				}
-			}
-			cmd, err := self(roleDaemon, o)
-			if err != nil {
-				return nil, err
+				o = next
+				cmd = self(roleDaemon, o)
+				cmd.Path = o.Program
 			}
 			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 			return cmd, nil

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
 
 	"hull/engine/monitor"
 )
@@ -14,6 +17,10 @@ import (
 // with running containers to serve again, and waits: with background until the
 // mount answers, else until it ends. A signal ends it as `hull umount --stop`.
 func mount(ctx context.Context, o options, background bool) error {
+	var err error
+	if o.Program, err = os.Executable(); err != nil {
+		return fmt.Errorf("hull cannot find its own program: %w", err)
+	}
 	if err := o.absolute(); err != nil {
 		return err
 	}
@@ -33,22 +40,32 @@ func mount(ctx context.Context, o options, background bool) error {
 	}
 	defer control.Close()
 	if err := control.Ready(ctx); err != nil {
-		return ended(ctx, control, err)
+		return ended(ctx, o.Run, control, err)
 	}
 	if background {
 		return nil
 	}
 	fmt.Fprintf(os.Stderr, "hull: mounted on %s; ctrl-C stops all containers and unmounts\n", o.Dir)
-	return ended(ctx, control, control.Ended(ctx))
+	return ended(ctx, o.Run, control, control.Ended(ctx))
 }
 
-// ended makes a signal's end of waiting the mount's end.
-func ended(ctx context.Context, control *monitor.Control, err error) error {
+// ended makes a signal's end of waiting the mount's end; a second signal kills
+// what a first one waits for.
+func ended(ctx context.Context, run string, control *monitor.Control, err error) error {
 	if ctx.Err() == nil {
 		return err
 	}
 	// The signal has ended ctx; the orderly end takes as long as containers take.
-	return control.Umount(context.WithoutCancel(ctx), monitor.Stop)
+	orderly := context.WithoutCancel(ctx)
+	again, stop := signal.NotifyContext(orderly, unix.SIGINT, unix.SIGTERM)
+	defer stop()
+	context.AfterFunc(again, func() {
+		if second, err := monitor.Dial(orderly, run); err == nil {
+			_ = second.Umount(orderly, monitor.Kill)
+			_ = second.Close()
+		}
+	})
+	return control.Umount(orderly, monitor.Stop)
 }
 
 func monitorFor(ctx context.Context, o options, background bool) (*monitor.Control, error) {
@@ -65,10 +82,7 @@ func monitorFor(ctx context.Context, o options, background bool) (*monitor.Contr
 	if !errors.As(err, &e) || e.Kind != monitor.NotFound {
 		return nil, err
 	}
-	cmd, err := self(roleMonitor, o)
-	if err != nil {
-		return nil, err
-	}
+	cmd := self(roleMonitor, o)
 	// A log file that outlives the caller's terminal.
 	if background {
 		log, err := logFile(o)
@@ -93,12 +107,8 @@ func logFile(o options) (*os.File, error) {
 
 // self is this very program in another role; /proc/self/exe is right also
 // after the file was replaced.
-func self(role string, o options) (*exec.Cmd, error) {
-	path, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("hull cannot find its own program: %w", err)
-	}
+func self(role string, o options) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe") //nolint:noctx // it outlives every context here
-	cmd.Args = []string{path, role, string(o.encode())}
-	return cmd, nil
+	cmd.Args = []string{o.Program, role, string(o.encode())}
+	return cmd
 }

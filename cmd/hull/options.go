@@ -27,6 +27,7 @@ const (
 // options are what `hull mount` was told. They travel as JSON to the monitor
 // and from it to each daemon.
 type options struct {
+	Program       string        `json:"program"` // the hull that mounted; a newer one than a left monitor's may come
 	Dir           string        `json:"dir"`
 	Store         string        `json:"store"`
 	Run           string        `json:"run"`

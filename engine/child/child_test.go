@@ -134,6 +134,8 @@ func TestPrograms(t *testing.T) {
 	second.Call(unix.SYS_WRITE, Int(FirstFile), Str(text), Int(10))
 	second.Try(unix.SYS_CLOSE, Int(999))
 	second.Present(unix.SYS_CHDIR, Str("/no/such/directory"))
+	second.Present(unix.SYS_CHDIR, Str("/dev/null/x"))
+	second.Make(unix.SYS_MKDIR, Str("/"), Int(0o755))
 	second.ReadyWith(second.Call(unix.SYS_OPEN, Str("/"), Int(unix.O_PATH|unix.O_CLOEXEC), Int(0)))
 	second.Wait()
 	must(t, st.Send(ctx, second, w))
@@ -177,6 +179,7 @@ func TestFailures(t *testing.T) {
 		{unix.SYS_CHDIR, []Arg{Str("/no/such/directory")}, unix.ENOENT, 125},
 		{unix.SYS_CLOSE, []Arg{Int(999)}, unix.EBADF, 125},
 		{0xffff, nil, unix.ENOSYS, 125},
+		{unix.SYS_MKDIR, []Arg{Str("/")}, unix.EEXIST, 125},
 		{unix.SYS_EXECVE, []Arg{Str("/no/such/file"), Strs(nil), Strs(nil)}, unix.ENOENT, 127},
 		{unix.SYS_EXECVE, []Arg{Str("/etc"), Strs(nil), Strs(nil)}, unix.EACCES, 126},
 		{unix.SYS_EXECVE, []Arg{Str("/etc/passwd/x"), Strs(nil), Strs(nil)}, unix.ENOTDIR, 126},

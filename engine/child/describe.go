@@ -43,6 +43,8 @@ func flagNote(flags uint64) string {
 		return ", or not"
 	case flagAbsent:
 		return ", if it is there"
+	case flagExists:
+		return ", unless it is there"
 	case flagAwait:
 		return ", or end"
 	}

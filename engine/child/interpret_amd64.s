@@ -48,6 +48,12 @@ judge:
 failed:
 	TESTQ $1, BX          // flagTry
 	JNE  next
+	TESTQ $8, BX          // flagExists
+	JEQ  absent
+	CMPQ AX, $-17         // EEXIST
+	JEQ  next
+
+absent:
 	TESTQ $4, BX          // flagAbsent
 	JEQ  report
 	CMPQ AX, $-2          // ENOENT

@@ -56,6 +56,7 @@ const (
 	flagTry    = 1 // any failure is ignored
 	flagAwait  = 2 // 0 means that nobody is there any more: exit
 	flagAbsent = 4 // ENOENT and ENOTDIR are ignored
+	flagExists = 8 // EEXIST is ignored
 	opJump     = 0x10000
 	recordSize = 72
 )
@@ -71,6 +72,9 @@ func (p *Program) Try(nr uintptr, args ...Arg) Arg { return p.add(flagTry, nr, a
 
 // Present adds a call on something that need not exist.
 func (p *Program) Present(nr uintptr, args ...Arg) Arg { return p.add(flagAbsent, nr, args) }
+
+// Make adds a call that makes something which may be there already.
+func (p *Program) Make(nr uintptr, args ...Arg) Arg { return p.add(flagExists, nr, args) }
 
 // Await adds a call that reads from the socket: at its end the program ends.
 func (p *Program) Await(nr uintptr, args ...Arg) Arg { return p.add(flagAwait, nr, args) }

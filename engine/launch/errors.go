@@ -60,10 +60,10 @@ func (e *Error) Unwrap() error { return e.Err }
 // ExitCode is the code a shell would give: 127 for a command that is not
 // there, 126 for one that cannot be run, 125 for everything that is hull's.
 func (e *Error) ExitCode() int {
-	switch e.Kind {
-	case NotFound:
+	if e.Kind == NotFound {
 		return 127
-	case NotExecutable:
+	}
+	if e.Kind == NotExecutable {
 		return 126
 	}
 	return 125
@@ -90,7 +90,7 @@ func explain(ctx context.Context, err error, args []string, dir string) error {
 		return nil
 	case errors.As(err, &known):
 		return known
-	case ctx != nil && ctx.Err() != nil:
+	case ctx.Err() != nil:
 		return &Error{Op: "start", Kind: Cancelled, Text: "the start was cancelled", Err: ctx.Err()}
 	case errors.Is(err, child.ErrGone):
 		return &Error{Op: "start", Kind: Gone, Text: "the process was killed before its command ran", Err: err}
@@ -134,9 +134,15 @@ func explainStep(f *child.Failure, args []string, dir string) error {
 		}
 		return refuse(args[0], f.Errno)
 	case plan.Workdir:
-		e.Kind = Invalid
+		if e.Kind != Space {
+			e.Kind = Invalid
+		}
 		e.Text = fmt.Sprintf("the working directory %s cannot be entered: %v", dir, f.Errno)
 	case plan.Place:
+		if e.Kind == Space {
+			e.Text = fmt.Sprintf("hull cannot %s: %v", f.Step.What, f.Errno)
+			break
+		}
 		e.Kind = Hostile
 		e.Text = fmt.Sprintf("hull cannot %s: what the image has there is in the way (%v)", f.Step.What, f.Errno)
 	case plan.Setup:

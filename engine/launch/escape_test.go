@@ -279,3 +279,53 @@ func TestCannotReachTheHost(t *testing.T) {
 		t.Error("it goes on")
 	}
 }
+
+func TestDevicesInTheImage(t *testing.T) {
+	privileged(t)
+	dir := rootfs(t)
+	must(t, unix.Mknod(filepath.Join(dir, "tmp/zero"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 5))))
+	must(t, os.Chmod(filepath.Join(dir, "tmp/zero"), 0o666))
+	s := sh(dir, "head -c 1 /tmp/zero >/dev/null 2>&1 || echo no")
+	want(t, run(t, s), "no")
+	s.Range = IDRange{}
+	want(t, run(t, s), "no")
+}
+
+func TestAbstractSockets(t *testing.T) {
+	privileged(t)
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	must(t, err)
+	defer unix.Close(fd)
+	must(t, unix.Bind(fd, &unix.SockaddrUnix{Name: "@hull-launch-test"}))
+	must(t, unix.Listen(fd, 1))
+	own, err := os.ReadFile("/proc/net/unix")
+	must(t, err)
+	if !strings.Contains(string(own), "@hull-launch-test") {
+		t.Fatal("the socket is not even seen here")
+	}
+	want(t, run(t, sh(rootfs(t), "grep -c hull-launch-test /proc/net/unix; true")), "0")
+}
+
+func TestFullRoot(t *testing.T) {
+	privileged(t)
+	s := spec("", "/command")
+	s.Root = func(users *os.File) (*os.File, error) {
+		fs, err := sys.OpenFileSystem("tmpfs")
+		if err != nil {
+			return nil, err
+		}
+		defer fs.Close()
+		must(t, unix.FsconfigSetString(int(fs.Fd()), "nr_inodes", "3"))
+		root, err := sys.CreateMount(fs)
+		if err != nil {
+			return nil, err
+		}
+		fd, err := unix.Openat(int(root.Fd()), "command", unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, 0o755)
+		must(t, err)
+		must(t, unix.Close(fd))
+		attr := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(users.Fd())}
+		must(t, unix.MountSetattr(int(root.Fd()), "", unix.AT_EMPTY_PATH, attr))
+		return root, nil
+	}
+	refused(t, s, Space) // there is no room for /sys
+}

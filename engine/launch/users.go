@@ -71,9 +71,9 @@ func writeProc(name string, content []byte) error {
 // expose undoes a protection from the kernel's out-of-memory killer that the
 // daemon may have from its service manager: it is not for containers.
 func (p *Parked) expose() error {
-	own, err := os.ReadFile("/proc/self/oom_score_adj")
-	if err != nil || !bytes.HasPrefix(own, []byte("-")) {
-		return nil //nolint:nilerr // a kernel without it protects nobody
+	own, _ := os.ReadFile("/proc/self/oom_score_adj") // a kernel without it protects nobody
+	if !bytes.HasPrefix(own, []byte("-")) {
+		return nil
 	}
 	if err := writeProc(p.proc("oom_score_adj"), []byte("0")); err != nil && !sys.Exited(p.Pidfd()) {
 		return &stepError{op: "set oom_score_adj", err: err}

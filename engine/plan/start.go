@@ -77,7 +77,7 @@ type MoveInto struct {
 func (o MoveInto) String() string { return "move /" + o.Name + " to its place" }
 
 func (o MoveInto) compile(p *child.Program) {
-	p.Try(unix.SYS_MKDIR, child.Str(o.Name), child.Int(0o755))
+	p.Make(unix.SYS_MKDIR, child.Str(o.Name), child.Int(0o755))
 	fd := inRoot(p, o.Name, unix.O_PATH|unix.O_DIRECTORY, 0)
 	p.Call(unix.SYS_MOVE_MOUNT, cwd, child.Str("/"+o.Name), fd, child.Str(""), child.Int(unix.MOVE_MOUNT_T_EMPTY_PATH))
 }
@@ -104,7 +104,7 @@ func (o BindFile) compile(p *child.Program) {
 	}
 	if o.File.Target != Regular {
 		if dir := path.Dir(target); dir != "." {
-			p.Try(unix.SYS_MKDIR, child.Str(dir), child.Int(0o755))
+			p.Make(unix.SYS_MKDIR, child.Str(dir), child.Int(0o755))
 		}
 		inRoot(p, target, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, 0o644)
 	}
@@ -158,13 +158,13 @@ func (o MakePath) String() string { return "make " + o.Path }
 
 func (o MakePath) compile(p *child.Program) {
 	// The root is the container's own and no descriptor is open: a link can
-	// lead nowhere else. Whether it worked shows when the directory is opened.
+	// lead nowhere else.
 	for i, c := range o.Path {
 		if c == '/' && i > 0 {
-			p.Try(unix.SYS_MKDIR, child.Str(o.Path[:i]), child.Int(0o755))
+			p.Make(unix.SYS_MKDIR, child.Str(o.Path[:i]), child.Int(0o755))
 		}
 	}
-	p.Try(unix.SYS_MKDIR, child.Str(o.Path), child.Int(0o755))
+	p.Make(unix.SYS_MKDIR, child.Str(o.Path), child.Int(0o755))
 }
 
 // ChangeDir changes to the working directory. It must be reached by names

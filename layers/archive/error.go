@@ -74,7 +74,7 @@ func (e *Error) Error() string {
 	case TooLarge:
 		return fmt.Sprintf("the archive is too large%s: %v", at, e.Err)
 	case Space:
-		return fmt.Sprintf("the disk filled up while the archive was read%s: %v", at, e.Err)
+		return fmt.Sprintf("the disk filled up during the archive's transfer%s: %v", at, e.Err)
 	case Write:
 		return fmt.Sprintf("the archive could not be written%s: %v", at, e.Err)
 	case Cancelled:

@@ -1,11 +1,11 @@
 package archive
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -28,14 +28,14 @@ type LoadOptions struct {
 // Limits are how much an archive may hold. A zero means the default.
 type Limits struct {
 	Bytes   int64 // of the uncompressed stream; default 1 TiB
-	Entries int64 // default 262,144
+	Entries int64 // default 131,072
 	Ratio   int64 // bytes out for each byte in of a compressed archive, counted after the first 256 MiB; default 1100
 }
 
 // Bounds that nothing honest comes near.
 const (
 	maxDocument  = 4 << 20  // bytes of one manifest, config or index
-	maxDocuments = 64 << 20 // of all of them, as they are all held in memory
+	maxDocuments = 32 << 20 // of all of them, as they are all held in memory
 	maxNames     = 32 << 20 // of the names of all files
 	maxPath      = 4095
 	maxImages    = 4096
@@ -83,7 +83,7 @@ func (l Limits) withDefaults() Limits {
 		l.Bytes = 1 << 40
 	}
 	if l.Entries == 0 {
-		l.Entries = 256 << 10
+		l.Entries = 128 << 10
 	}
 	if l.Ratio == 0 {
 		l.Ratio = 1100
@@ -94,7 +94,13 @@ func (l Limits) withDefaults() Limits {
 // stream goes through the archive.
 func (s *spool) stream(ctx context.Context, r io.Reader) error {
 	in := &input{ctx: ctx, r: r}
-	plain, err := unpack.Decompress(in, "")
+	begin := bufio.NewReaderSize(in, bufferSize)
+	for _, other := range [][2]string{{"xz", "\xfd7zXZ"}, {"bzip2", "BZh"}} {
+		if head, _ := begin.Peek(len(other[1])); string(head) == other[1] { // a failure shows again when it is read
+			return problem(Unsupported, "", "it is compressed with %s, which hull does not read; pipe it through %[1]s -dc", other[0])
+		}
+	}
+	plain, err := unpack.Decompress(begin, "")
 	if err != nil {
 		return in.explain(err)
 	}
@@ -103,7 +109,7 @@ func (s *spool) stream(ctx context.Context, r io.Reader) error {
 	if err == nil {
 		// What follows the end is read, so that the writer at the other end of a pipe
 		// is not killed over it, and so that a compressed stream's checksum is seen.
-		_, err = io.CopyBuffer(io.Discard, struct{ io.Reader }{out}, s.buf)
+		_, err = io.Copy(io.Discard, out)
 	}
 	_ = plain.Close() // it was only read
 	return in.explain(err)
@@ -165,15 +171,10 @@ func (s *spool) clean(keep map[string]bool) error {
 		if keep[digest] {
 			continue
 		}
-		if err := os.Remove(s.path(digest)); err != nil && !os.IsNotExist(err) && first == nil {
+		if err := os.Remove(s.blobs[digest].path); err != nil && !os.IsNotExist(err) && first == nil {
 			first = err
 		}
 		delete(s.blobs, digest)
 	}
 	return first
-}
-
-// path is where a blob lies. The digest is one that was computed here.
-func (s *spool) path(digest string) string {
-	return filepath.Join(s.o.Dir, digest[len("sha256:"):])
 }

@@ -33,6 +33,7 @@ type file struct {
 
 // blob is a content in the directory.
 type blob struct {
+	path   string
 	size   int64
 	suffix string // of the media type of a layer that begins so: "", "+gzip", "+zstd"
 }
@@ -162,14 +163,16 @@ func (s *spool) store(r io.Reader, size int64) (digest string, err error) {
 	if err == nil && w.n != size {
 		err = io.ErrUnexpectedEOF
 	}
+	sum := hex.EncodeToString(w.sum.Sum(nil))
+	home := filepath.Join(s.o.Dir, sum)
 	if err == nil {
-		digest = "sha256:" + hex.EncodeToString(w.sum.Sum(nil))
-		err = os.Rename(path, s.path(digest))
+		err = os.Rename(path, home)
 	}
 	if err != nil {
 		return "", errors.Join(err, os.Remove(path))
 	}
-	s.blobs[digest] = blob{size: w.n, suffix: compression(w.head[:min(w.n, int64(len(w.head)))])}
+	digest = "sha256:" + sum
+	s.blobs[digest] = blob{path: home, size: w.n, suffix: compression(w.head[:min(w.n, int64(len(w.head)))])}
 	return digest, nil
 }
 

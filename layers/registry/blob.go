@@ -30,6 +30,16 @@ func (c *Client) Blob(ctx context.Context, ref reference.Reference, l Layer, w i
 	if !reference.IsDigest(l.Digest) || l.Size < 0 || offset < 0 || offset > l.Size {
 		return r.fail(Protocol, fmt.Sprintf("a layer of %d bytes cannot be fetched from byte %d on", l.Size, offset), nil)
 	}
+	for _, m := range c.mirrors(ref) {
+		if offset == l.Size {
+			return nil
+		}
+		n, err := c.hasty().blobOnce(ctx, pull(opBlob, ref, "blobs/"+l.Digest).at(m), l, w, offset)
+		offset += n
+		if err != nil && !c.passOver(ctx, m, ref, err) {
+			return err
+		}
+	}
 	again := retrier{c: c, stubborn: true}
 	for offset < l.Size {
 		n, err := c.blobOnce(ctx, r, l, w, offset)

@@ -22,7 +22,7 @@ type cargo struct {
 	unsure   bool     // offset is a guess, since a connection broke
 	chunk    int64    // size of the pieces; 0 is the whole
 	offered  bool     // other repositories have been tried
-	advanced bool     // since the last failure
+	advanced bool     // by a piece, since the last failure
 }
 
 func (p *push) cargo(l Layer) *cargo {
@@ -46,7 +46,9 @@ func (k *cargo) carry(ctx context.Context) error {
 		k.tell(Transfer{Stage: Skipped})
 		return nil
 	}
-	again := retrier{c: k.c}
+	// The configuration is the first that is asked about: whether a registry
+	// answers at all is to be known at once.
+	again := retrier{c: k.c, stubborn: !k.quiet}
 	for {
 		end, err := k.attempt(ctx)
 		if err == nil {
@@ -54,7 +56,7 @@ func (k *cargo) carry(ctx context.Context) error {
 			return nil
 		}
 		if k.advanced {
-			k.advanced, again.failed, again.stubborn = false, 0, true
+			k.advanced, again.failed = false, 0
 		}
 		if err := again.next(ctx, err); err != nil {
 			return err
@@ -82,7 +84,6 @@ func (k *cargo) attempt(ctx context.Context) (Transfer, error) {
 			return Transfer{}, err
 		}
 	}
-	k.advanced = true
 	return Transfer{Stage: Pushed}, k.upload(ctx)
 }
 
@@ -103,7 +104,10 @@ func (k *cargo) mount(ctx context.Context) (from string, err error) {
 	if k.offered || k.quiet || k.o.From == nil {
 		return "", nil
 	}
-	for _, from := range k.o.From(k.layer) {
+	for i, from := range k.o.From(k.layer) {
+		if i == maxMounts {
+			break
+		}
 		if from == k.target.Path {
 			continue
 		}
@@ -115,10 +119,12 @@ func (k *cargo) mount(ctx context.Context) (from string, err error) {
 		switch {
 		case err == nil && resp.StatusCode == http.StatusCreated:
 			return from, r.confirm(resp, k.layer.Digest)
-		case err == nil && k.begin(r, resp) == nil:
-			// Refused for one repository, others are hardly worth an upload each.
-			k.offered = true
-			return "", nil
+		case err == nil:
+			// It begins an upload instead, which will do if it is the last.
+			k.abandon(ctx)
+			if err := k.begin(r, resp); err != nil {
+				return "", err
+			}
 		case errors.As(err, &e) && (e.temporary || e.Status == 0 && e.Kind != Denied):
 			return "", err
 		}
@@ -126,6 +132,18 @@ func (k *cargo) mount(ctx context.Context) (from string, err error) {
 	}
 	k.offered = true
 	return "", nil
+}
+
+// maxMounts is how many repositories are tried as a layer's source.
+const maxMounts = 4
+
+// abandon tells the registry that an upload it began will not be used. It would
+// find out by itself, some day.
+func (k *cargo) abandon(ctx context.Context) {
+	if k.location != nil {
+		_, _ = k.c.ask(ctx, k.to(http.MethodDelete), http.StatusNoContent)
+		k.location = nil
+	}
 }
 
 // begin takes down where an upload goes on.

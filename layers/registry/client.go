@@ -1,4 +1,5 @@
-// Package registry fetches images from OCI and Docker v2 registries.
+// Package registry fetches images from OCI and Docker v2 registries, brings them
+// there, and asks what else is there.
 //
 // A Client asks a registry for the manifest that a reference names (Resolve),
 // chooses the host's platform if that is an index, and fetches the manifest and
@@ -7,12 +8,16 @@
 // from any offset, over as many connections as it takes. What a layer's bytes
 // are is the caller's to verify, who hashes them on their way to the disk.
 //
+// Push goes the other way, with the bytes as they were fetched, so that digests
+// stay what they were: layers that the registry has are not sent, the manifest
+// comes last. Tags, Search and Login answer a person's questions.
+//
 // The rules it keeps, of whatever a registry says:
 //
 //   - Plain http is spoken only with loopback addresses and with the registries
 //     that Options.Insecure names; https goes on in https.
 //   - Credentials go to the registry they are for and to the token server it
-//     names, over https, and to no host that either redirects to.
+//     names, over https, and to no host that either redirects to, nor to a mirror.
 //   - Whatever is read into memory has a cap. Whatever is waited for has a limit
 //     on the time without progress, but none on the whole.
 //   - Failures are typed: *Error says by Kind what sort it is, and carries the
@@ -59,6 +64,13 @@ type Options struct {
 	Platform v1.Platform
 	// UserAgent is how hull introduces itself; empty means "hull".
 	UserAgent string
+	// Mirrors lists the servers that are asked before a domain's own, best first:
+	// "https://mirror.gcr.io", or only a host. Those that fail are passed over.
+	// Nil means none; see HubMirrors for Docker's rule.
+	Mirrors func(domain string) []string
+	// Search gives the address at which a domain is searched, if it is another
+	// than /v1/search at that host. Nil, and an empty answer, mean that it is not.
+	Search func(domain string) string
 	// Logger gets a line for what is repeated. Nil means none.
 	Logger *slog.Logger
 	// Proxy chooses the proxy of a request; nil means HTTPS_PROXY, HTTP_PROXY
@@ -98,6 +110,7 @@ type Client struct {
 	http       *http.Client
 	schemes    *schemes
 	tokens     *tokens
+	resting    *resting
 }
 
 // New makes a Client. It does not connect to anything yet.
@@ -134,6 +147,7 @@ func New(o Options) *Client {
 		http:       &http.Client{Transport: t, CheckRedirect: t.checkRedirect},
 		schemes:    &schemes{known: map[string]string{}},
 		tokens:     &tokens{held: map[tokenKey]token{}},
+		resting:    &resting{rest: mirrorRest, until: map[string]time.Time{}},
 	}
 }
 
@@ -143,6 +157,14 @@ func (c *Client) With(k Keychain) *Client {
 	other := *c
 	other.opt.Keychain = k
 	other.tokens = &tokens{held: map[tokenKey]token{}}
+	return &other
+}
+
+// Direct is a Client that asks no mirrors, for when one has sent other bytes than
+// it should; it shares all else.
+func (c *Client) Direct() *Client {
+	other := *c
+	other.opt.Mirrors = nil
 	return &other
 }
 

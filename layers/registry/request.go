@@ -91,7 +91,7 @@ func (c *Client) send(ctx context.Context, r *request, ok ...int) (*http.Respons
 	}
 	defer resp.Body.Close()
 	e := r.refused(resp)
-	if e.Status == http.StatusUnauthorized && strings.HasPrefix(auth, "Basic ") {
+	if e.Status == http.StatusUnauthorized && strings.HasPrefix(auth, "Basic ") && r.op != opLogin {
 		e.Reason = "it does not accept the login stored for it"
 	}
 	return nil, e

@@ -15,11 +15,25 @@ import (
 // platform if that is an index, and fetches the configuration. Errors are of
 // type *Error.
 func (c *Client) Resolve(ctx context.Context, ref reference.Reference) (*Image, error) {
+	for _, m := range c.mirrors(ref) {
+		img, err := c.hasty().resolve(ctx, ref, m)
+		if err == nil {
+			return img, nil
+		}
+		if !c.passOver(ctx, m, ref, err) {
+			return nil, err
+		}
+	}
+	return c.resolve(ctx, ref, nil)
+}
+
+// resolve does so at a mirror, or at the registry itself.
+func (c *Client) resolve(ctx context.Context, ref reference.Reference, m *mirror) (*Image, error) {
 	what := ref.Tag
 	if ref.Digest != "" {
 		what = ref.Digest
 	}
-	r := pull(opResolve, ref, "manifests/"+what)
+	r := pull(opResolve, ref, "manifests/"+what).at(m)
 	r.header = http.Header{"Accept": accept}
 	body, contentType, err := c.document(ctx, r, "its manifest", descriptor{Digest: ref.Digest, Size: -1})
 	if err != nil {
@@ -37,7 +51,7 @@ func (c *Client) Resolve(ctx context.Context, ref reference.Reference) (*Image, 
 			break
 		}
 		chosen = chosen || entry.Platform != nil
-		next := pull(opResolve, ref, "manifests/"+entry.Digest)
+		next := pull(opResolve, ref, "manifests/"+entry.Digest).at(m)
 		next.header = r.header
 		if body, contentType, err = c.document(ctx, next, "its manifest", *entry); err != nil {
 			return nil, err
@@ -51,15 +65,15 @@ func (c *Client) Resolve(ctx context.Context, ref reference.Reference) (*Image, 
 		return nil, r.fail(prob.kind, prob.reason, nil)
 	}
 	img.Manifest, img.ManifestDigest, img.MediaType = body, digestOf(body), d.MediaType
-	if err := c.configure(ctx, img, d, chosen); err != nil {
+	if err := c.configure(ctx, img, d, chosen, m); err != nil {
 		return nil, err
 	}
 	return img, nil
 }
 
 // configure fetches the configuration, and fills in what only it says.
-func (c *Client) configure(ctx context.Context, img *Image, d *document, chosen bool) error {
-	r := pull(opResolve, img.Reference, "blobs/"+d.Config.Digest)
+func (c *Client) configure(ctx context.Context, img *Image, d *document, chosen bool, m *mirror) error {
+	r := pull(opResolve, img.Reference, "blobs/"+d.Config.Digest).at(m)
 	body, _, err := c.document(ctx, r, "its configuration", *d.Config)
 	if err != nil {
 		return err
@@ -83,15 +97,9 @@ func (c *Client) configure(ctx context.Context, img *Image, d *document, chosen 
 // document fetches something small enough for memory, and verifies it against
 // the digest and the size it is asked for by, where those are known.
 func (c *Client) document(ctx context.Context, r *request, what string, want descriptor) (body []byte, contentType string, err error) {
-	again := retrier{c: c}
-	for {
-		body, contentType, err = c.documentOnce(ctx, r, what)
-		if err == nil {
-			break
-		}
-		if err := again.next(ctx, err); err != nil {
-			return nil, "", err
-		}
+	body, header, err := c.answer(ctx, r, what)
+	if err != nil {
+		return nil, "", err
 	}
 	if want.Size >= 0 && int64(len(body)) != want.Size {
 		return nil, "", r.fail(Corrupt, what+" does not have the size it should", nil)
@@ -99,25 +107,39 @@ func (c *Client) document(ctx context.Context, r *request, what string, want des
 	if want.Digest != "" && digestOf(body) != want.Digest {
 		return nil, "", r.fail(Corrupt, what+" does not have the digest it should ("+want.Digest+")", nil)
 	}
-	return body, contentType, nil
+	return body, header.Get("Content-Type"), nil
 }
 
-func (c *Client) documentOnce(ctx context.Context, r *request, what string) (body []byte, contentType string, err error) {
+// answer asks for something small enough for memory, as often as it takes.
+func (c *Client) answer(ctx context.Context, r *request, what string) (body []byte, header http.Header, err error) {
+	again := retrier{c: c}
+	for {
+		body, header, err = c.answerOnce(ctx, r, what)
+		if err == nil {
+			return body, header, nil
+		}
+		if err := again.next(ctx, err); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+func (c *Client) answerOnce(ctx context.Context, r *request, what string) (body []byte, header http.Header, err error) {
 	ctx, stop := watched(ctx, c.opt.Stall)
 	defer stop()
 	resp, err := c.send(ctx, r, http.StatusOK)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
 	defer resp.Body.Close()
 	if resp.ContentLength > maxDocument {
-		return nil, "", r.unread(ctx, what, errTooLarge)
+		return nil, nil, r.unread(ctx, what, errTooLarge)
 	}
 	body, err = readAll(ctx, resp.Body, maxDocument)
 	if err != nil {
-		return nil, "", r.unread(ctx, what, err)
+		return nil, nil, r.unread(ctx, what, err)
 	}
-	return body, resp.Header.Get("Content-Type"), nil
+	return body, resp.Header, nil
 }
 
 func digestOf(b []byte) string {

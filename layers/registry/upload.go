@@ -54,7 +54,7 @@ func (k *cargo) piece(ctx context.Context) error {
 	r.body = k.bytes(k.offset, n)
 	resp, err := k.c.ask(ctx, r, http.StatusAccepted, http.StatusNoContent, http.StatusCreated)
 	if err != nil {
-		return k.lost(err)
+		return k.lost(err, k.offset == 0)
 	}
 	// A server may keep less than it was sent.
 	reached := k.offset + n
@@ -73,7 +73,7 @@ func (k *cargo) recover(ctx context.Context) error {
 	r := k.to(http.MethodGet)
 	resp, err := k.c.ask(ctx, r, http.StatusNoContent, http.StatusOK, http.StatusAccepted)
 	if err != nil {
-		return k.lost(err)
+		return k.lost(err, false)
 	}
 	end, ok := uploaded(resp)
 	if !ok || end > k.layer.Size {
@@ -109,32 +109,32 @@ func (k *cargo) commit(ctx context.Context, sent int64) error {
 	// asked at the next attempt.
 	k.location = nil
 	if err != nil {
-		return k.lost(err)
+		return k.lost(err, k.chunk > 0)
 	}
 	return r.confirm(resp, k.layer.Digest)
 }
 
-// lost decides how an upload goes on that has met a failure.
-func (k *cargo) lost(err error) error {
+// lost decides how an upload goes on that has met a failure. pieces says that it
+// may be the registry's way of saying that it takes no pieces, or takes them
+// wrongly: then the blob is sent whole.
+func (k *cargo) lost(err error, pieces bool) error {
 	var e *Error
 	if !errors.As(err, &e) {
 		return err
 	}
 	switch {
-	case e.Status == 0: // a broken connection
+	case e.Status == 0, e.Status >= 500: // perhaps it has some of it, or all
 		k.unsure = true
-	case e.Kind == Denied, e.Kind == Rate, e.Kind == Corrupt && e.Status != http.StatusRequestedRangeNotSatisfiable:
-	case e.Status >= 500:
+	case e.Kind == Denied, e.Kind == Rate, e.Kind == Timeout:
 		k.unsure = true
-	case k.offset == 0 && k.chunk > 0 && k.location != nil:
-		// It takes no pieces; some say so in one way, some in another.
+	case pieces:
 		k.chunk, k.location = 0, nil
 		e.temporary = true
+	case e.Kind == Corrupt && e.Status != http.StatusRequestedRangeNotSatisfiable:
+		k.location = nil
 	default:
 		// An upload that it has forgotten, or is in disorder about.
-		if k.location != nil || e.codes["BLOB_UPLOAD_UNKNOWN"] || e.codes["BLOB_UPLOAD_INVALID"] {
-			e.temporary = true
-		}
+		e.temporary = k.location != nil || e.codes["BLOB_UPLOAD_UNKNOWN"] || e.codes["BLOB_UPLOAD_INVALID"]
 		k.location = nil
 	}
 	return e

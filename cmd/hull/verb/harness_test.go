@@ -87,8 +87,7 @@ type tree struct {
 
 	mu     sync.Mutex
 	server *session.Server
-	pids   map[string]int // of commands, by the verb file's name
-	logs   chan *os.File  // where a test writes what a container of run writes, and closes when it ends
+	logs   chan *os.File // where a test writes what a container of run writes, and closes when it ends
 	stdin  chan *os.File
 }
 
@@ -121,7 +120,7 @@ func plant(t *testing.T) *tree {
 	check(t, err)
 	r := &tree{
 		t: t, at: filepath.Join(t.TempDir(), "m"), binary: binary, run: t.TempDir(),
-		pids: map[string]int{}, logs: make(chan *os.File, 1), stdin: make(chan *os.File, 1),
+		logs: make(chan *os.File, 1), stdin: make(chan *os.File, 1),
 	}
 	check(t, session.CheckBinary(binary))
 	check(t, os.Mkdir(r.at, 0o755))
@@ -212,9 +211,6 @@ func (r *tree) exec(c *session.Call) (*session.Answer, error) {
 	if err := cmd.Start(); err != nil {
 		return &session.Answer{Code: 127, Sentence: "there is no command " + c.Args[0]}, nil //nolint:nilerr // as hull answers
 	}
-	r.mu.Lock()
-	r.pids[c.Name] = cmd.Process.Pid
-	r.mu.Unlock()
 	pidfd, err := unix.PidfdOpen(cmd.Process.Pid, 0)
 	if err != nil {
 		return nil, err
@@ -315,11 +311,18 @@ func (r *tree) command(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// pid is the process of a command that was executed.
-func (r *tree) pid(name string) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.pids[name]
+// opened tells whether a process has a file of the tree open, as a helper has until it is answered.
+func (r *tree) opened(pid int) bool {
+	r.t.Helper()
+	dir := "/proc/" + itoa(pid) + "/fd"
+	fds, err := os.ReadDir(dir)
+	check(r.t, err)
+	for _, fd := range fds {
+		if to, err := os.Readlink(filepath.Join(dir, fd.Name())); err == nil && strings.HasPrefix(to, r.at+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 func check(t *testing.T, err error) {

@@ -91,6 +91,7 @@ func TestSignals(t *testing.T) {
 		if line, err := lines.ReadString('\n'); line != "ready\n" {
 			t.Fatal(line, err)
 		}
+		eventually(t, "the helper has its answer", func() bool { return !r.opened(cmd.Process.Pid) })
 		if !daemon {
 			r.kill()
 		}
@@ -138,7 +139,8 @@ func TestTerminal(t *testing.T) {
 	before, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
 	check(t, err)
 	cmd := r.command("exec-tty", "sh", "-c",
-		`echo "$TERM $(stty size)"; trap 'echo "resized $(stty size)"' WINCH; while ! read -r x; do :; done; echo "got $x"; sleep 1000`)
+		`trap 'echo "resized $(stty size)"' WINCH; trap 'exit 42' INT
+echo "$TERM $(stty size)"; while ! read -r x; do :; done; echo "got $x"; while :; do sleep 0.02; done`)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	s := newScreen(t, master)
@@ -150,7 +152,7 @@ func TestTerminal(t *testing.T) {
 	s.send("typed\r")
 	s.expect("got typed\r\n")
 	s.send("\x03") // goes to the command as a byte, whose own terminal makes a signal of it
-	if n := status(t, cmd.Wait()); n != 130 {
+	if n := status(t, cmd.Wait()); n != 42 {
 		t.Errorf("status %d", n)
 	}
 	after, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)

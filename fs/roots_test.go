@@ -1,0 +1,48 @@
+package fs_test
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestOtherPeoplesFiles(t *testing.T) {
+	m := web(t)
+	open(t, m)
+	dir := t.TempDir()
+	os.Chmod(dir, 0o755)
+	os.WriteFile(dir+"/env", []byte("A=1\n"), 0o644)
+	os.Symlink("/etc/passwd", dir+"/abs")
+	id := strings.TrimSpace(m.read("containers/web/id"))
+	m.Root(id, dir)
+	m.want("cat containers/web/rootfs/env; readlink containers/web/rootfs/abs", "A=1\netc/passwd\n")
+	m.want("cp containers/web/rootfs/env containers/web/config/env && cat containers/web/config/env", "A=1\n")
+	m.ok("echo B=2 > containers/web/rootfs/new && cp containers/web/logs containers/web/rootfs/logs")
+	if b, _ := os.ReadFile(dir + "/new"); string(b) != "B=2\n" {
+		t.Errorf("written through the tree: %q", b)
+	}
+	m.want("stat -Lc %a:%u containers/web/rootfs rootfs/containers/web", "700:0\n700:0\n")
+	m.want("ls rootfs rootfs/containers; ls rootfs/images | wc -l | tr -d ' '", "rootfs:\ncontainers\nimages\n\nrootfs/containers:\nweb\n1\n")
+	for _, to := range []string{"containers/new", "new", "images/new:1"} {
+		if err := os.Rename(m.path("containers/web/rootfs/new"), m.path(to)); err == nil {
+			t.Errorf("a container's file can be moved to %s", to)
+		}
+	}
+	errno(t, "a link out", os.Link(m.path("containers/web/rootfs/new"), m.path("containers/web/config/new.x")), syscall.EPERM)
+	errno(t, "mv into it", os.Rename(m.path("containers/web"), m.path("containers/web/rootfs/web")), syscall.EPERM)
+	errno(t, "mv of a setting into it", os.Rename(m.path("containers/web/config/env"), m.path("containers/web/rootfs/x")), syscall.EPERM)
+	if out, code := m.as(4242, 4242, "ls containers/web/rootfs/"); code == 0 {
+		t.Errorf("a stranger sees %s", out)
+	}
+	f, err := os.Open(m.path("containers/web/rootfs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	m.ok("mv containers/web containers/www && cat containers/www/rootfs/env && echo kill > containers/www/ctl && rm -r containers/www")
+	if _, err := os.Stat(dir + "/env"); err != nil {
+		t.Errorf("rm -r walked into the container's files: %v", err)
+	}
+	m.want("ls rootfs/containers", "")
+}
