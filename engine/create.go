@@ -98,6 +98,7 @@ func (e *Engine) createNow(n New, b *boarding) (*Container, error) {
 		b.id <- s.id
 	}
 	if !e.spawn(s.supervise) {
+		close(s.done)
 		return nil, s.endedError("create")
 	}
 	select {

@@ -32,6 +32,7 @@
 //
 // # Locks
 //
-// Engine.mu guards the maps of names and IDs, container.queue.mu one queue, ranges.mu the id ranges, root.mu a
-// container's mount. None is held while another is taken, or while anything outside this package is called.
+// Engine.mu guards closing, index.mu the names and IDs, mailbox.mu one queue, ranges.mu the id ranges, lease.mu the users
+// of one of them, rootView.mu a container's mount for views, commandCache.mu what is on its PATH. None is held while
+// another is taken, nor while anything outside this package but a system call is called.
 package engine

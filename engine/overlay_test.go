@@ -2,8 +2,9 @@ package engine
 
 import (
 	"context"
-	"io"
+	"debug/elf"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -127,20 +128,34 @@ func boxRoot(t *testing.T) string {
 	if err := os.WriteFile(filepath.Join(dir, "etc", "passwd"), []byte("root:x:0:0::/root:/bin/sh\napp:x:7:7::/srv:/bin/sh\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	from, err := os.Open("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer from.Close()
-	to, err := os.OpenFile(filepath.Join(dir, "bin", "box"), os.O_CREATE|os.O_WRONLY, 0o755)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer to.Close()
-	if _, err := io.Copy(to, from); err != nil {
-		t.Fatal(err)
-	}
+	copyBox(t, filepath.Join(dir, "bin", "box"))
 	return dir
+}
+
+// copyBox puts this test binary where a container can run it: a static one, which under the race detector it is not.
+func copyBox(t *testing.T, to string) {
+	t.Helper()
+	exe, err := elf.Open("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	static := !slices.ContainsFunc(exe.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP })
+	exe.Close()
+	if !static {
+		cmd := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", to, ".")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return
+	}
+	data, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, data, 0o755); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // realRealm is a realm of real containers.

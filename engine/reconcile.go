@@ -341,7 +341,9 @@ func (e *Engine) startRecovered(all []*supervisor) {
 	for _, s := range all {
 		if !s.gone {
 			e.index.list(s, s.rec.Name)
-			e.spawn(s.supervise)
+			if !e.spawn(s.supervise) {
+				close(s.done)
+			}
 		}
 	}
 }

@@ -17,37 +17,47 @@ func parseWords(value string) (any, error) {
 	if strings.HasPrefix(value, "[") {
 		return parseArray(value)
 	}
-	words, err := shlex.Split(keepHashes(value))
+	words, err := shlex.Split(posix(value))
 	if err != nil {
 		return nil, errors.New("a quote is not closed, or it ends in a backslash")
 	}
 	return words, nil
 }
 
-// keepHashes quotes each '#' that stands outside quotes: shlex would take the rest of the line for a comment, and
-// a command that silently loses arguments is worse than one that has a '#' in it.
-func keepHashes(line string) string {
-	if !strings.Contains(line, "#") {
+// posix writes a line so that shlex, which differs from a shell in three things, reads it as one does: '#' outside
+// quotes begins no comment (a command that silently loses arguments is worse than one that has a '#' in it), a
+// backslash in double quotes is itself unless what follows is special there, and one before the end of a line joins
+// it to the next.
+func posix(line string) string {
+	if !strings.ContainsAny(line, `#\`) {
 		return line
 	}
 	var b strings.Builder
-	var quote rune
-	escaped := false
-	for _, r := range line {
-		if r == '#' && quote == 0 && !escaped {
-			b.WriteByte('\\')
+	var quote byte
+	for i := 0; i < len(line); i++ {
+		c := line[i]
+		if c == '\\' && quote != '\'' && i+1 < len(line) {
+			i++
+			switch {
+			case line[i] == '\n':
+			case quote == '"' && !strings.ContainsRune("\"\\$`", rune(line[i])):
+				b.WriteString(`\\`)
+				b.WriteByte(line[i])
+			default:
+				b.WriteByte('\\')
+				b.WriteByte(line[i])
+			}
+			continue
 		}
 		switch {
-		case escaped:
-			escaped = false
-		case r == '\\' && quote != '\'':
-			escaped = true
-		case quote != 0 && r == quote:
+		case c == '#' && quote == 0:
+			b.WriteByte('\\')
+		case c == quote:
 			quote = 0
-		case quote == 0 && (r == '"' || r == '\''):
-			quote = r
+		case quote == 0 && (c == '"' || c == '\''):
+			quote = c
 		}
-		b.WriteRune(r)
+		b.WriteByte(c)
 	}
 	return b.String()
 }

@@ -70,7 +70,7 @@ func (s *Store) doPull(p *pull) error {
 		return err
 	}
 	defer func() { _ = disk.Close() }() // it was only synced
-	parts := makeParts(image)
+	parts := s.makeParts(p, image)
 	defer s.releaseParts(parts)
 	p.parts.Store(&parts)
 	if err := s.roomFor(p, image); err != nil {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sys/unix"
@@ -232,5 +233,57 @@ func TestOppositeOrders(t *testing.T) {
 		if err := s.Wait(t.Context(), r.ref("acme/"+order+":1")); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A layer that takes from those below is shared by two pulls; the one that began
+// it goes away, and with it the layers it would have lent.
+func TestCancelLender(t *testing.T) {
+	needRoot(t)
+	r := newRegistry(t)
+	base := layerOf(t, file{name: "d", dir: true, mode: 0o700}, file{name: "d/f", content: "below"})
+	linker := layerOf(t, file{name: "d/g", link: "d/f"})
+	r.push(t, "acme/a:1", imageOf(t, base, linker))
+	r.push(t, "acme/b:1", imageOf(t, base, linker, layerOf(t, file{name: "b"})))
+	gate := make(chan struct{})
+	r.setBlob(func(digest string) blobFault {
+		if digest == digestOf(t, linker) {
+			return blobFault{wait: gate}
+		}
+		return blobFault{}
+	})
+	s := openStore(t, t.TempDir(), Options{})
+	a, b := r.ref("acme/a:1"), r.ref("acme/b:1")
+	shared := func(n int) func() bool {
+		return func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			for _, u := range s.unpacks {
+				if u.layer.Digest == digestOf(t, linker) {
+					return u.refs == n
+				}
+			}
+			return false
+		}
+	}
+	for i, ref := range []string{a, b} {
+		if err := s.Pull(t.Context(), ref, PullOptions{Budget: time.Minute}); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "the pull to want the layer", shared(i+1))
+	}
+	if err := s.Cancel(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	close(gate)
+	if err := s.Wait(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	infos, err := s.Layers(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(infos[1].Path, "d/g")); err != nil || string(got) != "below" {
+		t.Errorf("the link is %q, %v", got, err)
 	}
 }

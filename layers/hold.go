@@ -98,7 +98,8 @@ func (s *Store) keepHeld(old *record, newID string) error {
 	}
 	id := old.Image.ID
 	s.mu.Lock()
-	need := len(s.holders[id]) > 0 && s.names[id] == nil && len(s.tagsOf(id)) == 1
+	// Before Sweep it is not known yet which images containers keep.
+	need := (len(s.holders[id]) > 0 || !s.swept) && s.names[id] == nil && len(s.tagsOf(id)) == 1
 	s.mu.Unlock()
 	if !need {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync"
 	"sync/atomic"
 
 	"hull/layers/registry"
@@ -20,44 +21,77 @@ type part struct {
 	at  atomic.Pointer[unpacking] // what is under way for it
 
 	// Valid once ready is closed.
-	ready  chan struct{}
-	key    string
-	opened *os.File   // the tree of a layer the store had
-	from   *unpacking // that made it, to be given back when the pull ends
+	ready chan struct{}
+	key   string
+	from  *unpacking // that made it, to be given back when the pull ends; nil = the store had it
+
+	mu       sync.Mutex
+	returned bool // the pull has ended: nothing is lent any more
 }
 
-// tree is where the layers above may look things up.
-func (pt *part) tree() *os.File {
-	if pt.opened != nil {
-		return pt.opened
-	}
-	return pt.from.tree
+// loan is the tree of a layer, lent to the unpacking of one above it. That may be
+// shared and outlive the pull that began it, so it holds what it looks into itself.
+type loan struct {
+	tree   *os.File
+	giveUp func()
 }
 
-// below waits for the layers below and returns their trees, highest first. It
-// gives up with the pull the part belongs to.
-func (pt *part) below(pullCtx context.Context) func(context.Context) ([]*os.File, error) {
-	return func(ctx context.Context) ([]*os.File, error) {
-		trees := make([]*os.File, 0, len(pt.lower))
+// below waits for the layers below and lends their trees, highest first. It gives
+// up with the pull that the part belongs to.
+func (s *Store) below(pullCtx context.Context, pt *part) func(context.Context) ([]loan, error) {
+	return func(ctx context.Context) ([]loan, error) {
+		loans := make([]loan, 0, len(pt.lower))
 		for i := len(pt.lower) - 1; i >= 0; i-- {
 			select {
 			case <-pt.lower[i].ready:
-				trees = append(trees, pt.lower[i].tree())
 			case <-pullCtx.Done():
-				return nil, pullCtx.Err()
+				return loans, pullCtx.Err()
 			case <-ctx.Done():
-				return nil, ctx.Err()
+				return loans, ctx.Err()
 			}
+			l, err := s.lend(pt.lower[i])
+			if err != nil {
+				return loans, err
+			}
+			loans = append(loans, l)
 		}
-		return trees, nil
+		return loans, nil
 	}
 }
 
-func makeParts(image *registry.Image) []*part {
+// lend lends the tree of a layer that is ready. What is in staging/ stays there as
+// long as it is lent; what the store had is kept by the pins of every pull that
+// waits for the borrower, since its layers below are the same.
+func (s *Store) lend(pt *part) (loan, error) {
+	pt.mu.Lock()
+	defer pt.mu.Unlock()
+	switch {
+	case pt.returned:
+		return loan{}, context.Canceled
+	case pt.from == nil:
+		tree, err := openTree(s.path("layers", layerName(pt.key), "diff"))
+		return loan{tree, func() { _ = tree.Close() }}, err
+	}
+	from := pt.from
+	s.mu.Lock()
+	from.refs++
+	s.mu.Unlock()
+	return loan{from.tree, func() { s.releaseUnpacking(from) }}, nil
+}
+
+// makeParts begins an image's parts. Both keys that each layer can have are kept
+// for the pull before any is here: another pull that unpacks it too may commit it,
+// and lose its image, before this one comes to look.
+func (s *Store) makeParts(p *pull, image *registry.Image) []*part {
 	chains := chainIDs(image.Layers)
 	parts := make([]*part, len(image.Layers))
 	for i, l := range image.Layers {
 		parts[i] = &part{index: i, layer: l, chain: chains[i], lower: parts[:i:i], ready: make(chan struct{})}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, pt := range parts {
+		p.pins[pt.layer.DiffID], p.pins[pt.chain] = true, true
 	}
 	return parts
 }
@@ -66,12 +100,10 @@ func makeParts(image *registry.Image) []*part {
 // fetch and unpack when turn is closed (nil = at once).
 func (s *Store) bring(ctx context.Context, p *pull, pt *part, turn <-chan struct{}) error {
 	short := shortDigest(pt.layer.Digest)
-	if had, err := s.pinHad(p, pt); had || err != nil {
-		if had {
-			pt.had.Store(true)
-			p.progress.line("%s: Already exists", short)
-		}
-		return err
+	if s.had(pt) {
+		pt.had.Store(true)
+		p.progress.line("%s: Already exists", short)
+		return nil
 	}
 	p.progress.line("%s: Pulling fs layer", short)
 	if turn != nil {
@@ -84,7 +116,7 @@ func (s *Store) bring(ctx context.Context, p *pull, pt *part, turn <-chan struct
 	key := pt.layer.DiffID
 	for {
 		//nolint:contextcheck // it is shared, and may outlive this pull
-		u, started, err := s.wantLayer(p, key, pt.chain, pt.layer, pt.below(ctx))
+		u, started, err := s.wantLayer(p, key, pt.chain, pt.layer, s.below(ctx, pt))
 		if err != nil {
 			return err
 		}
@@ -114,8 +146,8 @@ func (s *Store) bring(ctx context.Context, p *pull, pt *part, turn <-chan struct
 		// Somebody else's attempt failed, with another registry or other
 		// credentials perhaps: now it is this pull's turn.
 		s.releaseUnpacking(u)
-		if had, err := s.pinHad(p, pt); had || err != nil {
-			return err
+		if s.had(pt) {
+			return nil
 		}
 	}
 }
@@ -139,33 +171,25 @@ func (u *unpacking) wait(ctx context.Context, chain string) error {
 	}
 }
 
-// pinHad looks for a committed layer, and keeps it for the pull. Both keys that
-// the layer can have are kept before it is here: another pull that unpacks it too
-// may commit it, and lose its image, before this one comes to look.
-func (s *Store) pinHad(p *pull, pt *part) (bool, error) {
+// had looks for a committed layer.
+func (s *Store) had(pt *part) bool {
 	s.mu.Lock()
-	p.pins[pt.layer.DiffID], p.pins[pt.chain] = true, true
+	defer s.mu.Unlock()
 	l := s.committed(pt.layer.DiffID, pt.chain)
 	if l != nil {
 		pt.key = l.key()
 	}
-	s.mu.Unlock()
-	if l == nil {
-		return false, nil
-	}
-	tree, err := openTree(s.path("layers", layerName(pt.key), "diff"))
-	pt.opened = tree
-	return err == nil, err
+	return l != nil
 }
 
 // releaseParts gives back what a pull has used, after its commit or failure.
 func (s *Store) releaseParts(parts []*part) {
 	for _, pt := range parts {
+		pt.mu.Lock()
+		pt.returned = true
+		pt.mu.Unlock()
 		if pt.from != nil {
 			s.releaseUnpacking(pt.from)
-		}
-		if pt.opened != nil {
-			_ = pt.opened.Close() // only a place in a tree
 		}
 	}
 }

@@ -33,7 +33,8 @@
 // is interrupted once it was accepted, a second Pull of the same reference joins
 // it, and after a restart of the daemon it is taken up again. All layers arrive
 // and are unpacked at once, each blob and each layer once whatever the number of
-// pulls that want it. The unpacker follows the growing file in ingest/, so a slow
+// pulls that want it (unpacking.bound says why they cannot wait for each other in a
+// circle). The unpacker follows the growing file in ingest/, so a slow
 // unpacker never stalls a connection, and memory is bounded whatever the size of
 // the layers.
 //
@@ -48,8 +49,10 @@
 //     disk is touched under it, and what it guards changes together with a new
 //     snapshot.
 //
-// The locks of fetches, phases, views and Progress are leaves: under them no
-// other lock is taken.
+// The lock of a part (a layer in a pull) may be held when mu is taken. Those of
+// fetches, views, events and Progress are leaves: under them no other lock is
+// taken. Phases are told under their lock: a fetch's to an unpacking, an
+// unpacking's to a Progress.
 package layers
 
 import (
@@ -124,6 +127,19 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if o.ViewIdle <= 0 {
 		o.ViewIdle = time.Minute
 	}
+	s := newStore(ctx, dir, o)
+	if err := s.open(); err != nil {
+		s.stop()
+		s.closeFiles()
+		return nil, err
+	}
+	s.events.start(s.o.Notify)
+	s.goDo(s.runTrash)
+	s.throw()
+	return s, nil
+}
+
+func newStore(ctx context.Context, dir string, o Options) *Store {
 	s := &Store{
 		dir: dir, o: o, log: o.Logger,
 		client: registry.New(registry.Options{
@@ -145,15 +161,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	}
 	s.ctx, s.stop = context.WithCancel(ctx)
 	s.views.idle = o.ViewIdle
-	if err := s.open(); err != nil {
-		s.stop()
-		s.closeFiles()
-		return nil, err
-	}
-	s.events.start(s.o.Notify)
-	s.goDo(s.runTrash)
-	s.throw()
-	return s, nil
+	return s
 }
 
 // open makes the directories, takes the lock, and reads what is there.

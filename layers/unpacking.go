@@ -22,6 +22,7 @@ type unpacking struct {
 	chain  string
 	layer  registry.Layer
 	below  func(context.Context) ([]*os.File, error)
+	loans  []loan // its own goroutine's: given up when it ends
 	phases phases
 	done   chan struct{}
 	err    error // valid once done is closed
@@ -47,7 +48,7 @@ type unpacking struct {
 
 // wantLayer joins the unpacking of a layer under a key, or starts it for a
 // pull. Give it back with releaseUnpacking.
-func (s *Store) wantLayer(p *pull, key, chain string, l registry.Layer, below func(context.Context) ([]*os.File, error)) (u *unpacking, started bool, err error) {
+func (s *Store) wantLayer(p *pull, key, chain string, l registry.Layer, below func(context.Context) ([]loan, error)) (u *unpacking, started bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if u := s.unpacks[key]; u != nil {
@@ -61,11 +62,20 @@ func (s *Store) wantLayer(p *pull, key, chain string, l registry.Layer, below fu
 	u = &unpacking{key: key, chain: chain, layer: l, done: make(chan struct{}), bound: make(chan struct{}), cancel: cancel, refs: 1}
 	u.below = func(ctx context.Context) ([]*os.File, error) {
 		s.bind(u)
-		return below(ctx)
+		loans, err := below(ctx)
+		u.loans = append(u.loans, loans...)
+		trees := make([]*os.File, len(loans))
+		for i, l := range loans {
+			trees[i] = l.tree
+		}
+		return trees, err
 	}
 	s.unpacks[key] = u
 	s.work.Go(func() {
 		u.err = s.runUnpacking(ctx, p, u)
+		for _, l := range u.loans {
+			l.giveUp()
+		}
 		if u.err != nil {
 			s.forgetUnpacking(u) // who comes now tries anew
 		}
@@ -162,52 +172,6 @@ func (s *Store) unpackOnce(ctx context.Context, p *pull, u *unpacking) (again bo
 	return false, nil
 }
 
-// openBlob opens a layer's compressed bytes: a blob the store has, or one that
-// is being fetched. end takes the error of the unpacking and returns the one that
-// tells the cause, and whether it is worth another attempt.
-func (s *Store) openBlob(ctx context.Context, p *pull, u *unpacking) (r io.Reader, end func(error) (bool, error), err error) {
-	if file := s.openHad(u.layer.Digest); file != nil {
-		u.phases.add("Extracting")
-		return file, func(err error) (bool, error) {
-			_ = file.Close() // it was only read
-			if KindOf(err) == Corrupt {
-				return s.dropBlob(ctx, u.layer.Digest), err
-			}
-			return false, err
-		}, nil
-	}
-	f, err := s.wantBlob(p, u.layer) //nolint:contextcheck // it is shared, and outlives this unpacking
-	if err != nil {
-		return nil, nil, err
-	}
-	u.fetch.Store(f)
-	f.phases.watch(func(phase string) {
-		u.phases.add(phase)
-		if phase == downloaded {
-			u.phases.add("Extracting")
-		}
-	})
-	return &follower{f: f, stop: ctx.Done()}, func(err error) (bool, error) {
-		defer s.releaseFetch(f)
-		return f.verdict(ctx, err)
-	}, nil
-}
-
-// openHad opens a blob the store has; nil if it has not.
-func (s *Store) openHad(digest string) *os.File {
-	s.mu.Lock()
-	_, have := s.blobs[digest]
-	s.mu.Unlock()
-	if !have {
-		return nil
-	}
-	file, err := os.Open(s.blobPath(digest))
-	if err != nil {
-		return nil // somebody has removed it: fetch it
-	}
-	return file
-}
-
 // stage makes a directory in staging/ with an empty diff/ in it.
 func (s *Store) stage() (dir string, tree *os.File, err error) {
 	dir, err = os.MkdirTemp(s.path("staging"), "layer-")
@@ -277,23 +241,3 @@ func chainIDs(layers []registry.Layer) []string {
 
 // shortDigest is how progress and sentences call a blob.
 func shortDigest(digest string) string { return digest[len("sha256:"):][:12] }
-
-// watched looks after the disk's free space while a layer is unpacked.
-type watched struct {
-	r    io.Reader
-	n    int64
-	room func() error
-}
-
-func (w *watched) Read(b []byte) (int, error) {
-	n, err := w.r.Read(b)
-	if before := w.n / spaceStep; n > 0 {
-		w.n += int64(n)
-		if w.n/spaceStep != before {
-			if e := w.room(); e != nil {
-				return n, e
-			}
-		}
-	}
-	return n, err
-}

@@ -163,31 +163,32 @@ func (s *Spawner) bear(stub *Stub, o Options, theirs *os.File) error {
 		if sc.failure[0] != 0 {
 			err = p.failure(uint64(at), sc.failure[0], sc.failure[1])
 		}
+		_ = sys.Signal(stub.Pidfd, unix.SIGKILL) // it has ended, or does now
 		return &Stillborn{PID: pid, Pidfd: stub.Pidfd, Err: err}
 	}
 	return nil
 }
 
-// cloneIn clones on a thread of its own, whose signal mask and whose
-// children's pid namespace are changed for that moment.
+// cloneIn clones, so that the child is born in the pid namespace of another
+// process. That changes the thread, so it is done on one of its own, which
+// ends if it cannot be changed back.
 func (s *Spawner) cloneIn(inside *os.File, sc *scratch, program uintptr) (pid int, err error) {
-	runtime.LockOSThread()
-	home := true
-	defer func() {
-		if home { // otherwise the thread must die with its goroutine
+	if inside == nil {
+		return clonePlainly(sc, program)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if err = sys.EnterPIDs(inside); err == nil {
+			pid, err = clonePlainly(sc, program)
+		}
+		if sys.EnterPIDs(s.ownPID) == nil {
 			runtime.UnlockOSThread()
 		}
 	}()
-	if inside != nil {
-		if err := sys.EnterPIDs(inside); err != nil {
-			return 0, err
-		}
-		defer func() { home = sys.EnterPIDs(s.ownPID) == nil }()
-	}
-	if pid = clonePlainly(sc, program); pid < 0 {
-		return 0, os.NewSyscallError("clone3", unix.Errno(-pid))
-	}
-	return pid, nil
+	<-done
+	return pid, err
 }
 
 // Stillborn is a child that ended before it became a stub. Its Pidfd is the
@@ -204,12 +205,17 @@ func (e *Stillborn) Unwrap() error { return e.Err }
 
 // clonePlainly clones with all signals blocked: the child shares our memory,
 // and a handler in it would be a handler in us.
-func clonePlainly(sc *scratch, program uintptr) int {
+func clonePlainly(sc *scratch, program uintptr) (int, error) {
+	runtime.LockOSThread() // whose signal mask it is
+	defer runtime.UnlockOSThread()
 	all, old := ^uint64(0), uint64(0)
 	mask(&all, &old)
 	pid := clone(unsafe.Pointer(&sc.args), unsafe.Sizeof(sc.args), program, uintptr(unsafe.Pointer(&sc.failure)))
 	mask(&old, nil)
-	return pid
+	if pid < 0 {
+		return 0, os.NewSyscallError("clone3", unix.Errno(-pid))
+	}
+	return pid, nil
 }
 
 func mask(set, old *uint64) {

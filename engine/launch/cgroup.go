@@ -1,7 +1,6 @@
 package launch
 
 import (
-	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -34,11 +33,10 @@ func hierarchies(joins []*os.File) ([]plan.CgroupMount, error) {
 		if err != nil {
 			return nil, &stepError{op: "look at a cgroup", err: err}
 		}
-		m, ok := byID[mount]
-		if !ok {
-			return nil, &stepError{op: "look at a cgroup", err: fmt.Errorf("%s is in no cgroup file system", f.Name())}
+		// One that is mounted where we do not see it is joined, not shown.
+		if m, ok := byID[mount]; ok && !slices.Contains(mounts, m) {
+			mounts = append(mounts, m)
 		}
-		mounts = append(mounts, m)
 	}
 	if len(mounts) == 1 && mounts[0].V2 {
 		return []plan.CgroupMount{{V2: true}}, nil

@@ -147,6 +147,10 @@ func explainStep(f *child.Failure, args []string, dir string) error {
 		e.Text = fmt.Sprintf("hull cannot %s: what the image has there is in the way (%v)", f.Step.What, f.Errno)
 	case plan.Setup:
 		e.Text = fmt.Sprintf("hull cannot %s: %v", f.Step.What, f.Errno)
+		if e.Kind == Unsupported || f.Errno == unix.EPERM {
+			e.Kind = Unsupported
+			e.Text += " (hull doctor tells what this machine lacks)"
+		}
 	}
 	return e
 }

@@ -63,8 +63,9 @@ func (p place) number(seed, parent uint64, kind uint32) uint64 {
 // maxMoved bounds how many moves are remembered.
 const maxMoved = 1 << 16
 
-// identities remembers which directories and links were moved here, through the kernel's own tree: they keep their inode
-// in the new place, and whatever comes to lie in the old one never gets it.
+// identities remembers which directories and links were moved here, through the kernel's own tree: whatever comes to lie
+// in the old place never gets the old inode. A directory keeps it in the new place, for those who stand in it; a link,
+// which shows something else there, does not.
 type identities struct {
 	mu    sync.Mutex
 	moved map[uint64]fusefs.StableAttr
@@ -82,7 +83,7 @@ func (i *identities) of(n uint64, kind uint32) fusefs.StableAttr {
 	return fusefs.StableAttr{Mode: kind, Ino: n, Gen: i.floor}
 }
 
-// move records that the inode a lies where the number would be n from now on.
+// move records that the inode a, whose number was was, lies where the number would be n from now on.
 func (i *identities) move(was uint64, a fusefs.StableAttr, n uint64) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -94,5 +95,7 @@ func (i *identities) move(was uint64, a fusefs.StableAttr, n uint64) {
 	}
 	i.last++
 	i.moved[was] = fusefs.StableAttr{Mode: a.Mode, Ino: was, Gen: i.last}
-	i.moved[n] = a
+	if a.Mode == unix.S_IFDIR {
+		i.moved[n] = a
+	}
 }

@@ -89,10 +89,15 @@ func rewrite(target string, dir []string, resolve func(inside string) ([]string,
 		at = nil
 	}
 	if last >= 0 {
-		before := "/" + strings.Join(at, "/") + "/" + strings.Join(parts[:last+1], "/")
-		real, ok := resolve(before)
+		before := append([]string{""}, at...)
+		for _, p := range parts[:last+1] {
+			if p != "" && p != "." {
+				before = append(before, p)
+			}
+		}
+		real, ok := resolve(strings.Join(before, "/"))
 		if !ok {
-			real = clean(nil, strings.Split(before, "/"))
+			real = clean(nil, before)
 		}
 		at, parts = real, parts[last+1:]
 	}

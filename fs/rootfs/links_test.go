@@ -109,7 +109,7 @@ func hostile(t *testing.T, dir, secret string) []string {
 	add("d/through", "../down/"+up+secret[1:])
 	add("dots", "././d/.//../../"+up+secret[1:])
 	add("missing", "missing/"+up+secret[1:])
-	add("proc", "/proc/self/root"+secret)
+	add("procfs", "/proc/self/root"+secret)
 	// One inode at two depths: what is right for the deep name climbs too far for the other.
 	check(t, os.Symlink(strings.Repeat("../", 21)+"x", filepath.Join(dir, deep, "twice")))
 	check(t, unix.Linkat(unix.AT_FDCWD, filepath.Join(dir, deep, "twice"), unix.AT_FDCWD, filepath.Join(dir, "twice"), 0))

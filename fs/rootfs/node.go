@@ -17,7 +17,7 @@ import (
 const (
 	beliefChanging = 250 * time.Millisecond
 	beliefFixed    = time.Minute
-	beliefNone     = time.Nanosecond // 0 would mean the mount's default
+	beliefNone     = 0 // which the mount's own default must be too, because go-fuse takes that for 0
 )
 
 // node is a file of a tree, of any kind.

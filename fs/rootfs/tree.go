@@ -18,7 +18,7 @@
 // A [Tree] borrows its tree from a [Source] when it is first looked at and gives it back when nobody has looked for a
 // while. The mount must be nosuid and nodev with default_permissions, so that the kernel does the permission checks with
 // what is shown; the top is shown as 0700 root, because the ids inside are not the host's. It needs go-fuse's
-// NullPermissions (a mode of 0 is a mode) and a umask of 0. With CAP_HANDLE_KILLPRIV_V2 the kernel leaves it to us to
+// NullPermissions (a mode of 0 is a mode), an EntryTimeout of 0 or nil, and a umask of 0. With CAP_HANDLE_KILLPRIV_V2 the kernel leaves it to us to
 // take set-user-ID bits from what is written to: go-fuse does not pass on with which writes, so they are taken when
 // somebody other than root opens for writing.
 package rootfs

@@ -143,7 +143,7 @@ func TestCall(t *testing.T) {
 	if b, err := io.ReadAll(r); string(b) != "through the pipe" || err != nil {
 		t.Errorf("%q, %v", b, err) // it ends: the server has closed its copy
 	}
-	if _, _, _, err := c.Receive(100); err != io.EOF {
+	if _, _, _, err := c.Receive(100); !errors.Is(err, io.EOF) {
 		t.Errorf("after an answer with nothing to wait for: %v", err)
 	}
 }

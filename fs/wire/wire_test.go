@@ -125,7 +125,7 @@ func TestConn(t *testing.T) {
 	if kind != KindRequest || !bytes.Equal(body, long) || err != nil {
 		t.Fatal(kind, len(body), err)
 	}
-	if _, _, _, err = b.Receive(MaxBody); err != io.EOF {
+	if _, _, _, err = b.Receive(MaxBody); !errors.Is(err, io.EOF) {
 		t.Error(err)
 	}
 	if err := <-sent; err != nil {
@@ -158,7 +158,7 @@ func TestConnRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = far.Close()
-	if _, _, _, err := a.Receive(100); err != io.ErrUnexpectedEOF {
+	if _, _, _, err := a.Receive(100); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("an end within a frame: %v", err)
 	}
 }

@@ -69,13 +69,6 @@ const (
 	blobsName        = "blobs/sha256/"
 )
 
-// The annotations of an index that name an image: the whole name, as containerd,
-// Docker and Podman have it, and OCI's, which holds anything from a tag to a name.
-const (
-	annotationImage = "io.containerd.image.name"
-	annotationRef   = "org.opencontainers.image.ref.name"
-)
-
 // The media types that matter.
 const (
 	ociIndex       = "application/vnd.oci.image.index.v1+json"

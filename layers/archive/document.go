@@ -29,8 +29,9 @@ type descriptor struct {
 	Platform    *platform   `json:"platform,omitempty"`
 }
 
-// annotations are those that name an image, and the one by which BuildKit marks
-// what is not an image but speaks of one.
+// annotations are those that name an image (by its whole name, as containerd, Docker
+// and Podman have it, and OCI's, which holds anything from a tag to a name) and the
+// one by which BuildKit marks what is not an image but speaks of one.
 type annotations struct {
 	Image     string `json:"io.containerd.image.name,omitempty"`
 	Ref       string `json:"org.opencontainers.image.ref.name,omitempty"`

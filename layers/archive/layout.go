@@ -167,9 +167,13 @@ func (l *loader) candidates(manifests []descriptor) (here []candidate, complete 
 // with a registry; a single one is taken whatever it is for, as Docker does.
 func (l *loader) choose(manifests []descriptor, depth int) (best *Image, err error) {
 	here, complete := l.candidates(manifests)
-	bestFit := -1
+	bestFit, foreign := -1, false
 	for _, c := range here {
-		if c.fit <= bestFit || c.fit == 0 && len(here) > 1 {
+		if c.fit == 0 && len(here) > 1 {
+			foreign = true
+			continue
+		}
+		if c.fit <= bestFit {
 			continue
 		}
 		im, err := l.resolve(c.descriptor, depth+1)
@@ -184,7 +188,7 @@ func (l *loader) choose(manifests []descriptor, depth int) (best *Image, err err
 		}
 	}
 	switch {
-	case len(here) > 1 && bestFit <= 0:
+	case len(here) > 1 && bestFit == 0, best == nil && foreign:
 		return nil, problem(Platform, "", "it holds no image for %s", l.spool.o.Platform.String())
 	case best == nil && !complete:
 		return nil, problem(Corrupt, "", "it names images that are not in it")

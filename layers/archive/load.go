@@ -117,7 +117,7 @@ func (s *spool) stream(ctx context.Context, r io.Reader) error {
 
 // input is the caller's reader; it knows the context, what came, and why it failed.
 type input struct {
-	ctx context.Context // an io.Reader has no other way to be interrupted
+	ctx context.Context //nolint:containedctx // an io.Reader has no other way to be interrupted
 	r   io.Reader
 	n   int64
 	err error

@@ -70,7 +70,7 @@ func (s *sink) Write(b []byte) (int, error) {
 }
 
 type saver struct {
-	ctx    context.Context // of the one call of Save
+	ctx    context.Context //nolint:containedctx // a saver lives for one call of Save
 	out    *sink
 	tar    *tar.Writer
 	source Source

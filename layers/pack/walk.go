@@ -24,7 +24,7 @@ const (
 
 // packer is one walk.
 type packer struct {
-	ctx     context.Context
+	ctx     context.Context //nolint:containedctx // a packer lives for one call
 	o       Options
 	layer   bool // whiteouts are written as a layer has them
 	tar     *tar.Writer

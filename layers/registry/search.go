@@ -107,13 +107,16 @@ func readResults(r *request, body []byte, limit int) ([]Result, error) {
 	return all, nil
 }
 
-// results is the list in an index's answer, up to what is read of it.
-type results []struct {
+// found is a repository in an index's answer.
+type found struct {
 	Name        string `json:"name"`
 	Description string `json:"description"`
 	Stars       int    `json:"star_count"`
 	Official    bool   `json:"is_official"`
 }
+
+// results is the list of them, up to what is read of it.
+type results []found
 
 // UnmarshalJSON reads no more than a hundred, however many come.
 func (l *results) UnmarshalJSON(b []byte) error {
@@ -121,9 +124,10 @@ func (l *results) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	err := decodeList(b, maxSearchLimit, func(dec *json.Decoder) error {
-		var one results
-		*l = append(*l, append(one, make(results, 1)...)...)
-		return dec.Decode(&(*l)[len(*l)-1])
+		var one found
+		err := dec.Decode(&one)
+		*l = append(*l, one)
+		return err
 	})
 	if errors.Is(err, errTooMany) {
 		return nil

@@ -2,6 +2,7 @@ package verb
 
 import (
 	"errors"
+	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -111,33 +112,32 @@ func (p *parser) short(letters string) error {
 
 // take keeps what a flag says. as is how it was written.
 func (p *parser) take(f Flag, as, value string, given bool) error {
-	if f.Kind == Switch {
-		if !given {
-			value = "true"
-		}
+	switch {
+	case given:
+	case f.Kind == Switch:
+		value = "true"
+	case len(p.args) == 0:
+		return errors.New(as + " needs a value")
+	default:
+		value, p.args = p.args[0], p.args[1:]
+	}
+	switch f.Kind {
+	case Text:
+	case Switch:
 		on, err := strconv.ParseBool(value)
 		if err != nil {
 			return errors.New(as + " is a switch: it takes true or false, not " + strconv.Quote(value))
 		}
-		p.options = append(p.options, wire.Option{Name: f.Setting, Value: strconv.FormatBool(on)})
-		return nil
-	}
-	if !given {
-		if len(p.args) == 0 {
-			return errors.New(as + " needs a value")
-		}
-		value, p.args = p.args[0], p.args[1:]
-	}
-	switch f.Kind {
+		value = strconv.FormatBool(on)
 	case Env:
 		variable, set, err := p.variable(value)
 		if err != nil {
 			return errors.New(as + ": " + err.Error())
 		}
-		if set {
-			p.options = append(p.options, wire.Option{Name: f.Setting, Value: variable})
+		if !set {
+			return nil
 		}
-		return nil
+		value = variable
 	case EnvFile:
 		return p.file(f, as, value)
 	}
@@ -160,14 +160,7 @@ func (p *parser) variable(s string) (variable string, set bool, err error) {
 
 // file reads a file of variables, one a line; empty lines and those that begin with # do not count.
 func (p *parser) file(f Flag, as, path string) error {
-	st, err := os.Stat(path)
-	if err == nil && st.Size() > maxEnvFile {
-		err = errors.New(path + " is larger than 1 MiB")
-	}
-	var content []byte
-	if err == nil {
-		content, err = os.ReadFile(path)
-	}
+	content, err := readFile(path)
 	if err != nil {
 		return errors.New(as + ": " + err.Error())
 	}
@@ -192,18 +185,36 @@ func (p *parser) file(f Flag, as, path string) error {
 	return nil
 }
 
+// readFile reads a file that is not too large. It may be a pipe, as of <(…) in a shell.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, maxEnvFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(content) > maxEnvFile {
+		return nil, errors.New(path + " is larger than 1 MiB")
+	}
+	return content, nil
+}
+
 // help lists flags.
 func help(usage string, flags []Flag) string {
 	var b strings.Builder
 	b.WriteString("usage: " + usage + "\n")
 	for _, f := range flags {
-		short, value := "    ", " VALUE"
+		short, value := "    ", ""
 		if f.Short != "" {
 			short = "-" + f.Short + ", "
 		}
 		switch f.Kind {
 		case Switch:
-			value = ""
+		case Text:
+			value = " VALUE"
 		case Env:
 			value = " NAME[=VALUE]"
 		case EnvFile:

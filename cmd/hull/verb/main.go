@@ -39,13 +39,11 @@ const (
 
 // Main is the helper. args are PATH ARGUMENTS…; flags gives the flags that `run` takes. It returns the exit status.
 func Main(args []string, flags func() []Flag) int {
-	h := &helper{in: 0, out: 1, err: 2, flags: flags, lookup: os.LookupEnv}
+	h := &helper{in: 0, out: 1, err: 2, signals: make(chan os.Signal, 64), flags: flags, lookup: os.LookupEnv}
 	if len(args) == 0 {
 		h.complain("this is what executed files of a hull mount run; it needs the file's path")
 		return statusFailed
 	}
-	h.signals = make(chan os.Signal, 64)
-	signal.Notify(h.signals, heeded()...)
 	return h.call(args[0], args[1:])
 }
 
@@ -128,6 +126,9 @@ func (h *helper) attempt(path string, args []string) (status int, again bool) {
 	defer conn.Close()
 	h.conn = conn
 	h.show = newDisplay(h.out)
+	// Only from here on is there somebody to ask what a signal means; before, it ends the helper as any program.
+	signal.Notify(h.signals, heeded()...)
+	defer signal.Stop(h.signals)
 	if err := conn.Send(wire.KindRequest, r.Encode(), h.lent.files()...); err != nil {
 		return statusFailed, true
 	}
