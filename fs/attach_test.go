@@ -3,6 +3,7 @@ package fs_test
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -54,11 +55,14 @@ func TestUnmountOfABusyMount(t *testing.T) {
 		t.Fatal(err)
 	}
 	settle(t, dir)
-	c := exec.Command("sleep", "1000")
-	c.Dir = dir
+	c := exec.Command("sh", "-c", `cd "$0" && exec sleep 1000`, dir)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
+	await(t, "the program's directory", func() bool {
+		cwd, _ := os.Readlink(fmt.Sprintf("/proc/%d/cwd", c.Process.Pid))
+		return cwd == dir
+	})
 	errno(t, "unmount", fs.Errno(mnt.Unmount(false)), syscall.EBUSY)
 	c.Process.Kill()
 	c.Wait()

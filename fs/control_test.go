@@ -1,6 +1,7 @@
 package fs_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -89,10 +90,7 @@ func TestCtlGoesOnAfterWholeBlocks(t *testing.T) {
 // inWrite starts a shell that writes to a ctl and waits for the answer.
 func (m *mounted) inWrite(line string) *exec.Cmd {
 	m.t.Helper()
-	c := exec.Command("sh", "-c", "exec echo "+line+" > containers/web/ctl")
-	c.Path, _ = exec.LookPath("bash")
-	c.Args = []string{"bash", "-c", `exec env echo "` + line + `" > containers/web/ctl`}
-	c.Dir = m.dir
+	c := m.shell(context.Background(), `exec env echo "`+line+`" > containers/web/ctl`)
 	c.Stderr = os.Stderr
 	if err := c.Start(); err != nil {
 		m.t.Fatal(err)
@@ -150,9 +148,7 @@ func TestOpenerHasTheAuthority(t *testing.T) {
 // as runs a script as another user and returns its output and exit status.
 func (m *mounted) as(uid, gid uint32, script string) (string, int) {
 	m.t.Helper()
-	c := exec.Command("sh", "-c", script)
-	c.Dir = m.dir
-	c.Env = append(os.Environ(), "LC_ALL=C")
+	c := m.shell(context.Background(), script)
 	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: gid}}
 	b, err := c.CombinedOutput()
 	var exit *exec.ExitError

@@ -108,15 +108,21 @@ func (w testWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// shell makes a shell that runs a script in the mount. It goes there by itself: with Cmd.Dir the child would, before its
+// exec, for which Go's runtime waits with a thread that the tree may need to answer.
+func (m *mounted) shell(ctx context.Context, script string) *exec.Cmd {
+	c := exec.CommandContext(ctx, "bash", "-c", `cd "$0" && eval "$1"`, m.dir, script)
+	c.Env = append(os.Environ(), "LC_ALL=C")
+	c.WaitDelay = time.Second
+	return c
+}
+
 // run runs a script in the mount and returns its output, both streams, and exit status.
 func (m *mounted) run(script string) (string, int) {
 	m.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
-	c := exec.CommandContext(ctx, "sh", "-c", script)
-	c.Dir = m.dir
-	c.Env = append(os.Environ(), "LC_ALL=C")
-	c.WaitDelay = time.Second
+	c := m.shell(ctx, script)
 	b, err := c.CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {

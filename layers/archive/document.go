@@ -78,6 +78,7 @@ func (l *list[T]) UnmarshalJSON(text []byte) error {
 	if t, err := d.Token(); err != nil || t != json.Delim('[') {
 		return errors.Join(errors.New("a list was expected"), err)
 	}
+	*l = list[T]{} // there, if empty
 	for d.More() {
 		if len(*l) == maxList {
 			return errTooMany

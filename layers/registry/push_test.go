@@ -183,7 +183,7 @@ func TestPushRefused(t *testing.T) {
 		kind  Kind
 	}{
 		"denied":       {statusFault("", 403, nil, denied), Denied},
-		"no writing":   {onlyTo(http.MethodPost, statusFault("/uploads/", 401, nil, denied)), Denied},
+		"no writing":   {onlyTo(http.MethodPost, statusFault("/uploads/", 403, nil, denied)), Denied},
 		"no such name": {onlyTo(http.MethodPost, statusFault("/uploads/", 404, nil, `{"errors":[{"code":"NAME_UNKNOWN"}]}`)), NotFound},
 		"down":         {statusFault("", 503, nil, ``), Unavailable},
 		"too many":     {statusFault("", 429, http.Header{"Retry-After": {"3600"}}, ``), Rate},
@@ -194,7 +194,7 @@ func TestPushRefused(t *testing.T) {
 		"bad digest":   {onlyTo(http.MethodPut, statusFault("/uploads/", 400, nil, `{"errors":[{"code":"DIGEST_INVALID"}]}`)), Corrupt},
 		"other digest": {onlyTo(http.MethodPut, statusFault("/uploads/", 201, http.Header{"Docker-Content-Digest": {digestOf(nil)}}, ``)), Corrupt},
 		"other manifest": {
-			onlyTo(http.MethodPut, statusFault("/manifests/", 201, http.Header{"Docker-Content-Digest": {"\x1b[2J"}}, ``)), Corrupt,
+			onlyTo(http.MethodPut, statusFault("/manifests/", 201, http.Header{"Docker-Content-Digest": {"nonsense"}}, ``)), Corrupt,
 		},
 		"bad manifest":   {onlyTo(http.MethodPut, statusFault("/manifests/", 400, nil, `{"errors":[{"code":"MANIFEST_INVALID"}]}`)), Protocol},
 		"endless upload": {onlyTo(http.MethodPut, statusFault("/uploads/", 404, nil, `{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN"}]}`)), NotFound},

@@ -123,7 +123,7 @@ func (k *cargo) lost(err error, pieces bool) error {
 		return err
 	}
 	switch {
-	case e.Status == 0, e.Status >= 500: // perhaps it has some of it, or all
+	case e.Status == 0, e.Status >= 500 && e.Status != http.StatusNotImplemented: // perhaps it has some of it, or all
 		k.unsure = true
 	case e.Kind == Denied, e.Kind == Rate, e.Kind == Timeout:
 		k.unsure = true
