@@ -1,8 +1,11 @@
 package engine
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 func (e *Engine) containerDir(id string) string { return filepath.Join(e.dir, id) }
@@ -35,20 +38,39 @@ func (s *supervisor) remove() error {
 	return nil
 }
 
-// emptyTrash deletes what removals left, until the engine ends; the next Open goes on where it stopped.
+// endTrash is how long the end of an engine may wait for deletions; the next Open goes on where they stopped.
+const endTrash = 5 * time.Second
+
+// emptyTrash deletes what removals left, and what is left when the engine ends.
 func (e *Engine) emptyTrash() {
-	for {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(e.ctx))
+	defer cancel()
+	defer context.AfterFunc(e.ctx, func() { time.AfterFunc(endTrash, cancel) })()
+	for ending := false; ; {
 		if path, ok := e.trash.take(); ok {
-			if err := deleteTree(e.ctx, path); err != nil && e.ctx.Err() == nil {
+			trace("take", path)
+			if err := deleteTree(ctx, path); err != nil && ctx.Err() == nil {
 				e.o.Logger.Error("the files of a removed container cannot be deleted", "op", "remove", "path", path, "err", err)
 			}
+			trace("deleted", path)
 			e.crash(removeDeleted)
+			trace("not crashed", path)
 			continue
+		}
+		if ending {
+			trace("end", "")
+			return
 		}
 		select {
 		case <-e.ctx.Done():
-			return
+			ending = true
 		case <-e.trash.ready:
 		}
 	}
+}
+
+func trace(a ...any) {
+	f, _ := os.OpenFile("/tmp/p6.trace", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	fmt.Fprintln(f, append([]any{time.Now(), os.Getpid(), os.Getenv("HULL_CRASH_ONCE")}, a...)...)
+	f.Close()
 }

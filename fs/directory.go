@@ -40,8 +40,8 @@ var (
 	_ fusefs.NodeRemovexattrer = (*directory)(nil)
 )
 
-// attrTimeout spares a second question about a directory to whoever has just looked it up. Regular files have none:
-// their size is asked when it is needed.
+// attrTimeout spares a second question about a directory, link, verb or ctl to whoever has just looked it up. Files that
+// show something have none: their size is asked when it is needed.
 const attrTimeout = 50 * time.Millisecond
 
 // root is the node of the tree's root.
@@ -53,7 +53,7 @@ func (t *Tree) root() *directory {
 // add makes the node for an entry and fills in what the kernel is told about it.
 func (d *directory) add(ctx context.Context, e *entry, out *fuse.EntryOut) *fusefs.Inode {
 	e.attr(ctx, &out.Attr)
-	if e.row.kind.directory() {
+	if e.row.kind.steady() {
 		out.SetAttrTimeout(attrTimeout)
 	}
 	d.e.t.noted()

@@ -28,6 +28,11 @@ var rowKinds = [...]string{
 
 func (k rowKind) String() string { return rowKinds[k] }
 
+// steady tells whether the attributes stay as they are.
+func (k rowKind) steady() bool {
+	return k.directory() || k == linkRow || k == verbRow || k == ctlRow
+}
+
 func (k rowKind) directory() bool {
 	return k == directoryRow || k == collectionRow || k == passthroughRow
 }

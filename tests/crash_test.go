@@ -60,11 +60,9 @@ func crashAt(t *testing.T, point string) {
 		m.converge(t, line)
 	}
 	m.must(t, "test -z \"$(ls containers)\"")
-	if _, err := os.Stat(once); err != nil {
-		t.Errorf("the daemon never came by the point %q", point)
-	}
 	// Files are deleted behind the callers' backs.
 	m.must(t, `for i in $(seq 600); do test -z "$(ls -A "$STORE/containers")" && exit; sleep 0.1; done; ls -A "$STORE/containers"; false`)
+	m.must(t, `for i in $(seq 600); do test -e "$STORE/../crashed" && exit; sleep 0.1; done; echo the daemon never came by this point; false`)
 }
 
 // converge runs a line until its effect is there: a daemon that died in it

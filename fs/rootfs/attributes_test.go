@@ -32,7 +32,7 @@ func TestOwners(t *testing.T) {
 	if _, ok := outside(65536, base); ok {
 		t.Error("an id beyond the range")
 	}
-	top, beneath, _ := writable(t, false)
+	top, beneath, _ := writable(t)
 	file := filepath.Join(top, "file")
 	write(t, file, "x")
 	check(t, os.Chown(file, 1000, 65535))
@@ -49,7 +49,7 @@ func TestOwners(t *testing.T) {
 }
 
 func TestExtendedAttributes(t *testing.T) {
-	top, beneath, _ := writable(t, false)
+	top, beneath, _ := writable(t)
 	file := filepath.Join(top, "file")
 	write(t, file, "x")
 	if err := unix.Setxattr(filepath.Join(beneath, "file"), "user.a", []byte("1"), 0); errors.Is(err, unix.ENOTSUP) {
@@ -81,7 +81,7 @@ func TestExtendedAttributes(t *testing.T) {
 }
 
 func TestSpecialFiles(t *testing.T) {
-	top, _, _ := writable(t, false)
+	top, _, _ := writable(t)
 	check(t, unix.Mkfifo(filepath.Join(top, "fifo"), 0o600))
 	check(t, unix.Mknod(filepath.Join(top, "socket"), unix.S_IFSOCK|0o600, 0))
 	if err := unix.Mknod(filepath.Join(top, "null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))); !errors.Is(err, unix.EPERM) {
@@ -90,7 +90,7 @@ func TestSpecialFiles(t *testing.T) {
 }
 
 func TestDeviceCannotBeOpened(t *testing.T) {
-	top, beneath, _ := writable(t, false)
+	top, beneath, _ := writable(t)
 	check(t, unix.Mknod(filepath.Join(beneath, "null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
 	st, err := os.Lstat(filepath.Join(top, "null"))
 	check(t, err)
@@ -104,7 +104,7 @@ func TestDeviceCannotBeOpened(t *testing.T) {
 
 // An open file without a name is still a file.
 func TestUnlinkedFile(t *testing.T) {
-	top, _, _ := writable(t, false)
+	top, _, _ := writable(t)
 	f, err := os.Create(filepath.Join(top, "file"))
 	check(t, err)
 	defer f.Close()
@@ -128,7 +128,7 @@ func TestInodeNumbers(t *testing.T) {
 	check(t, os.MkdirAll(filepath.Join(dir, "a"), 0o755))
 	write(t, filepath.Join(dir, "a/file"), "x")
 	check(t, os.Link(filepath.Join(dir, "a/file"), filepath.Join(dir, "other")))
-	at, _ := mount(t, false, map[string]*lender{"one": {dir: dir}, "two": {dir: dir}})
+	at, _ := mount(t, map[string]*lender{"one": {dir: dir}, "two": {dir: dir}})
 	ino := func(path string) uint64 {
 		var st unix.Stat_t
 		check(t, unix.Lstat(filepath.Join(at, path), &st))

@@ -59,21 +59,26 @@ func (n *node) Open(ctx context.Context, flags uint32) (fusefs.FileHandle, uint3
 	if err != nil {
 		return nil, 0, fusefs.ToErrno(err)
 	}
-	h, fuseFlags := n.opened(fd, s.held, writes)
+	h, fuseFlags := n.opened(fd, s.held, s.st.Size)
 	return h, fuseFlags, 0
 }
 
+// passFrom is the size from which on it is worth having the kernel read a file by itself: it takes two more system calls
+// to open it. All who have a file open must have it open in the same way, or the kernel refuses with EIO, so only files
+// that never change their size come into question.
+const passFrom = 1 << 20
+
 // opened makes the handle of an open file, and tells the kernel how to use it.
-func (n *node) opened(fd int, h *held, writes bool) (fusefs.FileHandle, uint32) {
+func (n *node) opened(fd int, h *held, size uint64) (fusefs.FileHandle, uint32) {
 	f := &file{fd: fd, held: h.keep()}
 	flags := uint32(fuse.FOPEN_NOFLUSH)
-	if h.view.ReadOnly && !writes {
-		flags |= fuse.FOPEN_KEEP_CACHE
+	if !h.view.ReadOnly {
+		return f, flags
 	}
-	if n.tree.o.Passthrough {
+	if n.tree.o.Passthrough && size >= passFrom {
 		return passing{f}, flags
 	}
-	return f, flags
+	return f, flags | fuse.FOPEN_KEEP_CACHE
 }
 
 // plain gives the file of a handle of either kind.

@@ -118,7 +118,7 @@ func hostile(t *testing.T, dir, secret string) []string {
 }
 
 func TestLinksStayInside(t *testing.T) {
-	shown, beneath, _ := writable(t, false)
+	shown, beneath, _ := writable(t)
 	secret := filepath.Join(t.TempDir(), "secret")
 	write(t, secret, "secret")
 	write(t, filepath.Join(beneath, "x"), "inside")
@@ -153,7 +153,7 @@ mv p/q/r/n .; test "$(cat n/abs)" = inside`)
 // A directory that the container moves must not move in the kernel's tree under somebody who stands in it: the `..` of
 // the links there were counted for where it was.
 func TestMovedBeneath(t *testing.T) {
-	shown, beneath, _ := writable(t, false)
+	shown, beneath, _ := writable(t)
 	check(t, os.MkdirAll(filepath.Join(beneath, "a/b/c"), 0o755))
 	check(t, os.Symlink("/x", filepath.Join(beneath, "a/b/c/link")))
 	write(t, filepath.Join(beneath, "x"), "inside")
@@ -179,7 +179,7 @@ func TestRenameOutOfTree(t *testing.T) {
 	needRoot(t)
 	one, two := t.TempDir(), t.TempDir()
 	write(t, filepath.Join(one, "file"), "content")
-	at, _ := mount(t, false, map[string]*lender{"one": {dir: one}, "two": {dir: two}})
+	at, _ := mount(t, map[string]*lender{"one": {dir: one}, "two": {dir: two}})
 	if err := os.Rename(filepath.Join(at, "one/file"), filepath.Join(at, "two/file")); err == nil {
 		t.Error("a rename from one tree to another")
 	}

@@ -103,14 +103,14 @@ func errno(err error) syscall.Errno {
 }
 
 // mount shows trees below a directory of their names, which it gives.
-func mount(t *testing.T, passthrough bool, lenders map[string]*lender) (string, map[string]*Tree) {
+func mount(t *testing.T, lenders map[string]*lender) (string, map[string]*Tree) {
 	t.Helper()
 	needRoot(t)
 	old := unix.Umask(0)
 	t.Cleanup(func() { unix.Umask(old) })
 	c := &collection{trees: map[string]*Tree{}}
 	for name, l := range lenders {
-		c.trees[name] = New(Options{Source: l, ID: "test/" + name, Errno: errno, Passthrough: passthrough})
+		c.trees[name] = New(Options{Source: l, ID: "test/" + name, Errno: errno, Passthrough: true})
 	}
 	// Close to the real one's place: a link that gets out of a tree must not meet files by chance.
 	at := filepath.Join(t.TempDir(), "mount")
@@ -148,14 +148,14 @@ func mount(t *testing.T, passthrough bool, lenders map[string]*lender) (string, 
 }
 
 // writable makes a tree of a container, owned by its root, and mounts it.
-func writable(t *testing.T, passthrough bool) (shown, beneath string, tree *Tree) {
+func writable(t *testing.T) (shown, beneath string, tree *Tree) {
 	t.Helper()
 	needRoot(t)
 	beneath = t.TempDir()
 	if err := os.Chown(beneath, base, base); err != nil {
 		t.Fatal(err)
 	}
-	at, trees := mount(t, passthrough, map[string]*lender{"web": {dir: beneath, base: base}})
+	at, trees := mount(t, map[string]*lender{"web": {dir: beneath, base: base}})
 	return filepath.Join(at, "web"), beneath, trees["web"]
 }
 

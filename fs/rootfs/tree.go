@@ -58,7 +58,7 @@ type Options struct {
 	ID string
 	// Errno gives what an error of Source means.
 	Errno func(error) syscall.Errno
-	// Passthrough has the kernel read and write files without asking. The mount needs MaxStackDepth 2 for it.
+	// Passthrough has the kernel read large files of a read-only tree without asking. The mount needs MaxStackDepth 2.
 	Passthrough bool
 }
 

@@ -146,12 +146,14 @@ type dockerEntry struct {
 	Layers   []string
 }
 
+// dockerEntries names images in full, unlike Docker, which understands that as well:
+// Podman puts what has no domain under localhost/.
 func dockerEntries(list []*planned) []dockerEntry {
 	entries := make([]dockerEntry, 0, len(list))
 	for _, p := range list {
 		e := dockerEntry{Config: blobsName + hexOf(p.parsed.Config.Digest), Layers: []string{}}
 		for _, ref := range p.References {
-			e.RepoTags = append(e.RepoTags, ref.Familiar())
+			e.RepoTags = append(e.RepoTags, ref.String())
 		}
 		for _, l := range p.parsed.Layers {
 			e.Layers = append(e.Layers, blobsName+hexOf(l.Digest))

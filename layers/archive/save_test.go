@@ -52,7 +52,7 @@ func some(t testing.TB) []*Image {
 	dir := t.TempDir()
 	images := loaded(t, tarOf(t,
 		put("one", configOf("linux/amd64", a, b)), put("two", configOf("linux/amd64", a, c, c)), put("three", configOf("linux/amd64")),
-		put("a", gzipped(t, a)), put("b", b), put("c", zstandard(t, c)),
+		put("a", gzipped(t, a)), put("b", gzipped(t, b)), put("c", zstandard(t, c)),
 		put(manifestName, `[{"Config":"one","RepoTags":["app:1","ghcr.io/acme/app:latest"],"Layers":["a","b"]},
 			{"Config":"two","RepoTags":["other:1"],"Layers":["a","c","c"]},{"Config":"three","Layers":[]}]`),
 	), LoadOptions{Dir: dir})

@@ -224,9 +224,11 @@ func TestPushUnreadable(t *testing.T) {
 	p := fetchSample(t, newFake(t), c, sample{repo: "app", tag: "1", layers: 1})
 	broken := errors.New("input/output error")
 	for name, open := range map[string]func(l Layer, offset int64) (io.ReadCloser, error){
-		"gone":   func(Layer, int64) (io.ReadCloser, error) { return nil, broken },
-		"broken": func(Layer, int64) (io.ReadCloser, error) { return io.NopCloser(io.MultiReader(strings.NewReader("x"), errorReader{broken})), nil },
-		"short":  func(Layer, int64) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("x")), nil },
+		"gone": func(Layer, int64) (io.ReadCloser, error) { return nil, broken },
+		"broken": func(Layer, int64) (io.ReadCloser, error) {
+			return io.NopCloser(io.MultiReader(strings.NewReader("x"), errorReader{broken})), nil
+		},
+		"short": func(Layer, int64) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("x")), nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := p.options()
