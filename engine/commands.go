@@ -14,7 +14,7 @@ import (
 // commandCache remembers what is on a container's PATH: of one that runs for as long as the directories look the same,
 // of one that does not for as long as nobody has started it or looked into its files.
 type commandCache struct {
-	touched atomic.Uint64 // counts starts and views
+	touched atomic.Uint64 // counts starts, and views given back
 
 	mu    sync.Mutex
 	stamp []dirStamp // nil if it did not run

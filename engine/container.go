@@ -37,7 +37,6 @@ type Container struct {
 	PID      int       // of the first process in the host's numbers, 0 unless it lives
 	Exit     *Exit     // of the last run or failed start, nil before
 	Error    string    // one sentence about the last failure, empty after a success
-	Restarts int       // by the restart policy
 
 	Command  []string          // entrypoint and command in force, image's included where known
 	Labels   map[string]string // image's and own

@@ -59,7 +59,10 @@ func TestCrash(t *testing.T) {
 	for _, p := range []point{exitWritten, exitForgotten, exitTidied} {
 		rows = append(rows, row{p, []order{run}, order{Do: "kill", Name: "web", Text: "KILL"}, fate{states: []State{Exited}, code: 137}})
 	}
-	for _, p := range []point{removeRenamed, removeReleased, removeDeleted} {
+	for _, p := range []point{stopSignalled, exitWritten, exitForgotten, exitTidied, startNoted, startAdopted, startReleased} {
+		rows = append(rows, row{p, []order{run}, order{Do: "restart", Name: "web"}, fate{states: []State{Up}}})
+	}
+	for _, p := range []point{exitWritten, removeRenamed, removeReleased, removeDeleted} {
 		rows = append(rows, row{p, []order{run}, order{Do: "remove", Name: "web"}, fate{states: []State{none}}})
 	}
 	seen := map[point]bool{}

@@ -51,6 +51,8 @@ type shown struct {
 }
 
 func monitorRole() int {
+	script := os.NewFile(scriptFD, "script") // one for all daemons: a forgotten one would be closed
+	defer script.Close()
 	o := monitor.Options{
 		Run: os.Getenv("HULL_RUN"), Front: os.NewFile(monitor.FrontFD, "front"),
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
@@ -58,7 +60,7 @@ func monitorRole() int {
 			cmd := exec.Command("/proc/self/exe")
 			cmd.Env = append(os.Environ(), roleVar+"=daemon")
 			cmd.Stderr = os.Stderr
-			cmd.ExtraFiles = []*os.File{os.NewFile(scriptFD, "script")}
+			cmd.ExtraFiles = []*os.File{script}
 			return cmd, nil
 		},
 	}
@@ -181,6 +183,8 @@ func (d *testDaemon) do(ctx context.Context, o order) (a answer) {
 		err = d.e.Start(ctx, o.Name)
 	case "stop":
 		err = d.e.Stop(ctx, o.Name, 0)
+	case "restart":
+		err = d.e.Restart(ctx, o.Name, -1)
 	case "kill":
 		err = d.e.Kill(ctx, o.Name, o.Text)
 	case "wait":

@@ -34,15 +34,18 @@ func (s *supervisor) runEnded(x Exit) {
 		s.say("oom")
 	}
 	s.say("die", "exitCode", strconv.Itoa(x.Code))
-	removed := s.afterRun(p)
+	removed := s.afterRun()
 	s.forget()
 	s.e.crash(exitForgotten)
 	for _, tell := range waiters {
 		tell(x, nil)
 	}
 	s.tidy()
-	if p != nil {
+	switch {
+	case p != nil:
 		s.answerStop(p, removed)
+	case s.st.Then == thenStart && !removed.done: // asked of a daemon that is dead
+		s.queue.put(func() { s.startAgain(nil) })
 	}
 }
 
@@ -76,10 +79,9 @@ type removal struct {
 
 // afterRun removes the container if somebody waits for that or its settings say so, and nobody wants it started again.
 // It comes before the monitor answers `run --rm`, so that the container is gone when that returns.
-func (s *supervisor) afterRun(p *stopping) removal {
-	asked := p != nil && len(p.remove) > 0
-	again := p != nil && len(p.restart) > 0
-	if !asked && (again || !s.set.flag("auto_remove")) {
+func (s *supervisor) afterRun() removal {
+	asked := s.st.Then == thenRemove
+	if !asked && (s.st.Then == thenStart || !s.set.flag("auto_remove")) {
 		return removal{}
 	}
 	err := s.remove()

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -103,6 +104,7 @@ type testLauncher struct {
 	ofParent bool // the daemon role: children of the monitor
 	reap     func(pidfd *os.File)
 	gate     chan struct{} // if not nil, Park waits for it
+	listed   atomic.Int32  // how often Commands was called
 }
 
 type testParked struct {
@@ -212,6 +214,7 @@ func (p *testParked) Abort() {
 func (p *testParked) Close() error { return errors.Join(p.gate.Close(), p.pidfd.Close()) }
 
 func (l *testLauncher) Commands(root *os.File, _ []string) ([]string, error) {
+	l.listed.Add(1)
 	return []string{"ls", "sh"}, nil
 }
 func (l *testLauncher) Users(context.Context, uint32, uint32) (*os.File, error) { return nil, nil }

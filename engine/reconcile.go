@@ -302,10 +302,18 @@ func (s *supervisor) recoverEnded(x *monitor.Exit) {
 		if x != nil {
 			s.forget()
 		}
-		if s.rec.Started && s.set.flag("auto_remove") {
-			if err := s.remove(); err != nil {
-				s.failed("remove", err)
-			}
+		s.recoverSequel()
+	}
+}
+
+// recoverSequel does what was to follow the end of the last run.
+func (s *supervisor) recoverSequel() {
+	switch {
+	case s.st.Then == thenStart:
+		s.queue.put(func() { s.startAgain(nil) })
+	case s.st.Then == thenRemove, s.rec.Started && s.set.flag("auto_remove"):
+		if err := s.remove(); err != nil {
+			s.failed("remove", err)
 		}
 	}
 }

@@ -36,7 +36,16 @@ type state struct {
 	Finished time.Time `json:"finished,omitzero"`
 	Exit     *Exit     `json:"exit,omitempty"`
 	Error    string    `json:"error,omitempty"`
+	Then     sequel    `json:"then,omitempty"`
 }
+
+// sequel is what was asked to follow the end of a run; a daemon that dies in between leaves it to the next.
+type sequel string
+
+const (
+	thenStart  sequel = "start"
+	thenRemove sequel = "remove"
+)
 
 // runNote is what one run is made of. Started identifies it, here and in the monitor's exit records.
 type runNote struct {

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -48,17 +47,13 @@ func (e *Engine) emptyTrash() {
 	defer context.AfterFunc(e.ctx, func() { time.AfterFunc(endTrash, cancel) })()
 	for ending := false; ; {
 		if path, ok := e.trash.take(); ok {
-			trace("take", path)
 			if err := deleteTree(ctx, path); err != nil && ctx.Err() == nil {
 				e.o.Logger.Error("the files of a removed container cannot be deleted", "op", "remove", "path", path, "err", err)
 			}
-			trace("deleted", path)
 			e.crash(removeDeleted)
-			trace("not crashed", path)
 			continue
 		}
 		if ending {
-			trace("end", "")
 			return
 		}
 		select {
@@ -67,10 +62,4 @@ func (e *Engine) emptyTrash() {
 		case <-e.trash.ready:
 		}
 	}
-}
-
-func trace(a ...any) {
-	f, _ := os.OpenFile("/tmp/p6.trace", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	fmt.Fprintln(f, append([]any{time.Now(), os.Getpid(), os.Getenv("HULL_CRASH_ONCE")}, a...)...)
-	f.Close()
 }

@@ -321,7 +321,7 @@ func (s *supervisor) begin(l *launching) {
 		s.e.o.Logger.Warn("descriptors of a start cannot be closed", "container", s.id, "op", "start", "err", err)
 	}
 	s.enter(inStarted)
-	s.st.Run, s.st.Attempt, s.st.Exit, s.st.Error, s.st.Finished = *l.note, nil, nil, "", time.Time{}
+	s.st = state{State: s.st.State, Run: *l.note}
 	s.save()
 	s.e.crash(startWritten)
 	if !s.rec.Started {
@@ -346,7 +346,7 @@ func (s *supervisor) startFailed(err error) {
 		return // the next daemon undoes what the attempt left
 	}
 	kind := kindOfErrno(err)
-	s.st.Attempt, s.st.Error = nil, err.Error()
+	s.st.Attempt, s.st.Then, s.st.Error = nil, "", err.Error()
 	if kind != Interrupted {
 		s.st.Exit = &Exit{Code: kind.ExitCode(), At: time.Now().Round(0)}
 		s.st.Finished = s.st.Exit.At

@@ -63,6 +63,15 @@ func (s *supervisor) restart(seconds int, answer func(error)) {
 		return
 	}
 	p.restart = append(p.restart, answer)
+	s.follow(thenStart)
+}
+
+// follow notes what is to follow the end of the run. A removal stays one.
+func (s *supervisor) follow(then sequel) {
+	if s.st.Then != then && s.st.Then != thenRemove {
+		s.st.Then = then
+		s.save()
+	}
 }
 
 // discard is Remove: a container that runs is killed first, if force says so.
@@ -79,9 +88,9 @@ func (s *supervisor) discard(force bool, answer func(error)) {
 	default:
 		p := s.noteStop()
 		p.remove = append(p.remove, answer)
+		s.follow(thenRemove)
 		if err := s.signal(syscall.SIGKILL); err != nil {
-			p.remove = nil
-			answer(err)
+			s.failed("remove", err) // the answer comes if it ends all the same
 		}
 	}
 }

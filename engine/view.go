@@ -18,8 +18,16 @@ func (e *Engine) View(ctx context.Context, id string) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.commands.touched.Add(1) // who looks may write
-	return e.look(ctx, s)
+	v, err := e.look(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	release := v.Release
+	v.Release = func() {
+		s.commands.touched.Add(1) // who looked may have written
+		release()
+	}
+	return v, nil
 }
 
 // look opens a view.

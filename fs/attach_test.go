@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -99,6 +100,20 @@ func TestDeadMount(t *testing.T) {
 	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "mounted\n" {
 		t.Fatal(line, err)
+	}
+	c.Process.Signal(syscall.SIGSTOP)
+	await(t, "the daemon's threads stop", func() bool {
+		states, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", c.Process.Pid))
+		for _, s := range states {
+			if b, err := os.ReadFile(s); err == nil && !strings.Contains(string(b), "T (stopped)") {
+				return false
+			}
+		}
+		return len(states) > 0
+	})
+	_, err = tree(t).Mount(dir)
+	if fs.KindOf(err) != fs.Busy || !strings.Contains(fs.Sentence(err), "does not answer") {
+		t.Errorf("a mount over one that hangs: %v", err)
 	}
 	c.Process.Kill()
 	c.Wait()

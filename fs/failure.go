@@ -27,6 +27,7 @@ type record struct {
 	sentence string
 	at       time.Time
 	uid      uint32 // whose call it was
+	op       string
 }
 
 // shown is the sentence for a reader: those who may not read settings see only what they have caused themselves, as a
@@ -62,7 +63,7 @@ func (t *Tree) failed(ctx context.Context, op string, e *entry, name string, err
 
 func (t *Tree) record(op string, o object, path string, by Credential, asked bool, err error) syscall.Errno {
 	errno := Errno(err)
-	r := record{Sentence(err), time.Now(), by.UID}
+	r := record{Sentence(err), time.Now(), by.UID, op}
 	f := &t.failures
 	f.mu.Lock()
 	if asked {

@@ -34,7 +34,11 @@ func TestPullFailsLater(t *testing.T) {
 	m.ok("mkdir images/redis:7")
 	m.LetGo("redis:7", &fs.Error{Kind: fs.Unreachable, Sentence: "The registry docker.io cannot be reached; try again with echo pull > ctl."})
 	m.want("cat images/redis:7/status images/redis:7/error; tail -1 images/redis:7/progress", "failed\nThe registry docker.io cannot be reached; try again with echo pull > ctl.\nThe registry docker.io cannot be reached; try again with echo pull > ctl.\n")
-	m.ok("echo pull > images/redis:7/ctl")
+	m.tree.Failed(fs.Credential{}, "pull", "images/redis:7", &fs.Error{Kind: fs.Timeout, Sentence: "It took too long."})
+	m.want("cat images/redis:7/error images/error", "It took too long.\nIt took too long.\n")
+	if err := m.Images().Pull(t.Context(), "redis:7", 0); err != nil { // by ./pull, which is not a call of the tree
+		t.Error(err)
+	}
 	m.want("cat images/redis:7/status images/redis:7/error", "ready\n")
 }
 

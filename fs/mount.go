@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -165,7 +166,7 @@ func attach(tree int, dir string, dead bool) error {
 	return unix.Unmount(dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 }
 
-// resolve follows links in a directory's path without looking into the directory, which may be a dead mount.
+// resolve follows links in a directory's path without asking whoever serves the directory, who may be dead.
 func resolve(dir string) (string, error) {
 	if dir == "/" {
 		return dir, nil
@@ -181,21 +182,14 @@ func resolve(dir string) (string, error) {
 		return dir, err
 	}
 	dir = filepath.Join(parent, filepath.Base(dir))
-	var st unix.Stat_t
-	if err := unix.Lstat(dir, &st); err != nil && !errors.Is(err, unix.ENOTCONN) {
-		return dir, err
-	}
-	return dir, nil
+	var st unix.Statx_t
+	return dir, unix.Statx(unix.AT_FDCWD, dir, unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &st)
 }
 
 // vacant tells whether hull may mount on a directory, and whether a dead mount of hull's is there.
 func vacant(dir string) (dead bool, err error) {
-	var st unix.Stat_t
-	err = unix.Stat(dir, &st)
-	if errors.Is(err, unix.ENOTCONN) {
-		return true, nil
-	}
-	if err != nil {
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, dir, unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &st); err != nil {
 		return false, &Error{Op: "mount", Kind: System, Err: err, Sentence: fmt.Sprintf("Cannot look at %s: %v.", dir, err)}
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
@@ -205,10 +199,35 @@ func vacant(dir string) (dead bool, err error) {
 	if err != nil {
 		return false, &Error{Op: "mount", Kind: System, Err: err}
 	}
-	if topType(string(table), dir) == "fuse.hull" {
-		return false, &Error{Op: "mount", Kind: Busy, Sentence: fmt.Sprintf("A hull is mounted on %s and answers: unmount it first with hull umount %s.", dir, dir)}
+	if topType(string(table), dir) != "fuse.hull" {
+		return false, nil
 	}
-	return false, nil
+	switch err := answers(dir); {
+	case errors.Is(err, unix.ENOTCONN):
+		return true, nil
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return false, &Error{Op: "mount", Kind: Busy, Sentence: fmt.Sprintf("A hull is mounted on %s and does not answer: end it, or choose another directory.", dir)}
+	}
+	return false, &Error{Op: "mount", Kind: Busy, Sentence: fmt.Sprintf("A hull is mounted on %s and answers: unmount it first with hull umount %s.", dir, dir)}
+}
+
+// patience is how long a hull that is mounted already may take to answer.
+const patience = 2 * time.Second
+
+// answers asks whoever serves a mount for a sign of life. If none comes, the thread that asks stays until one does, or
+// the process ends, which it is about to: the kernel offers no way to ask with a limit.
+func answers(dir string) error {
+	answer := make(chan error, 1)
+	go func() {
+		var st unix.Statfs_t
+		answer <- unix.Statfs(dir, &st)
+	}()
+	select {
+	case err := <-answer:
+		return err
+	case <-time.After(patience):
+		return os.ErrDeadlineExceeded
+	}
 }
 
 // topType returns the type of the uppermost file system mounted on a directory; empty if there is none.

@@ -80,14 +80,17 @@ func (s *scratches) read(id, name string) ([]byte, error) {
 func (s *scratches) write(id, name string, b []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m := s.sweep(id)
+	for other := range s.files { // also those of containers that are gone
+		s.sweep(other)
+	}
+	m := s.files[id]
 	if m[name] == nil && len(m) >= maxScratches {
 		return fail(Space, "create", "", fmt.Sprintf("There are %d scratch files in this config directory already: remove some.", maxScratches))
 	}
 	if s.files == nil {
 		s.files = map[string]map[string]*scratchFile{}
 	}
-	if m == nil || s.files[id] == nil {
+	if m == nil {
 		m = map[string]*scratchFile{}
 		s.files[id] = m
 	}

@@ -35,6 +35,9 @@ func TestSettingsByEveryTool(t *testing.T) {
 	m.config("echo X=1 > env.new && mv env.new env && cat env", "X=1\n")
 	m.config("dd if=env of=hostname bs=1 count=1 2>/dev/null && cat hostname", "X")
 	m.config("chmod 640 env && touch env && cat env", "X=1\n")
+	m.ok("mkdir containers/db2")
+	m.want("cp containers/db/config/env containers/db2/config/env && cat containers/db2/config/env", "X=1\n")
+	m.want("python3 -c 'import os; os.copy_file_range(os.open(\"containers/db/config/env\", 0), os.open(\"containers/db2/config/hostname\", os.O_WRONLY|os.O_TRUNC), 1)' && cat containers/db2/config/hostname", "X")
 }
 
 func TestTruncateAlone(t *testing.T) {

@@ -27,7 +27,10 @@ func imageError(ctx context.Context, t *Tree, e *entry) ([]byte, error) {
 		return nil, err
 	}
 	by, _ := By(ctx)
-	if s := t.failures.object(e.obj.key()).shown(by, e); s != "" {
+	r := t.failures.object(e.obj.key())
+	// A pull's failure, told behind everybody's back, is over when somebody has pulled since.
+	over := (r.op == "pull" || r.op == "failed") && i.Status != "failed"
+	if s := r.shown(by, e); s != "" && !over {
 		return []byte(line(s)), nil
 	}
 	return []byte(line(sentence(i.Error))), nil

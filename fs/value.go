@@ -72,7 +72,7 @@ func (h *valueHandle) put(ctx context.Context, data []byte, off int64) error {
 		return err
 	}
 	if h.add {
-		unlock := h.e.t.values.lock(h.e.key)
+		unlock := h.e.t.values.lock(h.e.obj.id + "/" + h.e.name)
 		defer unlock()
 		if !h.clear {
 			if err := h.load(); err != nil {
@@ -165,7 +165,7 @@ type valueLock struct {
 	users int
 }
 
-// lock locks a setting by its entry's key and returns how to unlock it. It is the one lock held over a call of the
+// lock locks a setting by its container's ID and name and returns how to unlock it. It is the one lock held over a call of the
 // backend: two appends to one setting must not read the same old value.
 func (v *values) lock(key string) func() {
 	v.mu.Lock()

@@ -1,9 +1,12 @@
 package tests
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -195,6 +198,9 @@ func (m *mounted) end() []string {
 			time.Sleep(5 * time.Millisecond)
 		}
 	}
+	for _, g := range m.groups() {
+		problems = append(problems, "a control group: "+g)
+	}
 	if m.isMounted() {
 		problems = append(problems, "a mount in the host's table")
 		_ = unix.Unmount(m.path("hull"), unix.MNT_DETACH)
@@ -203,6 +209,17 @@ func (m *mounted) end() []string {
 		problems = append(problems, err.Error())
 	}
 	return problems
+}
+
+// groups finds this hull's control groups, which are named after its store.
+func (m *mounted) groups() []string {
+	sum := sha256.Sum256([]byte(m.path("store")))
+	var out []string
+	for _, depth := range []string{"", "/*", "/*/*", "/*/*/*"} {
+		found, _ := filepath.Glob("/sys/fs/cgroup" + depth + "/hull/" + hex.EncodeToString(sum[:6]))
+		out = append(out, found...)
+	}
+	return out
 }
 
 func (m *mounted) isMounted() bool {

@@ -26,7 +26,7 @@ func (v verbs) handle(ctx context.Context, c *session.Call) (*session.Answer, er
 			return a, nil
 		}
 	}
-	v.tree.Failed(by, c.Kind, path, err)
+	_ = v.tree.Failed(by, c.Kind, path, err)
 	return &session.Answer{Sentence: err.Error(), Code: exitCode(c, err)}, nil
 }
 

@@ -144,7 +144,23 @@ func mount(t *testing.T, lenders map[string]*lender) (string, map[string]*Tree) 
 			}
 		}
 	})
+	for name, l := range lenders {
+		learnPoll(t, filepath.Join(at, name), l.dir)
+		break
+	}
 	return at, c.trees
+}
+
+// learnPoll makes the kernel know that the mount has no poll. Else the first os.Open asks for it within Go's epoll_ctl,
+// during which this process, that should answer, may be stopped by a garbage collection.
+func learnPoll(t *testing.T, shown, beneath string) {
+	t.Helper()
+	const name = "poll"
+	write(t, filepath.Join(beneath, name), "")
+	fd, err := unix.Open(filepath.Join(shown, name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	check(t, err)
+	_, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+	check(t, errors.Join(err, unix.Close(fd), os.Remove(filepath.Join(beneath, name))))
 }
 
 // writable makes a tree of a container, owned by its root, and mounts it.

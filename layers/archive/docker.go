@@ -1,8 +1,6 @@
 package archive
 
 import (
-	"encoding/json"
-
 	"hull/layers/reference"
 )
 
@@ -29,6 +27,9 @@ func (l *loader) fromDocker(text []byte) error {
 			ref, err := reference.Parse(tag)
 			if err != nil {
 				return problem(Corrupt, manifestName, "it names an image %q, which no image can be called: %w", printable(tag), err)
+			}
+			if had := l.names[ref]; had != nil && had.ConfigDigest == im.ConfigDigest {
+				continue // the layout tells images of one config apart
 			}
 			if err := l.name(ref, im); err != nil {
 				return err
@@ -67,7 +68,7 @@ func (l *loader) savedImage(e *saved) (*Image, error) {
 	if err := l.configure(im); err != nil {
 		return nil, err
 	}
-	if im.Manifest, err = makeManifest(im); err != nil {
+	if im.Manifest, err = MakeManifest(im.Config, im.Layers); err != nil {
 		return nil, err
 	}
 	im.ManifestDigest = digestOf(im.Manifest)
@@ -86,24 +87,4 @@ func (l *loader) content(raw string) (string, error) {
 		err = problem(Corrupt, raw, "it is not in the archive, which is incomplete")
 	}
 	return digest, err
-}
-
-// makeManifest writes the manifest of an image that came without: byte for byte the
-// one that Docker writes into its archives since version 25, so that an image has
-// one digest however it came.
-func makeManifest(im *Image) ([]byte, error) {
-	m := struct {
-		SchemaVersion int          `json:"schemaVersion"`
-		MediaType     string       `json:"mediaType"`
-		Config        descriptor   `json:"config"`
-		Layers        []descriptor `json:"layers"`
-	}{
-		SchemaVersion: 2, MediaType: ociManifest,
-		Config: descriptor{MediaType: ociConfig, Digest: im.ConfigDigest, Size: int64(len(im.Config))},
-		Layers: []descriptor{},
-	}
-	for _, l := range im.Layers {
-		m.Layers = append(m.Layers, descriptor{MediaType: l.MediaType, Digest: l.Digest, Size: l.Size})
-	}
-	return json.Marshal(m)
 }

@@ -116,6 +116,8 @@ func corpus(t testing.TB) []hostile {
 		{"not JSON", dockerOf(t, `[{"Config":`), Corrupt},
 		{"no images", dockerOf(t, `[]`), Unsupported},
 		{"too many layers", dockerOf(t, `[{"Config":"c","Layers":[`+strings.Repeat(`"l",`, maxLayers)+`"l"]}]`), TooLarge},
+		{"an xz layer", dockerOf(t, `[{"Config":"c","Layers":["x"]}]`, put("x", "\xfd7zXZ\x00 and so on")), Unsupported},
+		{"a bzip2 layer", dockerOf(t, `[{"Config":"c","Layers":["x"]}]`, put("x", "BZh91AY&SY")), Unsupported},
 		{"far too many layers", dockerOf(t, `[{"Config":"c","Layers":[`+strings.Repeat(`"l",`, 1<<20-50)+`"l"]}]`), TooLarge},
 		{"too many images", dockerOf(t, `[`+strings.Repeat(`{},`, maxList)+`{}]`), TooLarge},
 		{"too many names", dockerOf(t, `[{"Config":"c","Layers":["l"],"RepoTags":[`+strings.Repeat(`"a",`, maxList)+`"a"]}]`), TooLarge},

@@ -1,8 +1,10 @@
 package archive
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"runtime"
 	"strings"
 )
 
@@ -65,8 +67,14 @@ func (l *loader) configure(im *Image) error {
 			return problem(Corrupt, im.ConfigDigest, "the config has a layer without a usable digest")
 		}
 		b := l.spool.blobs[layer.Digest]
-		if b.suffix == "" && layer.Digest != id {
+		switch {
+		case b.suffix == "+xz", b.suffix == "+bzip2":
+			return problem(Unsupported, layer.Digest, "the layer is compressed with %s, which hull does not read", b.suffix[1:])
+		case b.suffix == "" && layer.Digest != id:
 			return problem(Corrupt, layer.Digest, "the layer is another than the config says, which has %s", id)
+		}
+		if layer.Digest == id {
+			id = layer.Digest // one copy in memory
 		}
 		layer.DiffID, layer.Path = id, b.path
 	}
@@ -81,13 +89,7 @@ func (l *loader) configure(im *Image) error {
 
 // complete writes a platform; images made by hand may not say for what they are.
 func (p platform) complete(os, architecture string) string {
-	if p.OS == "" {
-		p.OS = os
-	}
-	if p.Architecture == "" {
-		p.Architecture = architecture
-	}
-	s := p.OS + "/" + p.Architecture
+	s := cmp.Or(p.OS, os, "linux") + "/" + cmp.Or(p.Architecture, architecture, runtime.GOARCH)
 	if p.Variant != "" {
 		s += "/" + p.Variant
 	}

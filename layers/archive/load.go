@@ -35,7 +35,7 @@ type Limits struct {
 // Bounds that nothing honest comes near.
 const (
 	maxDocument  = 4 << 20  // bytes of one manifest, config or index
-	maxDocuments = 32 << 20 // of all of them, as they are all held in memory
+	maxDocuments = 16 << 20 // of all of them, as they are all held in memory
 	maxNames     = 32 << 20 // of the names of all files
 	maxPath      = 4095
 	maxImages    = 4096
@@ -95,7 +95,7 @@ func (l Limits) withDefaults() Limits {
 func (s *spool) stream(ctx context.Context, r io.Reader) error {
 	in := &input{ctx: ctx, r: r}
 	begin := bufio.NewReaderSize(in, bufferSize)
-	for _, other := range [][2]string{{"xz", "\xfd7zXZ"}, {"bzip2", "BZh"}} {
+	for _, other := range [][2]string{{"xz", xzMagic}, {"bzip2", bzip2Magic}} {
 		if head, _ := begin.Peek(len(other[1])); string(head) == other[1] { // a failure shows again when it is read
 			return problem(Unsupported, "", "it is compressed with %s, which hull does not read; pipe it through %[1]s -dc", other[0])
 		}

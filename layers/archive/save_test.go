@@ -91,6 +91,25 @@ func TestSave(t *testing.T) {
 	}
 }
 
+// TestSaveTwins: two images of one config, with layers compressed in different ways,
+// keep their names.
+func TestSaveTwins(t *testing.T) {
+	l := layerOf(t, "l")
+	c := configOf("linux/amd64", l)
+	a, b := manifestOf(c, ociLayer+"+gzip", gzipped(t, l)), manifestOf(c, ociLayer+"+zstd", zstandard(t, l))
+	twin := func(m, name string) descriptor {
+		d := descriptorOf(ociManifest, m)
+		d.Annotations.Image = name
+		return d
+	}
+	stream := tarOf(t, put(indexName, indexOf(twin(a, "app:a"), twin(b, "app:b"))), blobOf(a), blobOf(b), blobOf(c), blobOf(gzipped(t, l)), blobOf(zstandard(t, l)))
+	images := loaded(t, stream, LoadOptions{})
+	again := loaded(t, save(t, savedOf(images), shelfOf(images)), LoadOptions{})
+	if summary(images) != "[app:a] 1, [app:b] 1" || summary(again) != summary(images) {
+		t.Errorf("%s came back as %s", summary(images), summary(again))
+	}
+}
+
 // rechecksum mends the sum of the one header whose name was changed, by way of
 // rewriting the archive's first headers.
 func rechecksum(stream []byte) []byte {

@@ -35,7 +35,7 @@ type file struct {
 type blob struct {
 	path   string
 	size   int64
-	suffix string // of the media type of a layer that begins so: "", "+gzip", "+zstd"
+	suffix string // of the media type of a layer that begins so: "", "+gzip", "+zstd", or what is no layer's: "+xz", "+bzip2"
 }
 
 // entries reads the tar.
@@ -201,6 +201,12 @@ func (w *writer) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// What some archives are compressed with, and hull does not read.
+const (
+	xzMagic    = "\xfd7zXZ"
+	bzip2Magic = "BZh"
+)
+
 // compression is the suffix of the media type for how a layer begins.
 func compression(head []byte) string {
 	switch begin := string(head); {
@@ -209,6 +215,10 @@ func compression(head []byte) string {
 	case strings.HasPrefix(begin, "\x28\xb5\x2f\xfd"),
 		len(begin) >= 4 && begin[0]&0xf0 == 0x50 && begin[1:4] == "\x2a\x4d\x18":
 		return "+zstd"
+	case strings.HasPrefix(begin, xzMagic):
+		return "+xz"
+	case strings.HasPrefix(begin, bzip2Magic):
+		return "+bzip2"
 	}
 	return ""
 }

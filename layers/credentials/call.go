@@ -39,10 +39,11 @@ const (
 
 // order is what the child reads: one JSON document.
 type order struct {
-	Op     string `json:"op"`
-	Domain string `json:"domain"`
-	Config string `json:"config,omitempty"` // directory
-	Secret secret `json:"secret"`
+	Op      string `json:"op"`
+	Domain  string `json:"domain"`
+	Config  string `json:"config,omitempty"`  // directory
+	Runtime string `json:"runtime,omitempty"` // directory
+	Secret  secret `json:"secret"`
 }
 
 // secret is a registry.Credential that can be written down.
@@ -72,7 +73,7 @@ func call(ctx context.Context, u User, o order) (*answer, error) {
 	fail := func(k Kind, reason string, err error) error {
 		return &Error{Op: o.Op, Domain: o.Domain, Kind: k, Reason: reason, Err: err}
 	}
-	o.Config = u.Config
+	o.Config, o.Runtime = u.Config, u.Runtime
 	if err := o.check(u); err != nil {
 		return nil, fail(err.kind, err.reason, nil)
 	}
@@ -95,7 +96,7 @@ func call(ctx context.Context, u User, o order) (*answer, error) {
 		return nil, fail(System, "the process that acts for the user ended early: "+printable(err.Error()), err)
 	}
 	a := &answer{}
-	if json.Unmarshal(out.Bytes(), a) != nil {
+	if json.Unmarshal(out.buf.Bytes(), a) != nil {
 		return nil, fail(System, "the process that acts for the user makes no sense", nil)
 	}
 	if a.Kind != "" {
@@ -153,9 +154,10 @@ func isDomain(s string) bool {
 	return s != "" && len(s) <= 300
 }
 
-// capped is a buffer that takes only so much.
+// capped is a buffer that takes only so much. It has no ReadFrom, by which a
+// bytes.Buffer would be filled past the cap.
 type capped struct {
-	bytes.Buffer
+	buf  bytes.Buffer
 	left int
 }
 
@@ -163,7 +165,7 @@ type capped struct {
 func (c *capped) Write(p []byte) (int, error) {
 	n := min(len(p), c.left)
 	c.left -= n
-	c.Buffer.Write(p[:n])
+	c.buf.Write(p[:n])
 	if n < len(p) {
 		return n, io.ErrShortWrite
 	}

@@ -37,6 +37,8 @@ type User struct {
 	Home string
 	// Config is what the user's DOCKER_CONFIG says; empty means .docker in Home.
 	Config string
+	// Runtime is what the user's XDG_RUNTIME_DIR says; empty means /run/user/UID.
+	Runtime string
 	// Path is the user's PATH, on which helper programs are; empty means the usual
 	// directories, those in Home included.
 	Path string

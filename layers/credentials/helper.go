@@ -92,7 +92,6 @@ func (p *program) Output() ([]byte, error) {
 	ctx, stop := context.WithTimeout(p.ctx, helperLimit)
 	defer stop()
 	cmd := exec.CommandContext(ctx, path, p.args...)
-	cmd.Env = helperEnv()
 	cmd.Dir = "/"
 	cmd.Stdin, cmd.Stdout = p.in, &p.out
 	// A group, to be ended as a whole; also if this process is killed.
@@ -107,26 +106,26 @@ func (p *program) Output() ([]byte, error) {
 	if errors.Is(p.err, exec.ErrWaitDelay) {
 		p.err = nil
 	}
-	return p.out.Bytes(), p.err
+	return p.out.buf.Bytes(), p.err
 }
 
-// helperEnv is this process's own bare environment, with the user's directory of
-// sockets, where keyrings and agents are found.
-func helperEnv() []string {
-	env := []string{"HOME=" + os.Getenv("HOME"), "PATH=" + os.Getenv("PATH")}
-	dir := "/run/user/" + strconv.Itoa(os.Getuid())
+// setRuntime lets helpers find the user's directory of sockets, where keyrings
+// and agents are, if it is the user's.
+func setRuntime(dir string) {
+	if dir == "" {
+		dir = "/run/user/" + strconv.Itoa(os.Getuid())
+	}
 	var st unix.Stat_t
 	if unix.Lstat(dir, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR && int(st.Uid) == os.Getuid() {
-		env = append(env, "XDG_RUNTIME_DIR="+dir)
+		os.Setenv("XDG_RUNTIME_DIR", dir)
 	}
-	return env
 }
 
 // missing reports whether the helper said that it has no such login, which its
 // protocol has words for and nothing else.
 func (p *program) missing() bool {
 	var exit *exec.ExitError
-	return errors.As(p.err, &exit) && helpers.IsErrCredentialsNotFoundMessage(p.out.String())
+	return errors.As(p.err, &exit) && helpers.IsErrCredentialsNotFoundMessage(p.out.buf.String())
 }
 
 // fault says what is wrong with the helper, in its own words if those can hold no
@@ -142,7 +141,7 @@ func (p *program) fault(secret string) error {
 	case p.err == nil:
 		return faultf(Helper, "the credential helper %s answers nonsense", p.name)
 	}
-	said := strings.TrimSpace(p.out.String())
+	said := strings.TrimSpace(p.out.buf.String())
 	if said == "" || strings.Contains(said, "{") || secret != "" && strings.Contains(said, secret) {
 		return faultf(Helper, "the credential helper %s failed (%v)", p.name, p.err)
 	}

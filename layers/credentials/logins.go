@@ -9,11 +9,14 @@ import (
 )
 
 // podmanFiles lists where Podman keeps logins, in the order in which it looks.
-func podmanFiles(home string) []string {
+func podmanFiles(home, runtime string) []string {
 	uid := os.Getuid()
-	files := []string{
-		fmt.Sprintf("/run/user/%d/containers/auth.json", uid),
-		fmt.Sprintf("/run/containers/%d/auth.json", uid),
+	files := []string{filepath.Join(runtime, "containers", "auth.json")}
+	if runtime == "" {
+		files = []string{
+			fmt.Sprintf("/run/user/%d/containers/auth.json", uid),
+			fmt.Sprintf("/run/containers/%d/auth.json", uid),
+		}
 	}
 	if filepath.IsAbs(home) {
 		files = append(files, filepath.Join(home, ".config", "containers", "auth.json"))

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -69,6 +70,39 @@ func TestCommit(t *testing.T) {
 	want, _ := packed(t, Tree, view, Options{})
 	got, _ := packed(t, Tree, again, Options{})
 	compare(t, lines(t, got), lines(t, want))
+}
+
+// users is a user namespace with a range of 65536 ids.
+func users(t testing.TB, first int) *os.File {
+	t.Helper()
+	c := exec.Command("cat") // lives until its input is closed
+	ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: first, Size: 65536}}
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER, UidMappings: ids, GidMappings: ids}
+	in, err := c.StdinPipe()
+	must(t, err, c.Start())
+	f, err := os.Open("/proc/" + strconv.Itoa(c.Process.Pid) + "/ns/user")
+	must(t, err, in.Close(), c.Wait())
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// TestExport: a container's tree, seen through its id-mapped mount, is packed with
+// the container's own ids, the same as the tree on disk.
+func TestExport(t *testing.T) {
+	needRoot(t)
+	const first = 1_879_048_192
+	dir := upper(t)
+	must(t, os.Remove(dir+"/a/gone"), unix.Removexattr(dir+"/o", "trusted.overlay.opaque"), os.Chown(dir+"/o", 65535, 65535))
+	settle(t, dir)
+	want, _ := packed(t, Tree, dir, Options{})
+	for name, upper := range map[string]*os.File{"read only": nil, "a container's": root(t, t.TempDir())} {
+		view := merged(t, union.Options{Lowers: []*os.File{root(t, dir)}, Upper: upper, Users: users(t, first), Base: first})
+		got, _ := packed(t, Tree, view, Options{Base: first})
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s:", name)
+			compare(t, lines(t, got), lines(t, want))
+		}
+	}
 }
 
 // TestGNUTar: the system's tar reads what is packed as we mean it.

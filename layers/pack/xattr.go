@@ -14,6 +14,10 @@ const (
 	paxXattr       = "SCHILY.xattr."
 	overlayXattr   = "trusted.overlay."
 	capabilityName = "security.capability"
+
+	// maxXattrs is what is packed of one file: readers in Go refuse headers of more
+	// than a MiB, and XFS lets a container set any number of 64 KiB each.
+	maxXattrs = 900 << 10
 )
 
 // attributes are a file's extended attributes, as far as they matter.
@@ -28,6 +32,7 @@ func (p *packer) attributes(fd sys.FD, path string) (a attributes, err error) {
 	if err != nil {
 		return a, err
 	}
+	size := 0
 	for _, name := range names {
 		if p.layer && strings.HasPrefix(name, overlayXattr) {
 			if err := a.overlay(fd, path, name); err != nil {
@@ -47,6 +52,9 @@ func (p *packer) attributes(fd sys.FD, path string) (a attributes, err error) {
 		}
 		if name == capabilityName {
 			value = p.capability(value)
+		}
+		if size += len(name) + len(value); size > maxXattrs {
+			return a, tooLarge(path, "its attributes take more than %d KiB", maxXattrs>>10)
 		}
 		if a.records == nil {
 			a.records = map[string]string{}

@@ -84,6 +84,7 @@ func (k *cargo) attempt(ctx context.Context) (Transfer, error) {
 			return Transfer{}, err
 		}
 	}
+	k.tell(Transfer{Stage: Pushing, Done: k.offset})
 	return Transfer{Stage: Pushed}, k.upload(ctx)
 }
 
@@ -155,7 +156,6 @@ func (k *cargo) begin(r *request, resp *http.Response) error {
 	if least, ok := number(resp.Header.Get("OCI-Chunk-Min-Length")); ok && k.chunk > 0 {
 		k.chunk = max(k.chunk, least)
 	}
-	k.tell(Transfer{Stage: Pushing})
 	return nil
 }
 

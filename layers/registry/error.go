@@ -95,7 +95,7 @@ func (e *Error) tried() string {
 	case opSearch:
 		return "search" + host(" ") + " for " + e.Reference
 	case opLogin:
-		return "log in to " + e.Reference + host(" at ")
+		return "log in to " + e.Reference
 	}
 	return "get " + e.Reference + host(" from ")
 }

@@ -32,7 +32,7 @@ func TestLoginBasic(t *testing.T) {
 		if kept != (Credential{}) {
 			t.Error("something is to be kept")
 		}
-		if !strings.HasPrefix(e.Error(), "cannot log in to "+f.domain()+" at ") || strings.Contains(fmt.Sprintf("%+v", e), "wr0ng") {
+		if !strings.HasPrefix(e.Error(), "cannot log in to "+f.domain()+": ") || strings.Contains(fmt.Sprintf("%+v", e), "wr0ng") {
 			t.Errorf("it says %q", e.Error())
 		}
 	}

@@ -45,8 +45,8 @@ type Transfer struct {
 // PushOptions say where a push finds what it sends.
 type PushOptions struct {
 	// Open opens a layer's blob at an offset, as it was fetched. It may be asked
-	// several times, by several goroutines. It is not asked for what the registry
-	// has.
+	// several times, by several goroutines; what it returns is closed before Push
+	// returns. It is not asked for what the registry has.
 	Open func(l Layer, offset int64) (io.ReadCloser, error)
 	// From names repositories of the same registry, as "library/redis", that may
 	// have a layer: what was pulled from or pushed to one needs not be sent. May
