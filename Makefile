@@ -25,7 +25,7 @@ $(HULL): FORCE
 # A test that fails is tried twice more, and reported as flaky if it then
 # passes: that is to be mended, but does not stop others' work.
 test: build $(TOOLS)/gotestsum-$(TESTSUM_VERSION) ## every test: units, and scripts on a real mount (as root)
-	$(TOOLS)/gotestsum-$(TESTSUM_VERSION) --format pkgname --rerun-fails=2 --rerun-fails-max-failures=8 --packages ./... -- -timeout 30m -p 2
+	$(TOOLS)/gotestsum-$(TESTSUM_VERSION) --format pkgname-and-test-fails --rerun-fails=2 --rerun-fails-max-failures=8 --packages ./... -- -timeout 30m -p 2
 
 race: ## every test under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 60m -p 1 ./...

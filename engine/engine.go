@@ -77,7 +77,7 @@ func (e *Engine) open(ctx context.Context, p parts) (*Engine, error) {
 		return nil, err
 	}
 	if err := e.reconcile(ctx); err != nil {
-		return nil, errorsJoin(err, e.Close())
+		return nil, errorsJoin(err, e.Close()) //nolint:contextcheck // the end has a time of its own
 	}
 	e.spawn(e.hearMonitor)
 	e.spawn(e.emptyTrash)
@@ -88,29 +88,6 @@ func (e *Engine) open(ctx context.Context, p parts) (*Engine, error) {
 func (e *Engine) prepare() error {
 	if err := os.MkdirAll(e.dir, 0o700); err != nil {
 		return fail("open", "", kindOfErrno(err), "the directory for containers cannot be made: %w", err)
-	}
-	return nil
-}
-
-// Close ends the engine's goroutines and returns when they have ended. Containers that run go on, for the next Open.
-func (e *Engine) Close() error {
-	e.mu.Lock()
-	e.closing = true
-	e.mu.Unlock()
-	e.cancel()
-	e.work.Wait()
-	live := false
-	for _, s := range e.index.all() {
-		live = live || s.run != nil
-		s.closeDescriptors()
-	}
-	if !live {
-		if err := e.parts.groups.Remove(); err != nil {
-			e.o.Logger.Debug("the cgroup of this mount stays", "op", "close", "err", err)
-		}
-	}
-	if err := e.parts.launcher.Close(); err != nil {
-		return fail("close", "", System, "the launcher's descriptors cannot be closed: %w", err)
 	}
 	return nil
 }

@@ -15,6 +15,8 @@ func (s *supervisor) ended(x monitor.Exit) {
 		s.forget() // it was told before, or belongs to a run that was given up
 	case !x.Started.Equal(s.st.Run.Started):
 		// the same, of an earlier run
+	case s.undecided:
+		s.undoAttempt(x)
 	default:
 		s.runEnded(Exit{Code: x.Code, Signal: x.Signal, OOM: x.OOM, At: x.At})
 	}
@@ -41,10 +43,10 @@ func (s *supervisor) runEnded(x Exit) {
 		tell(x, nil)
 	}
 	s.tidy()
-	switch {
-	case p != nil:
+	if p != nil {
 		s.answerStop(p, removed)
-	case s.st.Then == thenStart && !removed.done: // asked of a daemon that is dead
+	}
+	if s.st.Then == thenStart && !removed.done && (p == nil || len(p.restart) == 0) { // asked of a daemon that is dead
 		s.queue.put(func() { s.startAgain(nil) })
 	}
 }

@@ -103,7 +103,7 @@ func obey(args []string) int {
 type testLauncher struct {
 	ofParent bool // the daemon role: children of the monitor
 	reap     func(pidfd *os.File)
-	gate     chan struct{} // if not nil, Park waits for it
+	gate     chan struct{} // if not nil, Park takes one from it, and waits for a second
 	listed   atomic.Int32  // how often Commands was called
 }
 
@@ -117,7 +117,10 @@ type testParked struct {
 }
 
 func (l *testLauncher) Park(ctx context.Context, spec launch.Spec) (parked, error) {
-	if l.gate != nil {
+	for range 2 {
+		if l.gate == nil {
+			break
+		}
 		select {
 		case <-l.gate:
 		case <-ctx.Done():

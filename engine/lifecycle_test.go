@@ -195,7 +195,7 @@ func TestStopKills(t *testing.T) {
 // A caller that is interrupted leaves the work going.
 func TestInterrupted(t *testing.T) {
 	w := newWorld(t)
-	w.create("web", "deaf", true)
+	c := w.create("web", "deaf", true)
 	ctx, cancel := context.WithCancel(t.Context())
 	stopped := make(chan error, 1)
 	go func() { stopped <- w.e.Stop(ctx, "web", 3600) }()
@@ -204,7 +204,7 @@ func TestInterrupted(t *testing.T) {
 	w.want(<-stopped, Interrupted)
 	waited := make(chan error, 1)
 	go func() {
-		_, err := w.e.Wait(t.Context(), "web")
+		_, err := w.e.Wait(t.Context(), c.ID)
 		waited <- err
 	}()
 	w.ok(w.e.Remove(t.Context(), "web", true))
@@ -219,6 +219,7 @@ func TestReadersNeverWait(t *testing.T) {
 	w.create("web", "sleep", false)
 	started := make(chan error, 1)
 	go func() { started <- w.e.Start(t.Context(), "web") }()
+	w.launch.gate <- struct{}{}
 	// The start hangs in the launcher; all this must answer all the same.
 	if c, ok := w.e.Find("web"); !ok || c.State != Created {
 		t.Errorf("%+v", c)

@@ -57,13 +57,15 @@ func (s *supervisor) restart(seconds int, answer func(error)) {
 		s.startAgain([]func(error){answer})
 		return
 	}
+	s.follow(thenStart)
 	p, err := s.beginStop(seconds)
 	if err != nil {
+		s.st.Then = ""
+		s.failed("restart", err)
 		answer(err)
 		return
 	}
 	p.restart = append(p.restart, answer)
-	s.follow(thenStart)
 }
 
 // follow notes what is to follow the end of the run. A removal stays one.

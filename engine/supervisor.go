@@ -34,7 +34,10 @@ type supervisor struct {
 	sessions []*session
 	lease    *lease
 	unmount  chan struct{} // closed when the last run's overlay is unmounted; nil if there was none
-	gone     bool          // the container is removed: the goroutine ends
+	// undecided is set while it is not known whether the process of a start that the last daemon did not live to note
+	// runs its command.
+	undecided bool
+	gone      bool // the container is removed: the goroutine ends
 }
 
 // run is a container's first process and what belongs to it. The files are its own.

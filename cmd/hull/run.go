@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"hull/engine"
@@ -45,7 +46,7 @@ func (v verbs) runAttached(ctx context.Context, c *session.Call, n engine.New) (
 		return nil, err
 	}
 	defer far.Close()
-	interactive := n.Settings["stdin"] == "true"
+	interactive := strings.TrimSpace(n.Settings["stdin"]) == "true"
 	made, a, err := v.engine.Run(ctx, n, engine.AttachOptions{Stdin: interactive, Status: far})
 	if err != nil {
 		near.Close()

@@ -26,7 +26,9 @@ func (v verbs) handle(ctx context.Context, c *session.Call) (*session.Answer, er
 			return a, nil
 		}
 	}
-	_ = v.tree.Failed(by, c.Kind, path, err)
+	if ctx.Err() == nil { // a caller who left is told nothing, and nothing has failed
+		_ = v.tree.Failed(by, c.Kind, path, err)
+	}
 	return &session.Answer{Sentence: err.Error(), Code: exitCode(c, err)}, nil
 }
 

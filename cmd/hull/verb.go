@@ -12,16 +12,16 @@ func runVerb(args []string) int { return verb.Main(args, runFlags) }
 // that are no settings.
 func runFlags() []verb.Flag {
 	flags := []verb.Flag{
-		{Name: "detach", Short: "d", Setting: "detach", Kind: verb.Switch},
-		{Name: "name", Setting: "name"},
-		{Name: "pull", Setting: "pull"},
-		{Name: "env-file", Setting: "env", Kind: verb.EnvFile, Repeat: true},
+		{Name: "detach", Short: "d", Setting: "detach", Kind: verb.Switch, Summary: "return at once and print the container's ID"},
+		{Name: "name", Setting: "name", Summary: "the container's name; one is made up if there is none"},
+		{Name: "pull", Setting: "pull", Summary: "pull the image if it is missing, always, or never"},
+		{Name: "env-file", Setting: "env", Kind: verb.EnvFile, Repeat: true, Summary: "environment variables from a file"},
 	}
 	for _, s := range engine.Settings() {
 		if s.Flag == "" {
 			continue
 		}
-		f := verb.Flag{Name: s.Flag, Short: s.Short, Setting: s.Name, Repeat: s.Type.Repeats()}
+		f := verb.Flag{Name: s.Flag, Short: s.Short, Setting: s.Name, Repeat: s.Type.Repeats(), Summary: s.Summary}
 		switch {
 		case s.Type == engine.Bool:
 			f.Kind = verb.Switch

@@ -21,6 +21,10 @@ func guarded(t *testing.T) (domain string, cred registry.Credential) {
 		if user != cred.User || password != cred.Password {
 			w.Header().Set("WWW-Authenticate", `Basic realm="here"`)
 			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		if r.URL.Path == "/v2/app/tags/list" {
+			_, _ = w.Write([]byte(`{"tags":["1"]}`))
 		}
 	}))
 	t.Cleanup(s.Close)

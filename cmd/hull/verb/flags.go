@@ -31,6 +31,7 @@ type Flag struct {
 	Setting string
 	Kind    Kind
 	Repeat  bool // may be given several times, each of which counts; of others the last does
+	Summary string
 }
 
 // maxEnvFile is the size of the largest file of environment variables.
@@ -66,6 +67,18 @@ func parse(args []string, flags []Flag, lookup func(string) (string, bool)) ([]w
 	return append(p.first, p.options...), p.args, nil
 }
 
+// later are docker run's flags for what hull does not do yet.
+const later = " -p --publish -P --publish-all -v --volume --mount --network --net -m --memory --memory-swap --cpus" +
+	" --pids-limit --restart --read-only --tmpfs --shm-size --cap-add --cap-drop --privileged --device --init" +
+	" --ulimit --sysctl --security-opt --userns --dns --add-host --platform -a --attach --health-cmd "
+
+func noFlag(flag string) error {
+	if strings.Contains(later, " "+flag+" ") {
+		return errors.New("hull has no " + flag + " yet; --help lists the flags there are")
+	}
+	return errors.New("there is no flag " + flag + "; see --help")
+}
+
 type parser struct {
 	args    []string // not read yet
 	flags   []Flag
@@ -84,7 +97,7 @@ func (p *parser) long(arg string) error {
 	case name == "help":
 		return errHelp
 	}
-	return errors.New("there is no flag --" + name + "; see --help")
+	return noFlag("--" + name)
 }
 
 // short reads letters: switches, of which the last may be a flag with its value behind it or in the next argument.
@@ -93,7 +106,7 @@ func (p *parser) short(letters string) error {
 		letter := letters[:1]
 		i := slices.IndexFunc(p.flags, func(f Flag) bool { return f.Short == letter })
 		if i < 0 {
-			return errors.New("there is no flag -" + letter + "; see --help")
+			return noFlag("-" + letter)
 		}
 		f, rest := p.flags[i], letters[1:]
 		if f.Kind != Switch {
@@ -220,7 +233,8 @@ func help(usage string, flags []Flag) string {
 		case EnvFile:
 			value = " FILE"
 		}
-		b.WriteString("  " + short + "--" + f.Name + value + "\n")
+		flag := "  " + short + "--" + f.Name + value
+		b.WriteString(strings.TrimRight(flag+strings.Repeat(" ", max(2, 32-len(flag)))+f.Summary, " ") + "\n")
 	}
 	return b.String()
 }

@@ -2,6 +2,7 @@ package verb
 
 import (
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -19,6 +20,10 @@ func (s *running) handOn(done <-chan struct{}) {
 		select {
 		case <-done:
 			return
+		case <-s.back():
+			if s.term.foreground() {
+				s.resumed()
+			}
 		case g := <-s.signals:
 			n, ok := g.(syscall.Signal)
 			if !ok {
@@ -45,6 +50,14 @@ func (s *running) handOn(done <-chan struct{}) {
 			}
 		}
 	}
+}
+
+// back fires after a while if the helper waits for its terminal: a shell's fg says nothing to a job that runs.
+func (s *running) back() <-chan time.Time {
+	if s.term == nil || !s.term.wanting() {
+		return nil
+	}
+	return time.After(250 * time.Millisecond)
 }
 
 // suspend stops the helper, and with it a command that is nobody else's. The terminal is what it was meanwhile.

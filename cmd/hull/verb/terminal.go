@@ -32,6 +32,13 @@ func (t *terminal) foreground() bool {
 	return err != nil || group == unix.Getpgrp()
 }
 
+// wanting tells whether keys are to go to the command and do not, because the terminal is another job's.
+func (t *terminal) wanting() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.keys && !t.raw && !t.over
+}
+
 // enter makes the terminal raw, so that every key goes to the command, if it is the helper's to change.
 func (t *terminal) enter() {
 	t.mu.Lock()

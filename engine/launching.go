@@ -1,0 +1,255 @@
+package engine
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"hull/engine/launch"
+	"hull/engine/monitor"
+)
+
+// launching is a start under way.
+type launching struct {
+	s      *supervisor
+	image  *Image
+	board  *boarding
+	note   *runNote
+	spec   launch.Spec
+	adopt  monitor.Adopt
+	run    *run
+	parked parked
+	undo   []func() // what to do, last first, if it fails
+}
+
+func (l *launching) onFailure(f func()) { l.undo = append(l.undo, f) }
+
+func (l *launching) takeBack() {
+	for i := len(l.undo) - 1; i >= 0; i-- {
+		l.undo[i]()
+	}
+}
+
+// do goes through the steps of a start.
+func (l *launching) do() error {
+	for _, step := range []func() error{
+		l.prepare, l.takeRange, l.noteAttempt, l.makeGroup, l.makeStdio, l.park, l.handOver, l.release,
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepare puts settings and image together and checks that the owner may have what they ask for.
+func (l *launching) prepare() error {
+	s := l.s
+	p, err := s.set.resolve(s.id, l.image)
+	if err != nil {
+		return err
+	}
+	if err := mayHave(s.rec.Owner, s.rec.Settings); err != nil {
+		return err
+	}
+	l.note = &runNote{Started: time.Now().Round(0), Process: &p, Settings: s.rec.Settings}
+	l.run = &run{}
+	return nil
+}
+
+// takeRange takes the id range: the one its file system is mounted with, if somebody looks at that, else the one it had
+// before, else any.
+func (l *launching) takeRange() error {
+	s := l.s
+	if !s.lease.hold() {
+		lease, ok := s.e.ranges.lease(s.st.Run.Range)
+		if !ok {
+			return fail("start", s.id, Busy, "all %d ranges of user ids are taken by running containers; stop one", rangeCount)
+		}
+		s.lease = lease
+	}
+	l.run.lease = s.lease
+	l.note.Range = s.lease.first
+	l.onFailure(l.run.lease.drop)
+	return nil
+}
+
+// noteAttempt says on disk that a start is under way, before the monitor can have heard of it.
+func (l *launching) noteAttempt() error {
+	noted := l.s.st
+	noted.Attempt = l.note
+	if err := noted.write(l.s.dir); err != nil {
+		return fail("start", l.s.id, kindOfErrno(err), "the container's state cannot be written: %w", err)
+	}
+	l.s.e.crash(startNoted)
+	return nil
+}
+
+func (l *launching) makeGroup() error {
+	s := l.s
+	g, err := s.e.parts.groups.Create(s.id)
+	if err != nil {
+		g, err = s.makeGroupAgain(err)
+	}
+	if err != nil {
+		return fail("start", s.id, kindOfErrno(err), "the container's cgroup cannot be made: %w", err)
+	}
+	l.run.group = g
+	l.onFailure(func() { s.removeGroup(g) })
+	if l.spec.Cgroups, err = g.Join(); err != nil {
+		return fail("start", s.id, kindOfErrno(err), "the container's cgroup cannot be opened: %w", err)
+	}
+	l.onFailure(func() { closeAll(l.spec.Cgroups...) })
+	s.e.crash(startCgroup)
+	return nil
+}
+
+// makeGroupAgain makes a cgroup where one of an earlier run was left, which could not be removed then.
+func (s *supervisor) makeGroupAgain(first error) (group, error) {
+	old, err := s.e.parts.groups.Open(s.id)
+	if err != nil {
+		return nil, first
+	}
+	if err := old.Remove(s.e.ctx); err != nil {
+		return nil, errors.Join(first, err)
+	}
+	return s.e.parts.groups.Create(s.id)
+}
+
+// makeStdio makes the pipes between the command and the monitor; with a terminal the launcher makes that instead.
+func (l *launching) makeStdio() error {
+	l.adopt = monitor.Adopt{ID: l.s.id, Dir: l.s.dir, Started: l.note.Started, Volatile: l.s.set.flag("auto_remove")}
+	l.spec.TTY = l.note.Process.TTY
+	if l.spec.TTY {
+		l.spec.Rows, l.spec.Cols = l.board.size()
+		return nil
+	}
+	var err error
+	if l.adopt.Stdout, l.spec.Stdout, err = l.pipe(); err != nil {
+		return err
+	}
+	if l.adopt.Stderr, l.spec.Stderr, err = l.pipe(); err != nil {
+		return err
+	}
+	if l.note.Process.Stdin {
+		if l.spec.Stdin, l.run.stdin, err = l.pipe(); err != nil {
+			return err
+		}
+		l.adopt.Stdin = l.run.stdin
+	}
+	return nil
+}
+
+// pipe makes a pipe which the container's root owns, so that what opens /dev/stdout inside may.
+func (l *launching) pipe() (read, write *os.File, err error) {
+	read, write, err = blockingPipe()
+	if err != nil {
+		return nil, nil, fail("start", l.s.id, kindOfErrno(err), "a pipe for the container's output cannot be made: %w", err)
+	}
+	l.onFailure(func() { closeAll(read, write) })
+	owner := int(l.note.Range)
+	if err := write.Chown(owner, owner); err != nil && os.Geteuid() == 0 {
+		return nil, nil, fail("start", l.s.id, System, "a pipe cannot be given to the container: %w", err)
+	}
+	return read, write, nil
+}
+
+// park makes everything of the container but its execve.
+func (l *launching) park() error {
+	s, p := l.s, l.note.Process
+	l.spec.ID, l.spec.Hostname = s.id, p.Hostname
+	l.spec.Args, l.spec.Env, l.spec.Dir, l.spec.User = p.Args, p.Env, p.Dir, p.User
+	l.spec.NoNewPrivileges, l.spec.Seccomp = true, true
+	l.spec.Range = launch.IDRange{First: l.note.Range, Size: rangeSize}
+	l.spec.Files = etcFiles(p.Hostname)
+	l.spec.Root = l.mount
+	parked, err := s.e.parts.launcher.Park(s.e.ctx, l.spec)
+	closeAll(l.spec.Stdin, l.spec.Stdout, l.spec.Stderr) // the monitor waits for their last end to be closed
+	closeAll(l.spec.Cgroups...)
+	if err != nil {
+		return err
+	}
+	l.parked = parked
+	l.onFailure(func() {
+		parked.Abort()
+		parked.Close()
+	})
+	s.e.crash(startParked)
+	return l.keepFiles()
+}
+
+// keepFiles takes what the run keeps of the process: the rest of the launcher's descriptors goes when it runs.
+func (l *launching) keepFiles() (err error) {
+	l.note.PID = l.parked.PID()
+	if l.run.pidfd, err = dup(l.parked.Pidfd()); err == nil {
+		l.run.pty, err = dup(l.parked.Pty())
+	}
+	if err == nil {
+		l.run.root, err = dup(l.parked.Root())
+	}
+	l.onFailure(func() { closeAll(l.run.pidfd, l.run.pty, l.run.root) })
+	if err != nil {
+		return fail("start", l.s.id, kindOfErrno(err), "a descriptor of the container's process cannot be kept: %w", err)
+	}
+	return nil
+}
+
+// mount makes the root file system: the very mount that somebody browses, if there is one, so that there is never a
+// second overlay on one upper directory.
+func (l *launching) mount(users *os.File) (*os.File, error) {
+	s := l.s
+	if m, err := s.view.clone(l.note.Range); m != nil || err != nil {
+		return m, err
+	}
+	if s.unmount != nil { // never a second overlay on one upper directory
+		select {
+		case <-s.unmount:
+		case <-s.e.ctx.Done():
+			return nil, s.e.ctx.Err()
+		}
+	}
+	disk, err := os.Open(filepath.Join(s.dir, diskDir))
+	if err != nil {
+		return nil, err
+	}
+	defer disk.Close()
+	return s.e.o.Roots.Mount(s.e.ctx, l.image.ID, disk, users, l.note.Range, false)
+}
+
+// handOver gives the process to the monitor, and attaches whoever is to see it from the beginning.
+func (l *launching) handOver() error {
+	s := l.s
+	l.adopt.PID, l.adopt.Pidfd, l.adopt.Pty, l.adopt.OOM = l.note.PID, l.run.pidfd, l.run.pty, l.run.group.OOM()
+	err := s.e.o.Monitor.Adopt(s.e.ctx, l.adopt)
+	closeAll(l.adopt.OOM)
+	if err != nil {
+		return fail("start", s.id, kindOfErrno(err), "the container cannot be given to hull's monitor: %w", err)
+	}
+	l.onFailure(func() { s.settle(l.parked, l.note) })
+	s.e.crash(startAdopted)
+	if l.board == nil {
+		return nil
+	}
+	l.board.attachment, err = s.attach(l.run, l.board.options)
+	return err
+}
+
+// release lets the process execute the command. It is the last step that can fail.
+func (l *launching) release() error {
+	if err := l.parked.Run(l.s.e.ctx); err != nil {
+		return err
+	}
+	l.s.e.crash(startReleased)
+	return nil
+}
+
+// etcFiles are the files of /etc that are the container's own.
+func etcFiles(hostname string) map[string][]byte {
+	return map[string][]byte{
+		"/etc/hostname": []byte(hostname + "\n"),
+		"/etc/hosts": []byte("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n" +
+			"127.0.1.1\t" + hostname + "\n"),
+		"/etc/resolv.conf": []byte("# this container has no network\n"),
+	}
+}
