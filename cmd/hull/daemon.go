@@ -23,6 +23,7 @@ import (
 // runDaemon serves the tree. It may be killed at any instant: the monitor
 // starts another, which finds everything again.
 func runDaemon(args []string) int {
+	sealDescriptors()
 	if len(args) != 1 {
 		fmt.Fprintln(os.Stderr, "hull: the daemon is started by hull's monitor")
 		return 1

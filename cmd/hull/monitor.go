@@ -14,6 +14,7 @@ import (
 
 // runMonitor is the process that owns the containers of a mount.
 func runMonitor(args []string) int {
+	sealDescriptors()
 	if len(args) != 1 {
 		fmt.Fprintln(os.Stderr, "hull: the monitor is started by hull mount")
 		return 1

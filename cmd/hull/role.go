@@ -1,5 +1,11 @@
 package main
 
+import (
+	"math"
+
+	"golang.org/x/sys/unix"
+)
+
 // The roles that are not for people: what an executed file of the tree runs,
 // the process that owns containers, and the one that serves the tree.
 const (
@@ -20,4 +26,10 @@ func play(role string, args []string) int {
 	default:
 		return runCommand(args[1:])
 	}
+}
+
+// sealDescriptors keeps whatever the shell of `hull mount` left open from
+// every program that this process starts.
+func sealDescriptors() {
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) // Linux 5.11, which hull needs anyway
 }
