@@ -41,7 +41,19 @@ func (e *Engine) Changes(ctx context.Context, id string) ([]Change, error) {
 		return nil, fail("changes", c.ID, kindOfErrno(err), "the container's changes cannot be listed: %w", err)
 	}
 	slices.SortFunc(d.found, func(a, b Change) int { return strings.Compare(a.Path, b.Path) })
-	return d.found, nil
+	return withoutPlaces(d.found), nil
+}
+
+// places are what a start makes in an image that lacks them, to mount on. Like docker diff's own they are nobody's
+// change, and neither is a directory that has changed by nothing else.
+var places = []string{"/dev", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/proc", "/sys"}
+
+func withoutPlaces(found []Change) []Change {
+	found = slices.DeleteFunc(found, func(c Change) bool { return c.Kind == 'A' && slices.Contains(places, c.Path) })
+	if i := slices.Index(found, Change{Kind: 'C', Path: "/etc"}); i >= 0 && (i+1 == len(found) || !strings.HasPrefix(found[i+1].Path, "/etc/")) {
+		found = slices.Delete(found, i, i+1)
+	}
+	return found
 }
 
 // maxChanges bounds the list: a container may have made any number of files.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"maps"
 	"strconv"
+	"strings"
 )
 
 // checkSettings parses raw values and checks that the owner may have them; an image's name must be one to the store too.
@@ -88,7 +89,7 @@ func (s *supervisor) change(raw map[string]string) error {
 		return err
 	}
 	for _, row := range table() {
-		if row.Once && s.onceOnly() && raw[row.Name] != s.rec.Settings[row.Name] {
+		if row.Once && s.onceOnly() && strings.TrimSpace(raw[row.Name]) != strings.TrimSpace(s.rec.Settings[row.Name]) {
 			return fail("set", s.id, Busy,
 				"the setting %s of a container that has been started cannot change; make another container", row.Name)
 		}
@@ -205,7 +206,7 @@ func ParseSettingsJSON(data []byte) (map[string]string, error) {
 		if err != nil {
 			return nil, row.invalid(err)
 		}
-		raw[row.Name] = text
+		raw[row.Name] = asLines(text)
 	}
 	for name := range doc {
 		return nil, fail("set", "", Invalid, "there is no setting %q", clip(name))

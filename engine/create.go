@@ -3,9 +3,9 @@ package engine
 import (
 	"context"
 	"errors"
-	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -128,14 +128,22 @@ func (s *supervisor) firstStart(b *boarding, answer func(error)) {
 	})
 }
 
+// asLines ends what a flag or a path gave as a line, as echo would have, so that an echo >> adds another.
+func asLines(value string) string {
+	if value == "" || strings.HasSuffix(value, "\n") {
+		return value
+	}
+	return value + "\n"
+}
+
 // newRecord checks what is asked for, and reserves name and ID.
 func (e *Engine) newRecord(n New) (*record, error) {
-	raw := maps.Clone(n.Settings)
-	if raw == nil {
-		raw = map[string]string{}
+	raw := map[string]string{}
+	for name, value := range n.Settings {
+		raw[name] = asLines(value)
 	}
 	if n.Image != "" {
-		raw["image"] = n.Image
+		raw["image"] = asLines(n.Image)
 	}
 	set, err := e.checkSettings(n.Owner, raw)
 	if err != nil {

@@ -230,7 +230,7 @@ func TestReadersNeverWait(t *testing.T) {
 	if _, err := w.e.Inspect("web"); err != nil {
 		t.Error(err)
 	}
-	if v, err := w.e.Get("web", "command"); err != nil || v != "sleep" {
+	if v, err := w.e.Get("web", "command"); err != nil || v != "sleep\n" {
 		t.Errorf("%q, %v", v, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -167,7 +167,7 @@ func realRealm(t *testing.T) *realm {
 
 // box is the settings of a container that runs the test binary.
 func box(command string, more ...string) map[string]string {
-	set := map[string]string{"command": "box " + command, "env": roleVar + "=plain\nPATH=/bin", "stop_timeout": "0"}
+	set := map[string]string{"command": "box " + command, "env": roleVar + "=plain\nPATH=/bin\n", "stop_timeout": "0"}
 	for i := 0; i+1 < len(more); i += 2 {
 		set[more[i]] = more[i+1]
 	}

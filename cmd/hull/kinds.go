@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"golang.org/x/sys/unix"
+
 	"hull/engine"
 	"hull/fs"
 	"hull/layers"
@@ -79,6 +81,9 @@ func fromEngine(object string, err error) error {
 		var l *layers.Error
 		if errors.As(e.Err, &l) {
 			kind = layersKinds[l.Kind]
+		}
+		if kind == fs.NotExecutable && errors.Is(err, unix.EACCES) {
+			kind = fs.Denied // the file's mode and not its format
 		}
 		return &fs.Error{Op: e.Op, Object: object, Kind: kind, Sentence: e.Error(), Err: err}
 	default:
