@@ -200,6 +200,7 @@ func (l *launching) keepFiles() (err error) {
 func (l *launching) mount(users *os.File) (*os.File, error) {
 	s := l.s
 	if m, err := s.view.clone(l.note.Range); m != nil || err != nil {
+		l.onFailure(s.view.runEnded) // else it were kept for a run that never was
 		return m, err
 	}
 	if s.unmount != nil { // never a second overlay on one upper directory

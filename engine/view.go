@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -63,10 +64,11 @@ func (e *Engine) look(ctx context.Context, s *supervisor) (*View, error) {
 type rootView struct {
 	mu    sync.Mutex
 	mount *os.File
-	lease *lease // keeps the range its owners are shown in; nil if they are shown as they are on disk
-	live  bool   // it is the mount of the run under way: kept for later views
-	refs  int    // views of this mount
-	count int    // of mounts so far: a view of an earlier one does not count
+	space *os.File // the mount namespace it was cloned from, the only one it can be cloned in again; nil: any
+	lease *lease   // keeps the range its owners are shown in; nil if they are shown as they are on disk
+	live  bool     // it is the mount of the run under way: kept for later views
+	refs  int      // views of this mount
+	count int      // of mounts so far: a view of an earlier one does not count
 }
 
 // openView gives one more view.
@@ -77,7 +79,7 @@ func (s *supervisor) openView() (*View, error) {
 	if v, err := s.view.open(); v != nil || err != nil {
 		return v, err
 	}
-	var mount *os.File
+	var mount, space *os.File
 	var held *lease
 	var err error
 	live := s.st.State.Alive()
@@ -85,7 +87,7 @@ func (s *supervisor) openView() (*View, error) {
 		if s.lease.hold() {
 			held = s.lease
 		}
-		mount, err = mountOf(s.run.pidfd)
+		mount, space, err = mountOf(s.st.Run.PID, s.run.pidfd)
 	} else {
 		mount, held, err = s.mountStopped()
 	}
@@ -95,7 +97,7 @@ func (s *supervisor) openView() (*View, error) {
 		}
 		return nil, fail("view", s.id, kindOfErrno(err), "the container's file system cannot be opened: %w", err)
 	}
-	s.view.set(mount, held, live)
+	s.view.set(mount, space, held, live)
 	return s.view.open()
 }
 
@@ -152,10 +154,10 @@ func (s *supervisor) viewUsers() (*os.File, *lease, error) {
 }
 
 // set makes a mount the one behind the views.
-func (v *rootView) set(mount *os.File, l *lease, live bool) {
+func (v *rootView) set(mount, space *os.File, l *lease, live bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.mount, v.lease, v.live, v.refs = mount, l, live, 0
+	v.mount, v.space, v.lease, v.live, v.refs = mount, space, l, live, 0
 	v.count++
 }
 
@@ -224,25 +226,31 @@ func (v *rootView) unlockAndTidy() {
 		v.mu.Unlock()
 		return
 	}
-	mount, l := v.mount, v.lease
-	v.mount, v.lease = nil, nil
+	mount, space, l := v.mount, v.space, v.lease
+	v.mount, v.space, v.lease = nil, nil, nil
 	v.mu.Unlock()
-	mount.Close()
+	closeAll(mount, space)
 	if l != nil {
 		l.drop()
 	}
 }
 
 // clone makes a second mount of the one behind the views, for a start with a range; nil if there is none, or none with
-// the range's owners.
+// the range's owners. The mount is then the run's, until runEnded.
 func (v *rootView) clone(first uint32) (*os.File, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.mount == nil || v.lease == nil || v.lease.first != first {
 		return nil, nil
 	}
-	v.live = true
-	return openTree(int(v.mount.Fd()), "", unix.AT_EMPTY_PATH)
+	m, err := func() (*os.File, error) {
+		if v.space != nil {
+			return rootOf(v.space)
+		}
+		return openTree(int(v.mount.Fd()), "", unix.AT_EMPTY_PATH)
+	}()
+	v.live = v.live || err == nil
+	return m, err
 }
 
 // openTree makes a detached second mount of what a path leads to, without the mounts below it.
@@ -254,9 +262,26 @@ func openTree(dir int, path string, flags uint) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "root"), nil
 }
 
-// mountOf makes a second mount of the root of a process, without what is mounted in it. open_tree clones only what is
-// in the caller's own mount namespace, so a thread of its own goes there and is thrown away.
-func mountOf(pidfd *os.File) (*os.File, error) {
+// mountOf makes a second mount of the root of a process, without what is mounted in it, and answers the mount namespace
+// it comes from: the kernel clones a clone only there, even when the process has ended.
+func mountOf(pid int, pidfd *os.File) (mount, space *os.File, err error) {
+	space, err = os.Open("/proc/" + strconv.Itoa(pid) + "/ns/mnt")
+	if err == nil { // the number is still the process's own, if that can be signalled
+		err = os.NewSyscallError("pidfd_send_signal", unix.PidfdSendSignal(int(pidfd.Fd()), 0, nil, 0))
+	}
+	if err == nil {
+		mount, err = rootOf(space)
+	}
+	if err != nil {
+		closeAll(space)
+		return nil, nil, err
+	}
+	return mount, space, nil
+}
+
+// rootOf makes a second mount of the root of a mount namespace. open_tree clones only what is in the caller's own, so a
+// thread of its own goes there and is thrown away.
+func rootOf(space *os.File) (*os.File, error) {
 	type result struct {
 		mount *os.File
 		err   error
@@ -268,7 +293,7 @@ func mountOf(pidfd *os.File) (*os.File, error) {
 			if err := unix.Unshare(unix.CLONE_FS); err != nil {
 				return nil, os.NewSyscallError("unshare", err)
 			}
-			if err := unix.Setns(int(pidfd.Fd()), unix.CLONE_NEWNS); err != nil {
+			if err := unix.Setns(int(space.Fd()), unix.CLONE_NEWNS); err != nil {
 				return nil, os.NewSyscallError("setns", err)
 			}
 			return openTree(unix.AT_FDCWD, "/", 0)

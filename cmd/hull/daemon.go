@@ -80,7 +80,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		}
 	}()
 	for _, open := range []func(context.Context) (func() error, error){
-		d.openJournal, d.openStore, d.openEngine, d.openSessions, d.openTree,
+		d.openJournal, d.openStore, d.openEngine, d.sweep, d.openSessions, d.openTree,
 	} {
 		closeIt, err := open(ctx)
 		if err != nil {
@@ -188,14 +188,16 @@ func (d *daemon) openEngine(ctx context.Context) (func() error, error) {
 	if err != nil {
 		return nil, err
 	}
+	return d.engine.Close, nil
+}
+
+// sweep tells the store what the containers keep; what nothing reaches goes.
+func (d *daemon) sweep(ctx context.Context) (func() error, error) {
 	held := map[string]bool{}
 	for _, c := range d.engine.List() {
 		held[c.ImageID] = true
 	}
-	if err := d.store.Sweep(ctx, func(id string) bool { return held[id] }); err != nil {
-		return nil, errors.Join(err, d.engine.Close())
-	}
-	return d.engine.Close, nil
+	return func() error { return nil }, d.store.Sweep(ctx, func(id string) bool { return held[id] })
 }
 
 func (d *daemon) openSessions(ctx context.Context) (func() error, error) {

@@ -17,7 +17,7 @@ func (d *daemon) imageEvent(e layers.Event) {
 	if e.Err != nil && d.tree != nil {
 		// A pull that failed behind everybody's back has the faces of a call that failed.
 		object := "images/" + e.Reference
-		_ = d.tree.Failed(fs.Credential{UID: by}, string(e.Action), object, fromStore(object, e.Err))
+		_ = d.tree.Failed(fs.Credential{UID: by}, "pull", object, fromStore(object, e.Err))
 		return
 	}
 	d.record(journal.Event{Time: e.At, Type: "image", Action: string(e.Action), Object: e.Reference, ID: e.ID, UID: &by})

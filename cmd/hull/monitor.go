@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -48,11 +49,20 @@ func runMonitor(args []string) int {
 			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 			return cmd, nil
 		},
-		Abandon: func() { _ = unix.Unmount(o.Dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) },
+		Abandon: func() { dropDead(o.Dir) },
 		Logger:  o.logger(os.Stderr).With("role", roleMonitor),
 	})
 	if err != nil {
 		return 1 // hull mount has been told the sentence
 	}
 	return 0
+}
+
+// dropDead takes a mount away whose daemon is gone. One that answers is
+// somebody else's: this monitor's daemon found the place taken.
+func dropDead(dir string) {
+	var st unix.Stat_t
+	if errors.Is(unix.Stat(dir, &st), unix.ENOTCONN) {
+		_ = unix.Unmount(dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 
+	"hull/fs"
 	"hull/fs/session"
 	"hull/layers"
 )
@@ -13,6 +14,9 @@ import (
 func (v verbs) pull(ctx context.Context, c *session.Call) (*session.Answer, error) {
 	if len(c.Args) != 1 {
 		return nil, errors.New("pull takes one image: pull [-q] REFERENCE")
+	}
+	if err := v.tree.May(fs.Credential(c.By), "images", fs.Change); err != nil {
+		return nil, err
 	}
 	ref, err := v.store.Parse(c.Args[0])
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"hull/engine"
 	"hull/engine/monitor"
+	"hull/fs"
 	"hull/fs/session"
 	"hull/layers"
 )
@@ -25,7 +26,17 @@ func (v verbs) run(ctx context.Context, c *session.Call) (*session.Answer, error
 	if err != nil {
 		return nil, err
 	}
+	// Executing run is one right, making a container and pulling are others.
+	by := fs.Credential(c.By)
+	if err := v.tree.May(by, "containers", fs.Change); err != nil {
+		return nil, err
+	}
 	policy, _ := c.Option("pull")
+	if m, ok := v.store.Find(n.Image); !ok || !m.Usable() || policy == "always" {
+		if err := v.tree.May(by, "images", fs.Change); err != nil {
+			return nil, err
+		}
+	}
 	if err := v.fetch(ctx, n.Image, policy, c.By.UID); err != nil {
 		return nil, err
 	}

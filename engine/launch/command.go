@@ -51,8 +51,19 @@ func (t *tree) command(name, dir string, env []string, who account) (string, err
 	}
 	return "", &Error{
 		Op: "find the command", Kind: NotFound, Err: unix.ENOENT,
-		Text: fmt.Sprintf("there is no command %q in the container: it is in none of the directories of PATH (%s)", name, search),
+		Text: fmt.Sprintf("there is no command %q in the container: it is in none of the directories of PATH (%s)", shortened(name), shortened(search)),
 	}
+}
+
+// maxQuoted is how much of what an image says is repeated in a sentence, which
+// is shown to people and kept in events: an image may have megabytes of PATH.
+const maxQuoted = 512
+
+func shortened(s string) string {
+	if len(s) <= maxQuoted {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxQuoted], "") + "…"
 }
 
 func variable(env []string, name string) string {
@@ -98,6 +109,7 @@ func (t *tree) executable(name string, who account) error {
 // refuse makes the error of a command that cannot be executed; err is an
 // errno, the kernel's own or one of executable's.
 func refuse(name string, err error) error {
+	name = shortened(name)
 	e := &Error{Op: "execute", Kind: NotExecutable, Err: err}
 	switch {
 	case errors.Is(err, unix.ENOENT):
@@ -118,6 +130,10 @@ func refuse(name string, err error) error {
 	case errors.Is(err, unix.E2BIG):
 		e.Text = fmt.Sprintf("%q cannot be executed: its arguments and environment are too long", name)
 	default:
+		var errno unix.Errno // without the path, which the name stands for
+		if errors.As(err, &errno) {
+			err = errno
+		}
 		e.Text = fmt.Sprintf("%q cannot be executed: %v", name, err)
 	}
 	return e
@@ -128,6 +144,6 @@ func refuse(name string, err error) error {
 func missingInterpreter(name string) error {
 	return &Error{
 		Op: "execute", Kind: NotFound, Err: unix.ENOENT,
-		Text: fmt.Sprintf("%q cannot be executed: it is there, but the interpreter it names (after #!, or its dynamic loader) is not in the container", name),
+		Text: fmt.Sprintf("%q cannot be executed: it is there, but the interpreter it names (after #!, or its dynamic loader) is not in the container", shortened(name)),
 	}
 }

@@ -17,15 +17,18 @@ const maxCommands = 1 << 16
 
 // Commands are the names of the executables in the given directories of a
 // root, sorted, each once. Links are followed inside the root. Directories
-// that are missing, or are none, are passed over.
+// that are missing, or are none, are passed over, as are those that command
+// would not look into.
 func Commands(root *os.File, search []string) ([]string, error) {
 	t := &tree{dir: root}
 	seen := map[string]bool{}
 	left := maxCommands
-	for _, dir := range search {
-		if !path.IsAbs(dir) {
+	visited := map[string]bool{}
+	for _, dir := range search[:min(len(search), maxPath)] {
+		if !path.IsAbs(dir) || visited[dir] {
 			continue
 		}
+		visited[dir] = true
 		d, err := t.open(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 		if err != nil {
 			continue

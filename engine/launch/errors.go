@@ -137,7 +137,7 @@ func explainStep(f *child.Failure, args []string, dir string) error {
 		if e.Kind != Space {
 			e.Kind = Invalid
 		}
-		e.Text = fmt.Sprintf("the working directory %s cannot be entered: %v", dir, f.Errno)
+		e.Text = fmt.Sprintf("the working directory %s cannot be entered: %v", shortened(dir), f.Errno)
 	case plan.Place:
 		if e.Kind == Space {
 			e.Text = fmt.Sprintf("hull cannot %s: %v", f.Step.What, f.Errno)

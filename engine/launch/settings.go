@@ -33,6 +33,11 @@ type settings struct {
 }
 
 func invalid(format string, args ...any) error {
+	for i, a := range args {
+		if s, ok := a.(string); ok {
+			args[i] = shortened(s)
+		}
+	}
 	return &Error{Op: "check the settings", Kind: Invalid, Text: fmt.Sprintf(format, args...)}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 
@@ -43,6 +44,13 @@ var errIrregular = errors.New("not a regular file")
 // errTooLong is returned for a file that is longer than it may be.
 var errTooLong = errors.New("the file is too long")
 
+// kernelFiles are the file systems whose regular files are the kernel's own. In
+// a running container a link in an image may lead to them: to read /proc/kmsg
+// takes the host's log away from it, and waits for more.
+var kernelFiles = []int64{unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC, mqueueMagic}
+
+const mqueueMagic = 0x19800202
+
 // read gives the content of a regular file of at most limit bytes. It is
 // looked at first, because opening is an act with devices and pipes.
 func (t *tree) read(name string, limit int64) ([]byte, error) {
@@ -55,7 +63,11 @@ func (t *tree) read(name string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+	kind, err := sys.FileSystem(at)
+	if err != nil {
+		return nil, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG || slices.Contains(kernelFiles, kind) {
 		return nil, errIrregular
 	}
 	f, err := sys.Reopen(at, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)

@@ -65,6 +65,14 @@ func (h *Handle) Ioctl(_ context.Context, cmd uint32, _ uint64, _, out []byte) (
 	return 0, 0
 }
 
+// admits tells whether a token is good for that user, and leaves it so.
+func (s *Server) admits(token string, uid uint32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.tokens[token]
+	return h != nil && h.by.UID == uid
+}
+
 // redeem gives the handle of a token, which is then good no more. Nil if there is none for that user.
 func (s *Server) redeem(token string, uid uint32) *Handle {
 	s.mu.Lock()

@@ -37,6 +37,15 @@ func (s *Server) serve(c *net.UnixConn, uid uint32) {
 	}
 	defer conn.Discard()
 	_ = c.SetReadDeadline(time.Now().Add(patience))
+	// Before a token is known to be good neither descriptors nor megabytes are taken from anybody.
+	token, err := conn.Token()
+	if err != nil {
+		return
+	}
+	if !s.admits(token, uid) {
+		refuse(conn, notAdmitted)
+		return
+	}
 	kind, body, files, err := conn.Receive(wire.MaxBody)
 	defer closeAll(files)
 	if err != nil || kind != wire.KindRequest {
@@ -49,7 +58,7 @@ func (s *Server) serve(c *net.UnixConn, uid uint32) {
 	}
 	h := s.redeem(r.Token, uid)
 	if h == nil {
-		refuse(conn, "this opened file does not admit the session; execute the file again")
+		refuse(conn, notAdmitted)
 		return
 	}
 	call := &Call{
@@ -68,6 +77,8 @@ func (s *Server) serve(c *net.UnixConn, uid uint32) {
 	defer closeAll(call.Stdio[:])
 	s.converse(conn, call)
 }
+
+const notAdmitted = "this opened file does not admit the session; execute the file again"
 
 // converse runs the call while it listens to the helper.
 func (s *Server) converse(conn *wire.Conn, call *Call) {

@@ -166,7 +166,7 @@ func TestTokens(t *testing.T) {
 	if a, _ := answer(t, ask(t, s, &wire.Request{Token: token})); a.Code != 0 {
 		t.Errorf("%+v", a)
 	}
-	for name, bad := range map[string]string{"used": token, "empty": "", "invented": strings.Repeat("0", wire.TokenSize)} {
+	for name, bad := range map[string]string{"used": token, "invented": strings.Repeat("0", wire.TokenSize)} {
 		if a, _ := answer(t, ask(t, s, &wire.Request{Token: bad})); a.Code != 125 {
 			t.Errorf("a token that is %s admits: %+v", name, a)
 		}
@@ -264,6 +264,9 @@ func TestGarbage(t *testing.T) {
 			return err
 		},
 		"another frame": func(c *wire.Conn, _ *net.UnixConn) error { return c.Send(wire.KindSignal, wire.EncodeSignal(9)) },
+		"an empty token": func(c *wire.Conn, _ *net.UnixConn) error {
+			return c.Send(wire.KindRequest, (&wire.Request{}).Encode())
+		},
 		"a bad request": func(c *wire.Conn, _ *net.UnixConn) error { return c.Send(wire.KindRequest, []byte("x")) },
 		"missing files": func(c *wire.Conn, _ *net.UnixConn) error {
 			return c.Send(wire.KindRequest, (&wire.Request{Token: token, Stdio: [3]bool{true}}).Encode())
@@ -291,5 +294,39 @@ func TestScript(t *testing.T) {
 		if err := CheckBinary(path); (err == nil) != ok {
 			t.Errorf("%s: %v", path, err)
 		}
+	}
+}
+
+// Whoever has no token can make the server hold nothing of theirs: no descriptor, which only a server of theirs might
+// let it close again, and no long request.
+func TestNothingIsTakenBeforeTheToken(t *testing.T) {
+	s := serve(t, func(context.Context, *Call) (*Answer, error) { return &Answer{}, nil })
+	for name, token := range map[string]string{"none": strings.Repeat("0", wire.TokenSize), "short": "x"} {
+		t.Run(name, func(t *testing.T) {
+			var p [2]int
+			if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+				t.Fatal(err)
+			}
+			reading, writing := os.NewFile(uintptr(p[0]), "reading"), os.NewFile(uintptr(p[1]), "writing")
+			defer reading.Close()
+			c, _ := dial(t, s)
+			r := &wire.Request{Token: token, Stdio: [3]bool{true}}
+			if err := c.Send(wire.KindRequest, r.Encode(), writing); err != nil {
+				t.Fatal(err)
+			}
+			_ = writing.Close()
+			kind, body, _, err := c.Receive(wire.MaxBody)
+			if len(token) != wire.TokenSize {
+				if err == nil {
+					t.Errorf("an answer to what has no token: %q", kind)
+				}
+			} else if a, bad := wire.DecodeAnswer(body); err != nil || bad != nil || a.Code != 125 || a.Sentence == "" {
+				t.Errorf("%q %+v, %v", kind, a, err)
+			}
+			_ = reading.SetReadDeadline(time.Now().Add(patient))
+			if _, err := reading.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+				t.Errorf("somebody still holds the descriptor: %v", err)
+			}
+		})
 	}
 }

@@ -121,6 +121,46 @@ func (c *Conn) Receive(limit int) (kind byte, body []byte, files []*os.File, err
 	return kind, body, files, nil
 }
 
+// Token shows the token of the request that is coming, without taking anything: it is what Receive will begin with.
+// Descriptors that come along are not made while only this much is known: who holds one must close it, and closing a
+// file of a FUSE mount waits for its server, which may be the sender and never answer.
+func (c *Conn) Token() (string, error) {
+	b := make([]byte, headerSize+1+TokenSize)
+	var n int
+	var failed error
+	err := c.raw.Read(func(fd uintptr) bool {
+		for {
+			n, _, _, _, failed = unix.Recvmsg(int(fd), b, nil, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+			if errors.Is(failed, unix.EINTR) {
+				continue
+			}
+			// All of it comes at once from a helper; less is waited for until the deadline.
+			return failed == nil && (n == 0 || n == len(b) || !promising(b[:n])) ||
+				failed != nil && !errors.Is(failed, unix.EAGAIN)
+		}
+	})
+	switch err := errors.Join(err, failed); {
+	case err != nil:
+		return "", err
+	case n == 0:
+		return "", io.EOF
+	case n < len(b) || !promising(b):
+		return "", ErrMalformed
+	}
+	return string(b[headerSize+1:]), nil
+}
+
+// promising tells whether bytes can be the beginning of a request with a token.
+func promising(b []byte) bool {
+	switch {
+	case len(b) < headerSize:
+		return true
+	case b[4] != KindRequest || binary.LittleEndian.Uint32(b) < 1+TokenSize:
+		return false
+	}
+	return len(b) == headerSize || b[headerSize] == TokenSize
+}
+
 // fill receives until n bytes are there.
 func (c *Conn) fill(n int) error {
 	buf := make([]byte, 4096)

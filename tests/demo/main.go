@@ -42,7 +42,7 @@ var session = []string{
 	"rmdir containers/web",
 	"./run --rm $REG/host:1 echo hello from a container",
 	"./run -d --name clock $REG/host:1 sh -c 'while :; do date +%T.%N; sleep 0.2; done'",
-	"timeout 1 tail -f containers/clock/logs || true",
+	"timeout 2 tail -s 0.2 -f containers/clock/logs || true",
 	"echo 'from inside:'; containers/clock/exec/sh -c 'id; hostname; ls -l /dev/null'",
 	"containers/clock/exec/tar cf - -C / etc | tar tf - | head -3",
 	"cat containers/clock/rootfs/etc/release",
