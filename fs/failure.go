@@ -161,6 +161,9 @@ func sentence(s string) string {
 		}
 		return r
 	}, s)
+	if len(s) > maxSentence {
+		s = strings.ToValidUTF8(s[:maxSentence], "") + " ..."
+	}
 	if r, n := utf8.DecodeRuneInString(s); unicode.IsLower(r) && !strings.ContainsAny(s[:strings.IndexByte(s+" ", ' ')], "/:.@_-0123456789") {
 		s = string(unicode.ToUpper(r)) + s[n:]
 	}
@@ -169,5 +172,8 @@ func sentence(s string) string {
 	}
 	return s
 }
+
+// maxSentence bounds what is kept and shown of a failure: an image or a registry may have written it.
+const maxSentence = 4096
 
 func ended(err error) bool { return errors.Is(err, io.EOF) }

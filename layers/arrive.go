@@ -41,7 +41,7 @@ func (s *Store) doPull(p *pull) error {
 	if err != nil {
 		return err
 	}
-	st, err := describe(p.name, image)
+	st, err := describe(p.op, p.name, image)
 	if err != nil {
 		return err
 	}
@@ -97,10 +97,10 @@ func (s *Store) beginLayers(p *pull, image *registry.Image) {
 
 // describe makes the record's part of what the registry says, and refuses what
 // could not be run or recorded.
-func describe(name string, image *registry.Image) (*stored, error) {
+func describe(op, name string, image *registry.Image) (*stored, error) {
 	config, err := parseConfig(image.Config)
 	if err != nil {
-		return nil, failf("pull", name, Corrupt, "its config is not what an image has: %w", err)
+		return nil, failf(op, name, Corrupt, "its config is not what an image has: %w", err)
 	}
 	st := &stored{
 		ID: image.ConfigDigest, Manifest: image.ManifestDigest, MediaType: image.MediaType,
@@ -112,10 +112,10 @@ func describe(name string, image *registry.Image) (*stored, error) {
 		})
 	}
 	if err := st.check(); err != nil {
-		return nil, failf("pull", name, Corrupt, "%w", err)
+		return nil, failf(op, name, Corrupt, "%w", err)
 	}
 	if n := len(st.stack()); n > union.MaxLayers {
-		return nil, failf("pull", name, TooLarge, "it has %d layers, and the kernel puts no more than %d together", n, union.MaxLayers)
+		return nil, failf(op, name, TooLarge, "it has %d layers, and the kernel puts no more than %d together", n, union.MaxLayers)
 	}
 	return st, nil
 }

@@ -39,12 +39,12 @@ func (s *Store) commit(p *pull, image *registry.Image, st *stored, parts []*part
 	s.crash("pull.placed")
 	s.mu.Lock()
 	old := s.names[p.name]
-	st = s.sized(st)
+	st = s.sized(st.sourced(p.ref, s.images[st.ID]))
 	s.mu.Unlock()
 	r := (&record{Status: Ready, By: p.by, Made: time.Now().Round(0), Digest: image.Digest, Image: st}).named(p.ref)
 	if old != nil {
 		r.Made = old.Made
-		if err := s.keepHeld(old, st.ID); err != nil {
+		if err := s.keepHeld(old, st.ID, true); err != nil {
 			return err
 		}
 	}
@@ -133,7 +133,8 @@ func (s *Store) placeBlobs(parts []*part, documents map[string]string) error {
 		arrived[digest] = path
 	}
 	for _, pt := range parts {
-		if pt.from == nil || pt.from.fetch.Load() == nil {
+		// One that another pull unpacked may have come out of another blob.
+		if pt.from == nil || pt.from.fetch.Load() == nil || pt.from.layer.Digest != pt.layer.Digest {
 			continue
 		}
 		path, err := s.ingestPath(pt.layer.Digest)

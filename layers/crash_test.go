@@ -67,6 +67,22 @@ func dying() error {
 		}
 		_, err := s.Remove(ctx, ref, true, 0)
 		return err
+	case "load":
+		f, err := os.Open(ref)
+		if err != nil {
+			return err
+		}
+		_, err = s.Load(ctx, f, 0)
+		return err
+	case "commit":
+		base, dir, _ := strings.Cut(ref, " ")
+		im, _ := s.Find(base)
+		upper, err := os.Open(dir)
+		if err != nil {
+			return err
+		}
+		_, err = s.Commit(ctx, "made:1", CommitOptions{Base: im.ID, Upper: upper})
+		return err
 	case "lock":
 		return nil
 	}
@@ -125,7 +141,7 @@ func TestCrashWhilePulling(t *testing.T) {
 	r.push(t, "acme/app:1", img)
 	ref := r.ref("acme/app:1")
 	for _, point := range CrashPoints() {
-		if point == "remove.record" {
+		if point == "remove.record" || point == "commit.packed" {
 			continue // no pull comes by it
 		}
 		t.Run(point, func(t *testing.T) {

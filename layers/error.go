@@ -7,6 +7,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hull/layers/archive"
+	"hull/layers/pack"
 	"hull/layers/reference"
 	"hull/layers/registry"
 	"hull/layers/union"
@@ -110,6 +112,8 @@ func KindOf(err error) Kind {
 		own  *Error
 		reg  *registry.Error
 		unp  *unpack.Error
+		arc  *archive.Error
+		pak  *pack.Error
 		over *union.Error
 	)
 	switch {
@@ -117,6 +121,10 @@ func KindOf(err error) Kind {
 		return own.Kind
 	case errors.As(err, &reg) && reg.Kind != registry.Write: // that one is the disk's failure
 		return registryKinds[reg.Kind]
+	case errors.As(err, &arc):
+		return archiveKinds[arc.Kind]
+	case errors.As(err, &pak):
+		return packKinds[pak.Kind]
 	case errors.As(err, &unp):
 		return unpackKinds[unp.Kind]
 	case errors.Is(err, context.Canceled):
@@ -141,6 +149,17 @@ var registryKinds = map[registry.Kind]Kind{
 var unpackKinds = map[unpack.Kind]Kind{
 	unpack.System: System, unpack.Hostile: Corrupt, unpack.Corrupt: Corrupt,
 	unpack.TooLarge: TooLarge, unpack.Space: Space, unpack.Cancelled: Cancelled,
+}
+
+var archiveKinds = map[archive.Kind]Kind{
+	archive.System: System, archive.Hostile: Corrupt, archive.Corrupt: Corrupt, archive.Unsupported: Invalid,
+	archive.Platform: Platform, archive.TooLarge: TooLarge, archive.Space: Space, archive.Write: System,
+	archive.Cancelled: Cancelled,
+}
+
+var packKinds = map[pack.Kind]Kind{
+	pack.System: System, pack.Unsupported: Invalid, pack.TooLarge: TooLarge, pack.Space: Space,
+	pack.Write: System, pack.Cancelled: Cancelled,
 }
 
 // wrap makes an *Error of any error. One that is an *Error already stays what it

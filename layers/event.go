@@ -7,12 +7,16 @@ type Action string
 
 // The actions, with Docker's words where Docker has the event.
 const (
-	ActionPulling Action = "pulling" // a pull was accepted
-	ActionPulled  Action = "pull"    // an image has arrived, or was up to date
-	ActionFailed  Action = "failed"  // a pull failed; Err says why
-	ActionTagged  Action = "tag"
-	ActionUntag   Action = "untag"
-	ActionDelete  Action = "delete"
+	ActionPulling   Action = "pulling" // a pull was accepted
+	ActionPulled    Action = "pull"    // an image has arrived, or was up to date
+	ActionFailed    Action = "failed"  // a pull or push failed; Err says why
+	ActionPushing   Action = "pushing" // a push was accepted
+	ActionPushed    Action = "push"    // its registry has it
+	ActionLoaded    Action = "load"    // out of an archive
+	ActionCommitted Action = "commit"  // out of a container
+	ActionTagged    Action = "tag"
+	ActionUntag     Action = "untag"
+	ActionDelete    Action = "delete"
 )
 
 // Event is one line of what happened in the store. Events are told in the

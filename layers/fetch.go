@@ -33,6 +33,7 @@ type fetch struct {
 	n       int64         // bytes in the file and in the hash
 	changed chan struct{} // closed and replaced when n grows
 	watched int64         // n when the disk's free space was last looked at
+	op      string        // what began it
 	name    string        // of the image whose pull began it
 	room    func() error
 }
@@ -68,7 +69,7 @@ func (s *Store) startFetch(p *pull, l registry.Layer) *fetch {
 	f := &fetch{
 		layer: l, hash: sha256.New(), cancel: cancel, refs: 1,
 		done: make(chan struct{}), gone: make(chan struct{}), changed: make(chan struct{}),
-		name: p.name, room: func() error { return s.room("pull", p.name, 0) },
+		op: p.op, name: p.name, room: func() error { return s.room(p.op, p.name, 0) },
 	}
 	s.fetches[l.Digest] = f
 	s.work.Go(func() {
@@ -145,7 +146,7 @@ func (s *Store) runFetch(ctx context.Context, p *pull, f *fetch) error {
 	}
 	s.crash("ingest.begun")
 	if f.n < f.layer.Size {
-		if err := p.client.Blob(ctx, p.ref, f.layer, f, f.n); err != nil {
+		if err := p.blobs().Blob(ctx, p.ref, f.layer, f, f.n); err != nil {
 			return s.fetchFailed(ctx, p, f, err)
 		}
 	}
@@ -156,7 +157,7 @@ func (s *Store) runFetch(ctx context.Context, p *pull, f *fetch) error {
 		if err := os.Truncate(path, 0); err != nil {
 			return err
 		}
-		return failf("pull", p.name, Corrupt,
+		return failf(p.op, p.name, Corrupt,
 			"its layer %s does not have the content its digest promises (%d bytes of digest %s came); the registry's copy is damaged, or somebody changes it on its way",
 			f.layer.Digest, f.n, got)
 	}
@@ -170,7 +171,7 @@ func (s *Store) fetchFailed(ctx context.Context, p *pull, f *fetch, err error) e
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	err = wrap("pull", p.name, err)
+	err = wrap(p.op, p.name, err)
 	if KindOf(err) == Space || KindOf(err) == Corrupt {
 		if e := f.file.Truncate(0); e != nil {
 			return errors.Join(err, e)
@@ -221,7 +222,7 @@ const spaceStep = 8 << 20
 // Write takes the next bytes from the registry.
 func (f *fetch) Write(b []byte) (int, error) {
 	if f.n+int64(len(b)) > f.layer.Size {
-		return 0, failf("pull", f.name, Corrupt,
+		return 0, failf(f.op, f.name, Corrupt,
 			"the registry sends more of layer %s than the %d bytes it promised", shortDigest(f.layer.Digest), f.layer.Size)
 	}
 	if f.n >= f.watched {

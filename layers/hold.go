@@ -32,7 +32,7 @@ func (s *Store) Release(imageID, containerID string) {
 	}
 	r := s.names[imageID]
 	s.mu.Unlock()
-	if last && r != nil && r.Reference == "" {
+	if last && r != nil && r.Reference == "" && !r.Kept {
 		s.goDo(func() { s.dropUnheld(imageID) })
 	}
 }
@@ -48,7 +48,7 @@ func (s *Store) dropUnheld(imageID string) {
 	r := s.names[imageID]
 	held := len(s.holders[imageID]) > 0
 	s.mu.Unlock()
-	if r == nil || held {
+	if r == nil || r.Kept || held {
 		return
 	}
 	if err := s.forget(r); err != nil {
@@ -92,19 +92,22 @@ func (s *Store) forget(r *record) error {
 // keepHeld puts an image on record by its ID if a reference is about to leave
 // it that is its last one, and containers keep it. newID is what the reference
 // will point to. The caller holds the change lock.
-func (s *Store) keepHeld(old *record, newID string) error {
+//
+// With always it is kept without containers too: a tag that moves on leaves its
+// old image behind, as with Docker, until that is removed or pruned.
+func (s *Store) keepHeld(old *record, newID string, always bool) error {
 	if old == nil || old.Image == nil || old.Image.ID == newID || old.Reference == "" {
 		return nil
 	}
 	id := old.Image.ID
 	s.mu.Lock()
 	// Before Sweep it is not known yet which images containers keep.
-	need := (len(s.holders[id]) > 0 || !s.swept) && s.names[id] == nil && len(s.tagsOf(id)) == 1
+	need := (always || len(s.holders[id]) > 0 || !s.swept) && s.names[id] == nil && len(s.tagsOf(id)) == 1
 	s.mu.Unlock()
 	if !need {
 		return nil
 	}
-	r := &record{name: id, Status: Ready, By: old.By, Made: old.Made, Digest: old.Digest, Image: old.Image}
+	r := &record{name: id, Status: Ready, By: old.By, Made: old.Made, Digest: old.Digest, Image: old.Image, Kept: always}
 	if err := s.writeRecord(r); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ type Status string
 const (
 	Waiting Status = "waiting" // accepted, its manifest or its turn is awaited
 	Pulling Status = "pulling" // its layers are arriving
+	Pushing Status = "pushing" // it is ready, and on its way to its registry
 	Ready   Status = "ready"
 	Failed  Status = "failed" // Error says why; Pull tries again and resumes
 )
@@ -24,8 +25,8 @@ type Image struct {
 	Created   time.Time // from the image's config; zero if it has none
 	Platform  string    // "linux/amd64", "linux/arm64/v8"
 	Status    Status
-	Error     string // sentence of the last failed pull, empty after a success
-	Done      int64  // bytes of the pull under way, compressed
+	Error     string // sentence of the last failed pull or push, empty after a success
+	Done      int64  // bytes of the pull or push under way, compressed
 	Total     int64
 	Tags      []string  // every familiar reference to this ID, sorted
 	Made      time.Time // when this reference appeared here

@@ -2,6 +2,8 @@ package layers
 
 import (
 	"os"
+
+	"hull/layers/reference"
 )
 
 // load reads what the directory holds into memory.
@@ -37,7 +39,7 @@ func (s *Store) load() error {
 		}
 		s.names[r.name] = r
 		if r.Image != nil {
-			r.Image = s.sized(r.Image)
+			r.Image = s.sized(r.Image.sourced(reference.Reference{}, s.images[r.Image.ID]))
 			s.images[r.Image.ID] = r.Image
 		}
 	}

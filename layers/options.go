@@ -12,21 +12,23 @@ import (
 // Options are what the store needs to know beyond its directory. The zero
 // value is fit for use.
 type Options struct {
-	Keychain     registry.Keychain        // credentials; nil = none
-	Insecure     func(domain string) bool // registries that may be spoken to in plain http; loopback always may
-	Retries      int                      // of a request, 0 = the client's default
-	Backoff      time.Duration            // before the first retry, 0 = the client's default
-	Stall        time.Duration            // without progress before giving up, 0 = the client's default
-	Downloads    int                      // blobs at once per pull, 0 = 6
-	FreePercent  int                      // of the disk that pulls leave free, 0 = 5, negative = no check
-	Certificates string                   // a directory like Docker's /etc/docker/certs.d, empty = none
-	Platform     v1.Platform              // zero = this machine's
-	UserAgent    string                   // told to registries
-	Logger       *slog.Logger             // nil = none
-	Notify       func(Event)              // told what happened, one event at a time, never under a lock
-	Crash        func(point string)       // tests: called at each named crash point
-	ViewIdle     time.Duration            // how long an unused View stays mounted, 0 = a minute
-	Limits       Limits                   // of one layer, zero fields = defaults
+	Keychain     registry.Keychain            // credentials; nil = none
+	Insecure     func(domain string) bool     // registries that may be spoken to in plain http; loopback always may
+	Retries      int                          // of a request, 0 = the client's default
+	Backoff      time.Duration                // before the first retry, 0 = the client's default
+	Stall        time.Duration                // without progress before giving up, 0 = the client's default
+	Downloads    int                          // blobs at once per pull, 0 = 6
+	FreePercent  int                          // of the disk that pulls leave free, 0 = 5, negative = no check
+	Mirrors      func(domain string) []string // servers to be asked before a domain's own; nil = none
+	Search       func(domain string) string   // where a domain is searched; nil or empty = at itself
+	Certificates string                       // a directory like Docker's /etc/docker/certs.d, empty = none
+	Platform     v1.Platform                  // zero = this machine's
+	UserAgent    string                       // told to registries
+	Logger       *slog.Logger                 // nil = none
+	Notify       func(Event)                  // told what happened, one event at a time, never under a lock
+	Crash        func(point string)           // tests: called at each named crash point
+	ViewIdle     time.Duration                // how long an unused View stays mounted, 0 = a minute
+	Limits       Limits                       // of one layer, zero fields = defaults
 }
 
 // Limits bound what a layer may unpack to; zero fields take unpack's defaults.
@@ -48,6 +50,7 @@ func CrashPoints() []string {
 		"blob.placed",      // one blob is in its place
 		"layer.placed",     // one layer is in its place
 		"pull.placed",      // all is in its place, but no record says so
+		"commit.packed",    // a container's changes are a blob in staging/
 		"remove.record",    // the record is gone, what it reached is not
 	}
 }

@@ -27,8 +27,10 @@ type PullOptions struct {
 	Keychain registry.Keychain
 }
 
-// pull is a pull under way.
+// pull is a pull under way, or what arrives otherwise (an archive, a container's
+// changes, a blob that is fetched again): see arrival.go.
 type pull struct {
+	op       string // "pull", "load", …
 	name     string // familiar reference
 	ref      reference.Reference
 	by       uint32
@@ -42,10 +44,13 @@ type pull struct {
 	ended    chan struct{}
 	err      error // valid once ended is closed
 	parts    atomic.Pointer[[]*part]
+	files    map[string]string // blobs that are on the disk already, verified, by digest: their paths
+	direct   atomic.Bool       // a mirror has sent something else than it should: ask it no more
 
 	// Guarded by the store's mu.
 	status   Status
 	accepted bool            // it is on record and outlives its callers
+	slow     bool            // somebody's budget has run out before the manifest was here
 	over     bool            // it has ended, err is set
 	takenUp  bool            // it goes on with what an earlier daemon began
 	callers  int             // in Pull before it was accepted
@@ -54,7 +59,7 @@ type pull struct {
 }
 
 // errDropped is the cause of a pull's cancellation by the removal of its name.
-var errDropped = errors.New("the image was removed while it was being pulled")
+var errDropped = errors.New("the image was removed meanwhile")
 
 // Pull brings an image from its registry, or a newer version of one that is
 // here. It checks the reference's syntax and the disk's space, and asks for the
@@ -76,16 +81,50 @@ func (s *Store) Pull(ctx context.Context, text string, o PullOptions) error {
 	}
 	defer s.leavePull(p)
 	if o.Budget > 0 {
-		budget := time.NewTimer(o.Budget)
+		budget := time.NewTimer(s.patience(ref, o.Budget))
 		defer budget.Stop()
 		select {
 		case <-p.resolved:
 		case <-budget.C:
+			s.outOfPatience(p)
 		case <-ctx.Done():
 			return wrap("pull", p.name, ctx.Err())
 		}
 	}
 	return wrap("pull", p.name, s.accept(ctx, p))
+}
+
+// impatience divides the budget of pulls from a registry that does not answer.
+const impatience = 10
+
+// patience is how much of a budget is spent on a registry. One that keeps another
+// pull waiting at this moment has little more to expect: pulls in one directory
+// come one after the other, because the kernel locks it for each mkdir, and twenty
+// whole budgets would keep everybody else out of it for as long.
+func (s *Store) patience(ref reference.Reference, budget time.Duration) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.pulls {
+		if p.slow && p.ref.Domain == ref.Domain && !isClosed(p.resolved) {
+			return budget / impatience
+		}
+	}
+	return budget
+}
+
+func (s *Store) outOfPatience(p *pull) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.slow = true
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // joinPull finds the pull of a reference, or begins it.
@@ -95,6 +134,9 @@ func (s *Store) joinPull(ref reference.Reference, o PullOptions) (*pull, error) 
 	if p := s.pulls[ref.Familiar()]; p != nil {
 		p.callers++
 		return p, nil
+	}
+	if s.pushes[ref.Familiar()] != nil {
+		return nil, failf("pull", ref.Familiar(), Busy, "it is being pushed; cancel the push first, or wait for it")
 	}
 	if s.closed {
 		return nil, failf("pull", ref.Familiar(), Cancelled, "%w", errClosed)
@@ -111,7 +153,7 @@ func (s *Store) startPull(ref reference.Reference, o PullOptions) *pull {
 		client = client.With(o.Keychain)
 	}
 	p := &pull{
-		name: ref.Familiar(), ref: ref, by: o.By, client: client, status: Waiting,
+		op: "pull", name: ref.Familiar(), ref: ref, by: o.By, client: client, status: Waiting,
 		progress: newProgress(), slots: make(chan struct{}, s.o.Downloads),
 		resolved: make(chan struct{}), ended: make(chan struct{}), pins: map[string]bool{},
 	}

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"hull/layers/reference"
 )
 
 func TestPullSeveralLayers(t *testing.T) {
@@ -205,4 +207,38 @@ func TestPullBeyondBudget(t *testing.T) {
 	if err := s.Cancel(t.Context(), ref); err != nil {
 		t.Errorf("nothing is under way, and cancelling it fails: %v", err)
 	}
+}
+
+// A registry that does not answer gets little of the budgets of further pulls,
+// as long as it does not; other registries all of theirs.
+func TestPullPatience(t *testing.T) {
+	needRoot(t)
+	r := newRegistry(t)
+	gate := make(chan struct{})
+	r.setBefore(func(*http.Request) int { <-gate; return 0 })
+	s := openStore(t, t.TempDir(), Options{Retries: -1})
+	refs := map[string]reference.Reference{}
+	for _, text := range []string{r.ref("acme/app:hangs"), r.ref("acme/other:1"), "elsewhere.example/acme/app:1"} {
+		ref, err := parse("pull", text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refs[text] = ref
+	}
+	want := func(when, text string, want time.Duration) {
+		t.Helper()
+		if got := s.patience(refs[text], 10*time.Second); got != want {
+			t.Errorf("%s, %s is waited for %v, want %v", when, text, got, want)
+		}
+	}
+	hangs, other, elsewhere := r.ref("acme/app:hangs"), r.ref("acme/other:1"), "elsewhere.example/acme/app:1"
+	want("before", other, 10*time.Second)
+	if err := s.Pull(t.Context(), hangs, PullOptions{Budget: time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	want("while it hangs", other, time.Second)
+	want("while another hangs", elsewhere, 10*time.Second)
+	close(gate)
+	wantKind(t, s.Wait(t.Context(), hangs), NotFound)
+	want("after it has answered", other, 10*time.Second)
 }

@@ -19,10 +19,14 @@ type reach struct {
 	interrupted                   bool // all: such a pull may have been at its commit
 }
 
-// reachable is the one walk that decides what stays. The caller holds mu.
-func (s *Store) reachable() reach {
+// reachable is the one walk that decides what stays, or would stay without some
+// records. The caller holds mu.
+func (s *Store) reachable(without map[string]bool) reach {
 	r := reach{images: map[string]bool{}, layers: map[string]bool{}, blobs: map[string]bool{}, ingest: map[string]bool{}}
 	for name, rec := range s.names {
+		if without[name] {
+			continue
+		}
 		if rec.Status == Pulling && s.pulls[name] == nil {
 			r.partials, r.interrupted = true, true // it will be taken up
 		}
@@ -49,6 +53,14 @@ func (s *Store) reachable() reach {
 			r.layers[key] = true
 		}
 	}
+	for p := range s.arrivals {
+		for _, digest := range p.wanted {
+			r.ingest[digest], r.blobs[digest] = true, true
+		}
+		for key := range p.pins {
+			r.layers[key] = true
+		}
+	}
 	for digest := range s.fetches {
 		r.ingest[digest] = true
 	}
@@ -64,7 +76,7 @@ func (s *Store) collect(by uint32) (lost []string) {
 		s.mu.Unlock()
 		return nil
 	}
-	r := s.reachable()
+	r := s.reachable(nil)
 	var paths []string
 	for id := range s.images {
 		if !r.images[id] {

@@ -27,6 +27,7 @@ type record struct {
 	Digest    string    `json:"digest,omitempty"` // what the reference named in the registry
 	Image     *stored   `json:"image,omitempty"`  // nil until first ready
 	Wanted    []string  `json:"wanted,omitempty"` // blobs an unfinished pull may find in ingest/
+	Kept      bool      `json:"kept,omitempty"`   // without a tag, and stays until it is removed or pruned
 	Tries     int       `json:"tries,omitempty"`  // how often a daemon's start has taken the pull up again
 
 	name    string   // familiar reference, or the ID of an image without tags: the key in memory
@@ -59,11 +60,12 @@ type stored struct {
 }
 
 type storedLayer struct {
-	Blob      string `json:"blob"`
-	MediaType string `json:"media_type,omitempty"`
-	BlobSize  int64  `json:"blob_size"`
-	DiffID    string `json:"diff_id"`
-	Key       string `json:"key"` // name in layers/: the diff ID, or the chain ID of a layer that takes from those below
+	Blob      string   `json:"blob"`
+	MediaType string   `json:"media_type,omitempty"`
+	BlobSize  int64    `json:"blob_size"`
+	DiffID    string   `json:"diff_id"`
+	Sources   []string `json:"sources,omitempty"` // repositories that have the blob: "docker.io/library/redis"
+	Key       string   `json:"key"`               // name in layers/: the diff ID, or the chain ID of a layer that takes from those below
 }
 
 // fileName is the name of the record's file: the reference with / escaped, so

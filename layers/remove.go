@@ -105,13 +105,7 @@ func usedBy(holders []string) string {
 
 func (s *Store) endPulls(ctx context.Context, names []string) error {
 	for _, name := range names {
-		s.mu.Lock()
-		p := s.pulls[name]
-		s.mu.Unlock()
-		if p == nil {
-			continue
-		}
-		if err := s.endPull(ctx, p, errDropped); err != nil {
+		if err := s.end(ctx, name, errDropped); err != nil {
 			return err
 		}
 	}
@@ -122,7 +116,7 @@ func (s *Store) anyPull(names []string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, name := range names {
-		if s.pulls[name] != nil {
+		if s.pulls[name] != nil || s.pushes[name] != nil {
 			return true
 		}
 	}
@@ -142,7 +136,7 @@ func (s *Store) removeRecords(names []string, by uint32) (result RemoveResult, e
 		if r == nil {
 			return result, failf("remove", name, NotFound, "there is no such image here")
 		}
-		if err := s.keepHeld(r, ""); err != nil {
+		if err := s.keepHeld(r, "", false); err != nil {
 			return result, wrap("remove", name, err)
 		}
 		if err := s.forget(r); err != nil {

@@ -127,7 +127,8 @@ func TestPullDamage(t *testing.T) {
 	}
 }
 
-// A newer image of a name replaces the older one, which goes.
+// A newer image of a name replaces the older one, which stays without a name, as with
+// Docker.
 func TestPullReplaces(t *testing.T) {
 	needRoot(t)
 	r := newRegistry(t)
@@ -141,8 +142,13 @@ func TestPullReplaces(t *testing.T) {
 	if second.ID == first.ID || !second.Made.Equal(first.Made) {
 		t.Errorf("first %+v, second %+v", first, second)
 	}
-	if _, ok := s.Find(first.ID); ok {
-		t.Error("the old image is still here")
+	if im := mustFind(t, s, first.ID); im.Reference != "" || len(im.Tags) != 0 {
+		t.Errorf("the old image is %+v", im)
+	}
+	closeStore(t, s)
+	s = openStore(t, s.dir, Options{})
+	if _, err := s.Remove(t.Context(), first.ID, false, 0); err != nil {
+		t.Fatal(err)
 	}
 	if got := names(t, s, "layers"); len(got) != 1 {
 		t.Errorf("layers are %v", got)

@@ -16,8 +16,13 @@ type snapshot struct {
 	ids    map[string]*Image  // by ID: one of the image's references, usable
 	short  map[string]string  // the ID's first 12 digits to the ID; "" if two share them
 	digest map[string]string  // repository@digest to the ID
-	live   map[*Image]*pull   // whose Done and Total still grow
+	live   map[*Image]moving  // whose Done and Total still grow
 	record map[*Image]*record // what it was made of
+}
+
+// moving is a pull or a push.
+type moving interface {
+	bytes() (done, total int64)
 }
 
 // publish makes a new snapshot of the maps. The caller holds mu.
@@ -27,7 +32,7 @@ func (s *Store) publish() {
 		ids:    make(map[string]*Image, len(s.images)),
 		short:  make(map[string]string, len(s.images)),
 		digest: make(map[string]string, len(s.names)),
-		live:   make(map[*Image]*pull, len(s.pulls)),
+		live:   make(map[*Image]moving, len(s.pulls)+len(s.pushes)),
 		record: make(map[*Image]*record, len(s.names)),
 	}
 	tags := make(map[string][]string, len(s.images))
@@ -49,6 +54,9 @@ func (s *Store) publish() {
 		sn.names[name] = im
 		if p := s.pulls[name]; p != nil {
 			sn.live[im] = p
+		}
+		if p := s.pushes[name]; p != nil {
+			sn.live[im], im.Status = p, Pushing
 		}
 	}
 	slices.SortFunc(sn.list, func(a, b *Image) int {
@@ -114,7 +122,7 @@ func (s *Store) List() []*Image {
 	return list
 }
 
-// now fills in what grows while a pull is under way.
+// now fills in what grows while a pull or a push is under way.
 func (sn *snapshot) now(im *Image) *Image {
 	p := sn.live[im]
 	if p == nil {

@@ -20,6 +20,16 @@ func (s *Store) openBlob(ctx context.Context, p *pull, u *unpacking) (r io.Reade
 			return false, err
 		}, nil
 	}
+	if path := p.files[u.layer.Digest]; path != "" {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		return file, func(err error) (bool, error) {
+			_ = file.Close() // it was only read
+			return false, err
+		}, nil
+	}
 	f, err := s.wantBlob(p, u.layer) //nolint:contextcheck // it is shared, and outlives this unpacking
 	if err != nil {
 		return nil, nil, err

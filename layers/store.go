@@ -96,7 +96,9 @@ type Store struct {
 	layers   map[string]*layer              // committed, by key
 	blobs    map[string]int64               // committed, by digest: their size
 	pulls    map[string]*pull               // under way, by familiar reference
-	recent   map[string]*Progress           // of the last pull, by familiar reference
+	pushes   map[string]*push               // under way, by familiar reference
+	arrivals map[*pull]struct{}             // what arrives otherwise than by a pull
+	recent   map[string]*Progress           // of the last pull or push, by familiar reference
 	unpacks  map[string]*unpacking          // layers on their way, by key
 	fetches  map[string]*fetch              // blobs on their way, by digest
 	snapshot atomic.Pointer[snapshot]
@@ -144,20 +146,23 @@ func newStore(ctx context.Context, dir string, o Options) *Store {
 		dir: dir, o: o, log: o.Logger,
 		client: registry.New(registry.Options{
 			Keychain: o.Keychain, Insecure: o.Insecure, Retries: o.Retries, Backoff: o.Backoff,
-			Stall: o.Stall, Certificates: o.Certificates, Platform: o.Platform, UserAgent: o.UserAgent, Logger: o.Logger,
+			Stall: o.Stall, Certificates: o.Certificates, Platform: o.Platform, UserAgent: o.UserAgent,
+			Mirrors: o.Mirrors, Search: o.Search, Logger: o.Logger,
 		}),
-		change:  make(chan struct{}, 1),
-		turns:   make(chan struct{}, pullsAtOnce),
-		names:   map[string]*record{},
-		images:  map[string]*stored{},
-		holders: map[string]map[string]struct{}{},
-		layers:  map[string]*layer{},
-		blobs:   map[string]int64{},
-		pulls:   map[string]*pull{},
-		recent:  map[string]*Progress{},
-		unpacks: map[string]*unpacking{},
-		fetches: map[string]*fetch{},
-		rubbish: make(chan struct{}, 1),
+		change:   make(chan struct{}, 1),
+		turns:    make(chan struct{}, pullsAtOnce),
+		names:    map[string]*record{},
+		images:   map[string]*stored{},
+		holders:  map[string]map[string]struct{}{},
+		layers:   map[string]*layer{},
+		blobs:    map[string]int64{},
+		pulls:    map[string]*pull{},
+		pushes:   map[string]*push{},
+		arrivals: map[*pull]struct{}{},
+		recent:   map[string]*Progress{},
+		unpacks:  map[string]*unpacking{},
+		fetches:  map[string]*fetch{},
+		rubbish:  make(chan struct{}, 1),
 	}
 	s.ctx, s.stop = context.WithCancel(ctx)
 	s.views.idle = o.ViewIdle

@@ -53,10 +53,10 @@ func (s *Store) Rename(ctx context.Context, from, to string, by uint32) error {
 		return err
 	}
 	s.mu.Lock()
-	old, busy := s.names[name], s.pulls[name] != nil
+	old, busy := s.names[name], s.busy(name)
 	s.mu.Unlock()
-	if busy {
-		return failf("rename", name, Busy, "it is being pulled; cancel the pull first, or wait for it")
+	if busy != nil {
+		return busy("rename")
 	}
 	if err := s.point(ref, st, digest, false, by); err != nil {
 		return wrap("rename", ref.Familiar(), err)
@@ -66,6 +66,22 @@ func (s *Store) Rename(ctx context.Context, from, to string, by uint32) error {
 	}
 	s.events.add(Event{Action: ActionUntag, Reference: name, ID: st.ID, By: by})
 	return nil
+}
+
+// busy is the error of whoever wants to change what a reference points to while it
+// is being pulled or pushed; nil if it is not. The caller holds mu.
+func (s *Store) busy(name string) func(op string) error {
+	what := "pull"
+	switch {
+	case s.pulls[name] != nil:
+	case s.pushes[name] != nil:
+		what = "push"
+	default:
+		return nil
+	}
+	return func(op string) error {
+		return failf(op, name, Busy, "it is being %sed; cancel the %s first, or wait for it", what, what)
+	}
 }
 
 func parseTarget(op, target string) (reference.Reference, error) {
@@ -94,17 +110,17 @@ func (s *Store) sourceOf(op, name string) (*stored, string, error) {
 func (s *Store) point(ref reference.Reference, st *stored, digest string, move bool, by uint32) error {
 	name := ref.Familiar()
 	s.mu.Lock()
-	old, busy := s.names[name], s.pulls[name] != nil
+	old, busy := s.names[name], s.busy(name)
 	s.mu.Unlock()
 	switch {
-	case busy:
-		return failf("tag", name, Busy, "it is being pulled; cancel the pull first, or wait for it")
+	case busy != nil:
+		return busy("tag")
 	case old != nil && !move:
 		return failf("tag", name, Exists, "there is an image of that name already; write 'tag' to the ctl of the other image to move the name")
 	case old != nil && old.Image != nil && old.Image.ID == st.ID:
 		return nil
 	}
-	if err := s.keepHeld(old, st.ID); err != nil {
+	if err := s.keepHeld(old, st.ID, true); err != nil {
 		return err
 	}
 	r := (&record{Status: Ready, By: by, Made: time.Now().Round(0), Digest: digest, Image: st}).named(ref)

@@ -49,15 +49,15 @@ func TestTag(t *testing.T) {
 	}
 	wantKind(t, s.Rename(t.Context(), "me/app:2", im.Reference, 0), Exists)
 	wantKind(t, s.Rename(t.Context(), im.ID, "me/x", 0), NotFound)
-	// Moving an image's last tag away drops the image.
+	// Moving an image's last tag away leaves it without a name.
 	if err := s.Tag(t.Context(), im.ID, other.Reference, true, 0); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Tag(t.Context(), im.ID, "me/app:2", true, 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := s.Find(other.ID); ok {
-		t.Error("an image without tags is here")
+	if got := mustFind(t, s, other.ID); got.Reference != "" || len(got.Tags) != 0 {
+		t.Errorf("the image without tags is %+v", got)
 	}
 }
 

@@ -137,6 +137,9 @@ func (s *Store) releaseUnpacking(u *unpacking) {
 // from earlier turns out to be damaged, it starts once more from nothing.
 func (s *Store) runUnpacking(ctx context.Context, p *pull, u *unpacking) error {
 	again, err := s.unpackOnce(ctx, p, u)
+	if !again && KindOf(err) == Corrupt && s.o.Mirrors != nil && u.fetch.Load() != nil && p.direct.CompareAndSwap(false, true) {
+		again = true // not from a mirror this time
+	}
 	if again {
 		s.log.Warn("what was there of a blob is damaged, fetching it anew", "image", p.name, "blob", u.layer.Digest, "err", err)
 		_, err = s.unpackOnce(ctx, p, u)
@@ -147,7 +150,7 @@ func (s *Store) runUnpacking(ctx context.Context, p *pull, u *unpacking) error {
 func (s *Store) unpackOnce(ctx context.Context, p *pull, u *unpacking) (again bool, err error) {
 	blob, end, err := s.openBlob(ctx, p, u)
 	if err != nil {
-		return false, wrap("pull", p.name, err)
+		return false, wrap(p.op, p.name, err)
 	}
 	var record *layer
 	dir, tree, err := s.stage()
@@ -165,7 +168,7 @@ func (s *Store) unpackOnce(ctx context.Context, p *pull, u *unpacking) (again bo
 		if dir != "" {
 			s.discard(dir)
 		}
-		return again, wrap("pull", p.name, err)
+		return again, wrap(p.op, p.name, err)
 	}
 	s.crash("layer.unpacked")
 	u.record, u.dir, u.tree = record, dir, tree
@@ -196,7 +199,7 @@ func (s *Store) unpackInto(ctx context.Context, p *pull, u *unpacking, blob io.R
 	if err != nil {
 		return nil, err
 	}
-	result, err := unpack.Layer(ctx, &watched{r: tar, room: func() error { return s.room("pull", p.name, 0) }}, tree, unpack.Options{
+	result, err := unpack.Layer(ctx, &watched{r: tar, room: func() error { return s.room(p.op, p.name, 0) }}, tree, unpack.Options{
 		Below: u.below, Compressed: u.layer.Size,
 		Limits: unpack.Limits{Bytes: s.o.Limits.Bytes, Entries: s.o.Limits.Entries},
 	})
@@ -207,7 +210,7 @@ func (s *Store) unpackInto(ctx context.Context, p *pull, u *unpacking, blob io.R
 		return nil, fmt.Errorf("its layer %s cannot be unpacked: %w", shortDigest(u.layer.Digest), err)
 	}
 	if result.DiffID != u.layer.DiffID {
-		return nil, failf("pull", p.name, Corrupt,
+		return nil, failf(p.op, p.name, Corrupt,
 			"its layer %s unpacks to %s, but its config says %s; the image was built wrongly or tampered with",
 			shortDigest(u.layer.Digest), result.DiffID, u.layer.DiffID)
 	}

@@ -4,20 +4,20 @@ import (
 	"context"
 )
 
-// Wait waits until the pull of a reference has ended and returns its failure.
-// Without a pull under way, it tells how the last one ended.
+// Wait waits until the pull or push of a reference has ended and returns its
+// failure. Without one under way, it tells how the last one ended.
 func (s *Store) Wait(ctx context.Context, text string) error {
 	name, err := s.nameOf("wait", text)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
-	p, r := s.pulls[name], s.names[name]
+	r := s.names[name]
 	s.mu.Unlock()
-	if p != nil {
+	if ended, failure := s.underWay(name); ended != nil {
 		select {
-		case <-p.ended:
-			return p.err
+		case <-ended:
+			return failure()
 		case <-ctx.Done():
 			return wrap("wait", name, ctx.Err())
 		}
@@ -31,33 +31,56 @@ func (s *Store) Wait(ctx context.Context, text string) error {
 	return nil
 }
 
-// Cancel ends the pull of a reference and waits until it has. What has arrived
-// is kept for the next attempt; without a pull under way nothing happens.
+// underWay is the pull or push of a reference: when it has ended, and its failure
+// then. It is nil, nil if there is none.
+func (s *Store) underWay(name string) (ended <-chan struct{}, failure func() error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.pulls[name]; p != nil {
+		return p.ended, func() error { return p.err }
+	}
+	if p := s.pushes[name]; p != nil {
+		return p.ended, func() error { return p.err }
+	}
+	return nil, nil
+}
+
+// Cancel ends the pull or push of a reference and waits until it has. What has
+// arrived is kept for the next attempt; without one under way nothing happens.
 func (s *Store) Cancel(ctx context.Context, text string) error {
 	name, err := s.nameOf("cancel", text)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
-	p, r := s.pulls[name], s.names[name]
+	r, moves := s.names[name], s.pulls[name] != nil || s.pushes[name] != nil
 	s.mu.Unlock()
-	if p == nil {
-		if r == nil {
-			return failf("cancel", name, NotFound, "there is no such image here")
-		}
-		return nil
+	if r == nil && !moves {
+		return failf("cancel", name, NotFound, "there is no such image here")
 	}
-	return s.endPull(ctx, p, context.Canceled)
+	return s.end(ctx, name, context.Canceled)
 }
 
-// endPull cancels a pull and waits for its end.
-func (s *Store) endPull(ctx context.Context, p *pull, cause error) error {
-	p.cancel(cause)
+// end cancels the pull or push of a reference, if there is one, and waits for its
+// end.
+func (s *Store) end(ctx context.Context, name string, cause error) error {
+	ended, _ := s.underWay(name)
+	if ended == nil {
+		return nil
+	}
+	s.mu.Lock()
+	if p := s.pulls[name]; p != nil {
+		p.cancel(cause)
+	}
+	if p := s.pushes[name]; p != nil {
+		p.cancel(cause)
+	}
+	s.mu.Unlock()
 	select {
-	case <-p.ended:
+	case <-ended:
 		return nil
 	case <-ctx.Done():
-		return wrap("cancel", p.name, ctx.Err())
+		return wrap("cancel", name, ctx.Err())
 	}
 }
 
@@ -70,7 +93,7 @@ func (s *Store) nameOf(op, text string) (string, error) {
 	return ref.Familiar(), err
 }
 
-// Progress is the text of the last pull of an image since the store was opened.
+// Progress is the text of the last pull or push of an image since the store was opened.
 func (s *Store) Progress(text string) (*Progress, bool) {
 	name, err := s.nameOf("progress", text)
 	if err != nil {

@@ -11,11 +11,13 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/registry"
+	"golang.org/x/sys/unix"
 
 	"hull/tests/image"
 )
@@ -36,6 +38,12 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	// Whoever starts the tests may ignore signals, and what is started here must not: scripts send them.
+	for _, s := range []os.Signal{unix.SIGINT, unix.SIGQUIT, unix.SIGHUP, unix.SIGTERM, unix.SIGPIPE} {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
 	dir, err := os.MkdirTemp("", "hull-tests-")
 	if err != nil {
 		log.Print(err)

@@ -73,8 +73,9 @@ func mountCommand() *cobra.Command {
 		Use:   "mount [flags] [DIR]",
 		Short: "mount the tree at DIR (" + defaultMount + " if not given) and serve it",
 		Long: `Mounts hull's tree at DIR and serves it until ctrl-C or SIGTERM, which stop
-all containers first. With --background it returns when the mount answers; end
-it with hull umount.`,
+all containers first; a second one kills them. A terminal that is closed leaves
+the mount as it is. With --background it returns when the mount answers; end it
+with hull umount.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := needRoot("mount"); err != nil {

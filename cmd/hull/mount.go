@@ -56,6 +56,7 @@ func ended(ctx context.Context, run string, control *monitor.Control, err error)
 		return err
 	}
 	// The signal has ended ctx; the orderly end takes as long as containers take.
+	fmt.Fprintln(os.Stderr, "hull: stopping the containers; once more kills them")
 	orderly := context.WithoutCancel(ctx)
 	again, stop := signal.NotifyContext(orderly, unix.SIGINT, unix.SIGTERM)
 	defer stop()

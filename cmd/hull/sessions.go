@@ -29,7 +29,7 @@ func (v verbs) handle(ctx context.Context, c *session.Call) (*session.Answer, er
 	if ctx.Err() == nil { // a caller who left is told nothing, and nothing has failed
 		_ = v.tree.Failed(by, c.Kind, path, err)
 	}
-	return &session.Answer{Sentence: err.Error(), Code: exitCode(c, err)}, nil
+	return &session.Answer{Sentence: fs.Sentence(err), Code: exitCode(c, err)}, nil
 }
 
 func (v verbs) do(ctx context.Context, c *session.Call) (*session.Answer, error) {

@@ -71,7 +71,7 @@ func TestCgroups(t *testing.T) {
 	l := &Launcher{}
 	defer l.Close()
 	dir := rootfs(t)
-	s := sh(dir, "grep -c "+own+" /proc/self/cgroup; ls -A /sys/fs/cgroup | wc -l; grep -c . /sys/fs/cgroup/*/cgroup.procs /sys/fs/cgroup/cgroup.procs 2>/dev/null | grep -c :0; mkdir /sys/fs/cgroup/*/x 2>/dev/null; cat /dev/zero | head -c 1 >/dev/null; sleep 1000")
+	s := sh(dir, "grep -c "+own+" /proc/self/cgroup; ls -A /sys/fs/cgroup | wc -l; grep -c . /sys/fs/cgroup/*/cgroup.procs /sys/fs/cgroup/cgroup.procs 2>/dev/null | grep -c :0; mkdir /sys/fs/cgroup/*/x 2>/dev/null; cat /dev/zero | head -c 1 >/dev/null; : >/said; sleep 1000")
 	s.Cgroups = joins
 	c := start(t, l, s)
 	for _, d := range dirs {
@@ -84,7 +84,7 @@ func TestCgroups(t *testing.T) {
 	r, w, err := os.Pipe()
 	must(t, err)
 	defer w.Close()
-	p, err := l.Exec(within(t), Target{Pidfd: c.Pidfd(), Range: testRange, Cgroups: joins}, ExecSpec{Args: []string{"cat", "/proc/self/cgroup"}, Env: []string{"PATH=/bin"}, Stdout: w})
+	p, err := l.Exec(within(t), Target{Pidfd: c.Pidfd(), Range: testRange, Cgroups: joins}, ExecSpec{Args: []string{"sh", "-c", "until [ -e /said ]; do sleep 0.02; done; cat /proc/self/cgroup"}, Env: []string{"PATH=/bin"}, Stdout: w})
 	must(t, err)
 	e := launched(t, p, r)
 	must(t, w.Close())

@@ -2,6 +2,7 @@ package rootfs
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"syscall"
 
@@ -65,10 +66,13 @@ func when(valid, set, now uint32, sec uint64, nsec uint32) unix.Timespec {
 // resize changes a file's size: by its open descriptor if it has one for writing, else by name.
 func resize(ctx context.Context, fd int, f *file, mode, valid uint32, size int64) syscall.Errno {
 	var err error
-	if f != nil {
+	switch {
+	case f != nil:
 		err = unix.Ftruncate(f.fd, size)
-	} else {
-		err = unix.Truncate(reopened(fd), size)
+	case mode&unix.S_IFMT != unix.S_IFREG:
+		return syscall.EINVAL
+	default:
+		err = truncate(fd, size)
 	}
 	if err != nil {
 		return fusefs.ToErrno(err)
@@ -77,6 +81,16 @@ func resize(ctx context.Context, fd int, f *file, mode, valid uint32, size int64
 		return dropBits(fd, mode)
 	}
 	return 0
+}
+
+// truncate does not use truncate(2), which waits for whoever in the container holds a lease of the file: an open that
+// must not wait says so.
+func truncate(fd int, size int64) error {
+	w, err := unix.Open(reopened(fd), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(unix.Ftruncate(w, size), unix.Close(w))
 }
 
 // dropBits takes set-user-ID and set-group-ID from a file of that mode.

@@ -66,7 +66,7 @@ func (h *helper) lend(r *wire.Request) error {
 		switch {
 		case tty && terminal[i]:
 			continue
-		case terminal[i] || slow(fd):
+		case terminal[i] || slow(fd) || device(fd):
 			err = h.lent.pipe(i, fd)
 		default:
 			err = h.lent.copyOf(fd)
@@ -89,6 +89,22 @@ func slow(fd int) bool {
 	}
 	var fs unix.Statfs_t
 	return unix.Fstatfs(fd, &fs) == nil && fs.Type == unix.FUSE_SUPER_MAGIC
+}
+
+// device tells whether a descriptor is a device, which no container is given: its bytes are copied. The null device goes
+// as it is.
+func device(fd int) bool {
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil {
+		return false
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFBLK:
+		return true
+	case unix.S_IFCHR:
+		return st.Rdev != unix.Mkdev(1, 3)
+	}
+	return false
 }
 
 // copyOf gives a descriptor away as it is. The file made of a duplicate may be closed without closing the original.

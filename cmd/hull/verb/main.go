@@ -21,6 +21,7 @@ package verb
 import (
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -80,6 +81,10 @@ type helper struct {
 
 // call is the helper's whole life.
 func (h *helper) call(path string, args []string) int {
+	absolute := path
+	if wd, err := syscall.Getwd(); err == nil && !filepath.IsAbs(path) {
+		absolute = filepath.Join(wd, path)
+	}
 	for try := 0; ; try++ {
 		status, again := h.attempt(path, args)
 		if !again {
@@ -89,6 +94,7 @@ func (h *helper) call(path string, args []string) int {
 			h.complain("the daemon went away before it answered, and has not come back")
 			return status
 		}
+		path = absolute // the working directory may lie in the mount that has died
 		time.Sleep(pause)
 	}
 }

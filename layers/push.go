@@ -1,0 +1,234 @@
+package layers
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"sync"
+
+	"hull/layers/registry"
+)
+
+// PushOptions say how a push is asked for.
+type PushOptions struct {
+	By       uint32            // uid of who asks
+	Keychain registry.Keychain // credentials of who asks; nil = the store's
+}
+
+// push is a push under way.
+type push struct {
+	*pull // its arrival: what it keeps, and what it fetches again
+	image *stored
+
+	mu   sync.Mutex
+	sent map[string]int64  // bytes done, by blob
+	told map[string]string // the last line, by blob
+}
+
+// Push brings an image to the registry and repository that its reference names. It
+// returns when the push is accepted, which then goes on in the daemon's context;
+// Wait, Cancel and Progress are the same as for a pull, and its failure ends up in
+// Image.Error. A push of the same reference that is under way is joined. A push
+// does not outlive the daemon; asked for again, it sends only what is missing.
+func (s *Store) Push(ctx context.Context, text string, o PushOptions) error {
+	if err := ctx.Err(); err != nil {
+		return wrap("push", text, err)
+	}
+	ref, err := parse("push", text)
+	if err != nil {
+		return err
+	}
+	name := ref.Familiar()
+	if ref.Digest != "" {
+		return failf("push", name, Invalid, "a digest is no name to push to; tag the image, and push the tag")
+	}
+	client := s.clientOf(o.Keychain)
+	p := &push{sent: map[string]int64{}, told: map[string]string{}}
+	p.pull = s.arrive(s.ctx, "push", name, o.By, client) //nolint:contextcheck // it outlives this caller
+	p.ref, p.ended = ref, make(chan struct{})
+	begun, err := s.beginPush(p)
+	if !begun {
+		s.depart(p.pull)
+		return err
+	}
+	s.events.add(Event{Action: ActionPushing, Reference: name, ID: p.image.ID, By: o.By})
+	return nil
+}
+
+// beginPush starts a push unless there is one already, or there cannot be one.
+func (s *Store) beginPush(p *push) (begun bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.names[p.name]
+	switch {
+	case s.closed:
+		return false, failf("push", p.name, Cancelled, "%w", errClosed)
+	case s.pushes[p.name] != nil:
+		return false, nil
+	case s.pulls[p.name] != nil:
+		return false, failf("push", p.name, Busy, "it is being pulled; cancel the pull first, or wait for it")
+	case r == nil || r.Image == nil:
+		return false, failf("push", p.name, NotFound, "there is no such image here")
+	}
+	p.image = r.Image
+	p.keep(r.Image)
+	s.pushes[p.name] = p
+	s.recent[p.name] = p.progress
+	s.publish()
+	s.work.Go(func() { s.runPush(p) })
+	return true, nil
+}
+
+// runPush is a push from its beginning to its end.
+func (s *Store) runPush(p *push) {
+	digest, err := s.doPush(p)
+	if err != nil {
+		err = p.cause(err, "it was cancelled; ask for it again and only what is missing is sent")
+	}
+	s.pushEnded(p, digest, err)
+	s.depart(p.pull)
+	p.progress.end()
+	close(p.ended)
+}
+
+func (s *Store) doPush(p *push) (digest string, err error) {
+	img := &registry.Image{
+		Reference: p.ref, Digest: p.image.Manifest, ManifestDigest: p.image.Manifest,
+		MediaType: p.image.MediaType, ConfigDigest: p.image.ID, Platform: p.image.Platform,
+	}
+	for _, l := range p.image.Layers {
+		img.Layers = append(img.Layers, registry.Layer{Digest: l.Blob, MediaType: l.MediaType, Size: l.BlobSize, DiffID: l.DiffID})
+	}
+	if img.Manifest, err = s.readBlob(p.name, p.image.Manifest); err != nil {
+		return "", err
+	}
+	if img.Config, err = s.readBlob(p.name, p.image.ID); err != nil {
+		return "", err
+	}
+	p.progress.line("The push refers to repository [%s/%s]", p.ref.Domain, p.ref.Path)
+	digest, err = p.client.Push(p.ctx, p.ref, img, registry.PushOptions{
+		Open:     func(l registry.Layer, offset int64) (io.ReadCloser, error) { return s.openForPush(p, l, offset) },
+		From:     func(l registry.Layer) []string { return s.from(p.ref.Domain, l.Digest) },
+		Progress: p.transfer,
+	})
+	if err != nil {
+		return "", err
+	}
+	p.progress.line("%s: digest: %s size: %d", p.ref.Tag, digest, len(img.Manifest))
+	return digest, nil
+}
+
+// openForPush opens a blob, after it was fetched again if need be.
+func (s *Store) openForPush(p *push, l registry.Layer, offset int64) (io.ReadCloser, error) {
+	if !s.hasBlob(l.Digest) {
+		err := s.bringBlob(p.ctx, p.pull, storedLayer{Blob: l.Digest, MediaType: l.MediaType, BlobSize: l.Size, DiffID: l.DiffID})
+		if err != nil {
+			return nil, err
+		}
+	}
+	f, err := os.Open(s.blobPath(l.Digest))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.Seek(offset, io.SeekStart); err != nil {
+		_ = f.Close() // it was not even read
+		return nil, err
+	}
+	return f, nil
+}
+
+// transfer writes down what the client tells of a layer, in the lines of docker
+// push.
+func (p *push) transfer(t registry.Transfer) {
+	line := ""
+	done := t.Layer.Size
+	switch t.Stage {
+	case registry.Waiting:
+		line, done = "Preparing", 0
+	case registry.Pushing:
+		line, done = "Pushing", t.Done
+	case registry.Pushed:
+		line = "Pushed"
+	case registry.Present:
+		line = "Layer already exists"
+	case registry.Mounted:
+		line = "Mounted from " + t.From
+	case registry.Skipped:
+		line = "Skipped foreign layer"
+	}
+	p.mu.Lock()
+	p.sent[t.Layer.Digest] = done
+	told := p.told[t.Layer.Digest] == line
+	p.told[t.Layer.Digest] = line
+	p.mu.Unlock()
+	if !told {
+		p.progress.line("%s: %s", shortDigest(t.Layer.DiffID), line)
+	}
+}
+
+// bytes is how much of the push is done, and how much it is.
+func (p *push) bytes() (done, total int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	seen := map[string]bool{}
+	for _, l := range p.image.Layers {
+		if !seen[l.Blob] {
+			seen[l.Blob] = true
+			total += l.BlobSize
+			done += p.sent[l.Blob]
+		}
+	}
+	return done, total
+}
+
+// pushEnded takes a push off, and puts on record how it ended: its failure, or
+// that the repository has the layers now.
+func (s *Store) pushEnded(p *push, digest string, err error) {
+	s.change <- struct{}{} // not for long, and this must be done
+	defer s.unlockChange()
+	s.mu.Lock()
+	old := s.names[p.name]
+	var all *stored
+	if err == nil {
+		if now := s.images[p.image.ID]; now != nil {
+			all = now.sourced(p.ref, nil)
+			s.images[p.image.ID] = all
+		}
+	}
+	s.mu.Unlock()
+	r := old
+	dropped := errors.Is(err, errDropped) || (err != nil && s.ctx.Err() != nil)
+	if old != nil && old.Image != nil && old.Image.ID == p.image.ID && !dropped {
+		copied := *old
+		r = &copied
+		if err != nil {
+			r.Error, r.ErrorKind = err.Error(), KindOf(err).String()
+		} else {
+			r.Error, r.ErrorKind, r.Digest = "", "", digest
+		}
+		if all != nil {
+			r.Image = all
+		}
+		r.named(p.ref)
+		if e := s.writeRecord(r); e != nil {
+			s.log.Warn("how a push ended could not be recorded", "image", p.name, "op", "push", "err", e)
+		}
+	}
+	s.mu.Lock()
+	p.err = err
+	delete(s.pushes, p.name)
+	if r != nil {
+		s.names[p.name] = r
+	}
+	s.publish()
+	s.mu.Unlock()
+	switch {
+	case err == nil:
+		s.events.add(Event{Action: ActionPushed, Reference: p.name, ID: p.image.ID, By: p.by})
+	case !dropped:
+		s.log.Warn("a push failed", "image", p.name, "op", "push", "err", err)
+		s.events.add(Event{Action: ActionFailed, Reference: p.name, ID: p.image.ID, By: p.by, Err: err})
+	}
+	s.collect(p.by) // its own pins end with it, at the next one at the latest
+}
