@@ -31,8 +31,7 @@ func (s *Store) load() error {
 			s.log.Warn("an image in the store is not whole any more", "image", r.name)
 			copied := *r
 			r = &copied
-			r.Image, r.Status, r.ErrorKind = nil, Failed, Corrupt.String()
-			r.Error = "parts of " + r.name + " are missing in the store; pull it again, or remove it"
+			r.lose()
 			if r.Reference == "" {
 				continue // nothing is left that could be named
 			}

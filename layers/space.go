@@ -2,6 +2,9 @@ package layers
 
 import (
 	"fmt"
+	"os"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -48,19 +51,32 @@ type Usage struct {
 	LayerBytes int64 // of their files
 	BlobBytes  int64 // of manifests, configs and compressed layers kept
 	Shared     int64 // what shared layers would take in addition if each image had its own
+	Active     int   // images that containers keep
+	Dangling   int   // images without tags
+	Blobs      int   // manifests, configs and compressed layers kept
+	Arriving   int64 // bytes in ingest/: of pulls under way, or to be resumed
+	Spare      int64 // what Prune with All would free, of layers and blobs together
 	Free       int64 // of the disk
 	Disk       int64
 }
 
-// Usage adds it up from memory; only Free and Disk are asked of the kernel.
+// Usage adds it up from memory; only Free, Disk and Arriving are asked of the kernel.
 func (s *Store) Usage() Usage {
 	free, disk, err := s.Free()
 	if err != nil {
 		free, disk = 0, 0 // the numbers are for people, who see from 0 that there is none
 	}
+	u := Usage{Free: free, Disk: disk, Arriving: s.arriving()}
+	_, spare := s.prunable(true)
+	u.Spare = spare.Bytes
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	u := Usage{Images: len(s.images), Layers: len(s.layers), Free: free, Disk: disk}
+	u.Images, u.Layers, u.Active, u.Blobs = len(s.images), len(s.layers), len(s.holders), len(s.blobs)
+	for _, r := range s.names {
+		if r.Reference == "" {
+			u.Dangling++
+		}
+	}
 	for _, l := range s.layers {
 		u.LayerBytes += l.Size
 	}
@@ -77,4 +93,59 @@ func (s *Store) Usage() Usage {
 		}
 	}
 	return u
+}
+
+// arriving is how many bytes lie in ingest/.
+func (s *Store) arriving() (n int64) {
+	entries, err := os.ReadDir(s.path("ingest"))
+	if err != nil {
+		return 0 // as with Free
+	}
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			n += info.Size()
+		}
+	}
+	return n
+}
+
+// ImageUsage is what one image takes of the disk.
+type ImageUsage struct {
+	ID         string
+	Tags       []string // sorted; none for one without
+	Size       int64    // of its unpacked layers
+	Shared     int64    // the part that other images have too
+	Unique     int64    // the rest, which goes with the image
+	Containers int      // that keep it
+}
+
+// ImageUsages is what every image takes, by ID.
+func (s *Store) ImageUsages() []ImageUsage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	users := map[string]int{}
+	for _, im := range s.images {
+		for _, key := range im.stack() {
+			users[key]++
+		}
+	}
+	list := make([]ImageUsage, 0, len(s.images))
+	for id, im := range s.images {
+		u := ImageUsage{ID: id, Tags: s.tagsOf(id), Containers: len(s.holders[id])}
+		slices.Sort(u.Tags)
+		for _, key := range im.stack() {
+			l := s.layers[key]
+			switch {
+			case l == nil:
+			case users[key] > 1:
+				u.Shared += l.Size
+			default:
+				u.Unique += l.Size
+			}
+		}
+		u.Size = u.Shared + u.Unique
+		list = append(list, u)
+	}
+	slices.SortFunc(list, func(a, b ImageUsage) int { return strings.Compare(a.ID, b.ID) })
+	return list
 }

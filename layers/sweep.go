@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // Sweep removes what no record, container or pull reaches, and takes up the pulls
@@ -63,12 +62,7 @@ func (s *Store) removeStrays() error {
 			return err
 		}
 		for _, e := range entries {
-			digest := "sha256:" + e.Name()
-			s.mu.Lock()
-			_, isBlob := s.blobs[digest]
-			known := e.Name() == emptyLayer || s.layers[digest] != nil || (isBlob && strings.HasPrefix(dir, "blobs"))
-			s.mu.Unlock()
-			if !known {
+			if !s.isKnown(dir, e.Name()) {
 				s.discard(s.path(filepath.FromSlash(dir), e.Name()))
 			}
 		}

@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"os"
+
+	"golang.org/x/sys/unix"
 
 	"hull/engine"
 	"hull/engine/monitor"
@@ -31,7 +34,23 @@ func (v verbs) exec(ctx context.Context, c *session.Call) (*session.Answer, erro
 	}
 	answer := &session.Answer{Status: near, Pty: x.Pty, Pidfd: x.Pidfd}
 	if x.Pty == nil {
-		answer.Signal = x.Signal
+		// What an answer holds is closed when the helper has it: signals come later.
+		kept, err := duplicate(x.Pidfd)
+		if err != nil {
+			near.Close()
+			x.Pidfd.Close()
+			return nil, err
+		}
+		answer.Signal = (&engine.Execution{Pidfd: kept}).Signal
+		answer.Gone = func(context.Context) { kept.Close() }
 	}
 	return answer, nil
+}
+
+func duplicate(f *os.File) (*os.File, error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
 }

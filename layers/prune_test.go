@@ -1,0 +1,108 @@
+package layers
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestPrune(t *testing.T) {
+	needRoot(t)
+	r := newRegistry(t)
+	base := layerOf(t, file{name: "base", content: noise(40, 1000)})
+	s := openStore(t, t.TempDir(), Options{})
+	pull := func(rest, content string) *Image {
+		r.push(t, rest, imageOf(t, base, layerOf(t, file{name: "top", content: content})))
+		return mustPull(t, s, r.ref(rest))
+	}
+	dangling := pull("acme/app:1", "old")
+	pull("acme/app:1", "new")
+	free := pull("acme/free:1", "free")
+	held := pull("acme/held:1", "held")
+	if err := s.Hold(held.ID, "one"); err != nil {
+		t.Fatal(err)
+	}
+	u := s.Usage()
+	if u.Images != 4 || u.Dangling != 1 || u.Active != 1 || u.Layers != 5 || u.Blobs != 13 || u.Shared != 3*1000 || u.Arriving != 0 {
+		t.Errorf("usage is %+v", u)
+	}
+	for _, one := range s.ImageUsages() {
+		if one.Shared != 1000 || one.Unique < 3 || one.Size != one.Shared+one.Unique {
+			t.Errorf("an image's usage is %+v", one)
+		}
+	}
+	for _, tt := range []struct {
+		all               bool
+		untagged, deleted int
+	}{{false, 0, 1}, {true, 2, 2}, {true, 0, 0}} {
+		dry, err := s.Prune(t.Context(), PruneOptions{All: tt.all, DryRun: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !tt.all {
+			mustFind(t, s, dangling.ID)
+		}
+		got, err := s.Prune(t.Context(), PruneOptions{All: tt.all})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(dry.Untagged, got.Untagged) || !slices.Equal(dry.Deleted, got.Deleted) || dry.Bytes != got.Bytes {
+			t.Errorf("said %+v, done %+v", dry, got)
+		}
+		if len(got.Untagged) != tt.untagged || len(got.Deleted) != tt.deleted || (got.Bytes == 0) != (tt.deleted == 0) {
+			t.Errorf("it did %+v", got)
+		}
+	}
+	if _, ok := s.Find(free.ID); ok {
+		t.Error("an image nobody uses is still here")
+	}
+	if list := s.List(); len(list) != 1 || list[0].ID != held.ID {
+		t.Errorf("the list is %v", list)
+	}
+	if l, b := names(t, s, "layers"), names(t, s, "blobs/sha256"); len(l) != 2 || len(b) != 4 {
+		t.Errorf("layers are %v, blobs %v", l, b)
+	}
+}
+
+// Before it is known what containers keep, nothing goes.
+func TestPruneBeforeSweep(t *testing.T) {
+	s, im := newFilled(t)
+	closeStore(t, s)
+	s = openUnswept(t, s.dir, Options{})
+	if got, err := s.Prune(t.Context(), PruneOptions{All: true}); err != nil || len(got.Untagged)+len(got.Deleted) != 0 {
+		t.Errorf("it did %+v, %v", got, err)
+	}
+	mustFind(t, s, im.ID)
+}
+
+func TestPullAll(t *testing.T) {
+	needRoot(t)
+	r := newRegistry(t)
+	for _, tag := range []string{"1", "2", "3", "4", "5", "6"} {
+		r.push(t, "acme/app:"+tag, imageOf(t, layerOf(t, file{name: "a", content: tag})))
+	}
+	s := openStore(t, t.TempDir(), Options{})
+	repository := r.ref("acme/app")
+	r.setBefore(func(req *http.Request) int {
+		if strings.HasSuffix(req.URL.Path, "/manifests/4") {
+			return http.StatusNotFound
+		}
+		return 0
+	})
+	here, err := s.PullAll(t.Context(), repository, PullOptions{}, nil)
+	wantKind(t, err, NotFound)
+	if len(here) != 5 {
+		t.Errorf("here are %v", here)
+	}
+	r.setBefore(nil)
+	begun := make(chan string, 100)
+	here, err = s.PullAll(t.Context(), repository, PullOptions{}, func(name string) { begun <- name })
+	if err != nil || len(here) != 6 || len(begun) != 6 || here[0] != repository+":1" {
+		t.Errorf("here are %v, %v", here, err)
+	}
+	_, err = s.PullAll(t.Context(), repository+":1", PullOptions{}, nil)
+	wantKind(t, err, Invalid)
+	_, err = s.PullAll(t.Context(), r.ref("no/such"), PullOptions{}, nil)
+	wantKind(t, err, NotFound)
+}

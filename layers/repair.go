@@ -1,0 +1,303 @@
+package layers
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+
+	"hull/layers/internal/sys"
+	"hull/layers/reference"
+	"hull/layers/registry"
+)
+
+// mendBlob fetches a damaged blob again. One that is not to be had goes: a layer's
+// is not needed here, and without its documents an image is given up later.
+func (in *inspection) mendBlob(digest string) (how string, err error) {
+	if !in.dropBlob(in.p.ctx, digest) {
+		return "", in.p.ctx.Err()
+	}
+	in.mu.Lock()
+	var owner *stored
+	var l *storedLayer
+	for _, st := range in.images {
+		if st.ID == digest || st.Manifest == digest {
+			owner = st
+		}
+		for i := range st.Layers {
+			if st.Layers[i].Blob == digest {
+				l = &st.Layers[i]
+			}
+		}
+	}
+	in.mu.Unlock()
+	switch {
+	case l != nil:
+		err = in.bringBlob(in.p.ctx, in.p, *l)
+	case owner != nil:
+		err = in.fetchDocuments(owner)
+	default:
+		return "removed, nothing needs it", nil
+	}
+	switch {
+	case err == nil:
+		return "fetched again", nil
+	case in.p.ctx.Err() != nil:
+		return "", in.p.ctx.Err()
+	}
+	return "removed, for it is not to be had again: " + err.Error(), nil
+}
+
+// fetchDocuments brings an image's manifest and config again, from wherever its
+// references or its layers come.
+func (in *inspection) fetchDocuments(st *stored) error {
+	err := error(failf("repair", st.ID, NotFound, "it is not known where its manifest could be fetched"))
+	for _, ref := range in.origins(st) {
+		var image *registry.Image
+		image, err = in.p.client.Resolve(in.p.ctx, ref)
+		if err == nil && (image.ManifestDigest != st.Manifest || image.ConfigDigest != st.ID) {
+			err = failf("repair", st.ID, Corrupt, "%s is another image now", ref.Familiar())
+		}
+		if err == nil {
+			return in.placeDocuments(image)
+		}
+	}
+	return err
+}
+
+// origins are the image's manifest in each repository that may have it.
+func (in *inspection) origins(st *stored) []reference.Reference {
+	var all []reference.Reference
+	seen := map[string]bool{}
+	add := func(text string) {
+		ref, err := reference.Parse(text)
+		if err != nil || seen[ref.Domain+"/"+ref.Path] {
+			return
+		}
+		seen[ref.Domain+"/"+ref.Path] = true
+		all = append(all, ref.WithDigest(st.Manifest))
+	}
+	for _, l := range st.Layers {
+		for _, source := range l.Sources {
+			add(source)
+		}
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, name := range in.tagsOf(st.ID) {
+		add(name)
+	}
+	return all
+}
+
+func (s *Store) placeDocuments(image *registry.Image) error {
+	staged, err := s.stageDocuments(image)
+	defer s.dropDocuments(staged)
+	if err != nil {
+		return err
+	}
+	for _, path := range staged {
+		if err := syncFile(path); err != nil {
+			return err
+		}
+	}
+	if err := s.lockChange(s.ctx); err != nil {
+		return err
+	}
+	defer s.unlockChange()
+	return s.placeBlobs(nil, staged)
+}
+
+func syncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	err = f.Sync()
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// freshLayer is a layer that was unpacked again, in staging/.
+type freshLayer struct {
+	record *layer
+	dir    string
+	tree   *os.File
+}
+
+// drop removes it unless it has taken its place.
+func (f *freshLayer) drop(s *Store) {
+	_ = f.tree.Close() // only a place in a tree
+	s.discard(f.dir)
+}
+
+// unpackAgain unpacks an image's layer from its blob into staging/.
+func (in *inspection) unpackAgain(st *stored, i int) (*freshLayer, error) {
+	layers := make([]registry.Layer, 0, len(st.Layers))
+	for _, l := range st.Layers {
+		layers = append(layers, registry.Layer{Digest: l.Blob, MediaType: l.MediaType, Size: l.BlobSize, DiffID: l.DiffID})
+	}
+	u := &unpacking{layer: layers[i], chain: chainIDs(layers)[i]}
+	var trees []*os.File
+	defer func() {
+		for _, f := range trees {
+			_ = f.Close() // only a place in a tree
+		}
+	}()
+	u.below = func(context.Context) ([]*os.File, error) {
+		for j := i - 1; j >= 0; j-- {
+			f, err := openTree(in.path("layers", layerName(st.Layers[j].Key), "diff"))
+			if err != nil {
+				return nil, err
+			}
+			trees = append(trees, f)
+		}
+		return trees, nil
+	}
+	blob, err := os.Open(in.blobPath(u.layer.Digest))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = blob.Close() }() // it was only read
+	dir, tree, err := in.stage()
+	fresh := &freshLayer{dir: dir, tree: tree}
+	if err == nil {
+		fresh.record, err = in.unpackInto(in.p.ctx, in.p, u, blob, tree)
+	}
+	if err == nil {
+		err = writeLayerRecord(dir, fresh.record)
+	}
+	if err != nil {
+		if tree != nil {
+			_ = tree.Close() // only a place in a tree
+		}
+		if dir != "" {
+			in.discard(dir)
+		}
+		return nil, err
+	}
+	return fresh, nil
+}
+
+// replace puts a layer that was unpacked again in the place of the damaged one,
+// which must not be below any container: its files go.
+func (in *inspection) replace(key string, fresh *freshLayer) error {
+	if fresh.record.key() != key {
+		return failf("repair", key, Corrupt, "it unpacks to another layer now, %s", fresh.record.key())
+	}
+	disk, err := os.Open(in.dir)
+	if err != nil {
+		return err
+	}
+	err = sys.Syncfs(disk)
+	_ = disk.Close() // it was only synced
+	if err != nil {
+		return err
+	}
+	if err := in.lockChange(in.p.ctx); err != nil {
+		return err
+	}
+	defer in.unlockChange()
+	if err := in.unused(key); err != nil {
+		return err
+	}
+	target := in.path("layers", layerName(key))
+	in.discard(target)
+	if err := os.Rename(fresh.dir, target); err != nil {
+		return err
+	}
+	in.mu.Lock()
+	in.layers[key] = fresh.record
+	in.mu.Unlock()
+	return in.syncDir("layers")
+}
+
+// unused demands that no container keeps an image with the layer, and takes such
+// images' views away.
+func (s *Store) unused(key string) error {
+	s.mu.Lock()
+	var views []string
+	holder := ""
+	for id, st := range s.images {
+		for _, l := range st.Layers {
+			if l.Key != key {
+				continue
+			}
+			views = append(views, id)
+			for container := range s.holders[id] {
+				holder = container
+			}
+		}
+	}
+	s.mu.Unlock()
+	if holder != "" {
+		return failf("repair", key, Busy, "the container %s stands on it; remove that first", shortName(holder))
+	}
+	for _, id := range views {
+		s.views.drop(id)
+	}
+	return nil
+}
+
+// giveUp makes an image that lost something for good one whose pull failed, as it
+// is found at a start.
+func (s *Store) giveUp(st *stored) (how string, err error) {
+	if err := s.lockChange(s.ctx); err != nil {
+		return "", err
+	}
+	defer s.unlockChange()
+	s.mu.Lock()
+	held := len(s.holders[st.ID]) > 0
+	var records []*record
+	for _, r := range s.names {
+		if r.Image != nil && r.Image.ID == st.ID {
+			records = append(records, r)
+		}
+	}
+	s.mu.Unlock()
+	if held {
+		return "", failf("repair", st.ID, Busy, "containers are made of it; remove those first")
+	}
+	for _, old := range records {
+		if old.Reference == "" {
+			if err := s.forget(old); err != nil {
+				return "", err
+			}
+			continue
+		}
+		copied := *old
+		r := &copied
+		r.lose()
+		if err := s.writeRecord(r); err != nil {
+			return "", err
+		}
+		s.mu.Lock()
+		s.names[r.name] = r
+		s.mu.Unlock()
+	}
+	s.mu.Lock()
+	s.publish()
+	s.mu.Unlock()
+	s.collect(0)
+	return "given up; pull it again", nil
+}
+
+// lose makes the record that of an image of which something is missing.
+func (r *record) lose() {
+	r.Image, r.Status, r.ErrorKind = nil, Failed, Corrupt.String()
+	r.digests = nil
+	r.Error = "parts of " + r.name + " are missing in the store; pull it again, or remove it"
+}
+
+// isKnown says whether a name in layers/ or blobs/ belongs to something.
+func (s *Store) isKnown(dir, name string) bool {
+	digest := "sha256:" + name
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if filepath.Dir(dir) == "blobs" {
+		_, is := s.blobs[digest]
+		return is
+	}
+	return name == emptyLayer || s.layers[digest] != nil
+}
