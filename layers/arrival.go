@@ -109,7 +109,7 @@ func (s *Store) fetchAgain(ctx context.Context, p *pull, l storedLayer, source s
 	}
 	again := true
 	for {
-		f, err := s.wantBlob(from, registry.Layer{Digest: l.Blob, MediaType: l.MediaType, Size: l.BlobSize, DiffID: l.DiffID})
+		f, err := s.wantBlob(from, registry.Layer{Digest: l.Blob, MediaType: l.MediaType, Size: l.BlobSize, DiffID: l.DiffID}) //nolint:contextcheck // accepted work runs in the daemon's context
 		if err != nil {
 			return wrap(p.op, p.name, err)
 		}

@@ -67,7 +67,7 @@ func (s *Store) Commit(ctx context.Context, target string, o CommitOptions) (id 
 	defer s.discard(dir)
 	image, err := s.describeChange(p, base, dir, o)
 	if err == nil {
-		err = s.land(p, image, refs, base)
+		err = s.land(p, image, refs, base) //nolint:contextcheck // accepted work runs in the daemon's context
 	}
 	if err != nil {
 		return "", wrap("commit", name, err)
@@ -118,7 +118,7 @@ func (s *Store) describeChange(p *pull, base *stored, dir string, o CommitOption
 // changed is the config of an image with one more step (moby's NewChildImage).
 func changed(c *v1.ConfigFile, diff string, o CommitOptions) *v1.ConfigFile {
 	now := v1.Time{Time: time.Now().UTC()}
-	c.Created, c.Author, c.Container, c.DockerVersion = now, o.Author, o.Container, ""
+	c.Created, c.Author, c.Container = now, o.Author, o.Container
 	if c.OS == "" {
 		c.OS = "linux"
 	}

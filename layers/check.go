@@ -39,6 +39,7 @@ type inspection struct {
 	mend   bool
 	report func(string)
 	flaws  int
+	bad    map[string]bool // blobs and layers that are damaged and not mended
 }
 
 func (s *Store) inspect(ctx context.Context, op string, mend *registry.Client, report func(string)) (int, error) {
@@ -46,7 +47,7 @@ func (s *Store) inspect(ctx context.Context, op string, mend *registry.Client, r
 	if client == nil {
 		client = s.client
 	}
-	in := &inspection{Store: s, p: s.arrive(ctx, op, s.dir, 0, client), mend: mend != nil, report: report}
+	in := &inspection{Store: s, p: s.arrive(ctx, op, s.dir, 0, client), mend: mend != nil, report: report, bad: map[string]bool{}}
 	defer s.depart(in.p)
 	for _, step := range []func() error{in.records, in.allBlobs, in.allLayers, in.wholeness, in.strays} {
 		if err := step(); err != nil {
@@ -57,12 +58,12 @@ func (s *Store) inspect(ctx context.Context, op string, mend *registry.Client, r
 }
 
 // flaw tells one, and mends it if that is asked for. fix returns how.
-func (in *inspection) flaw(fix func() (string, error), format string, args ...any) {
+func (in *inspection) flaw(fix func() (string, error), format string, args ...any) (mended bool) {
 	line := fmt.Sprintf(format, args...)
 	if !in.mend || fix == nil {
 		in.flaws++
 		in.report(line)
-		return
+		return false
 	}
 	how, err := fix()
 	if err != nil {
@@ -70,6 +71,7 @@ func (in *inspection) flaw(fix func() (string, error), format string, args ...an
 		how = "not mended: " + err.Error()
 	}
 	in.report(line + "; " + how)
+	return err == nil
 }
 
 // records reads images/ again. What memory knows is written anew.
@@ -140,7 +142,7 @@ func (in *inspection) allBlobs() error {
 		if err != nil {
 			why = err.Error()
 		}
-		in.flaw(func() (string, error) { return in.mendBlob(digest) }, "the blob %s is damaged (%s)", digest, why)
+		in.bad[digest] = !in.flaw(func() (string, error) { return in.mendBlob(digest) }, "the blob %s is damaged (%s)", digest, why)
 	}
 	return nil
 }
@@ -185,7 +187,8 @@ func (in *inspection) allLayers() error {
 func (in *inspection) layer(st *stored, i int) error {
 	l := st.Layers[i]
 	why := in.layerFlaw(l)
-	if why == "" && !in.hasBlob(l.Blob) {
+	in.bad[l.Key] = why != ""
+	if why == "" && (!in.hasBlob(l.Blob) || in.bad[l.Blob] || in.badBelow(st, i)) {
 		return nil // there is nothing to compare it with
 	}
 	if !in.hasBlob(l.Blob) && in.mend {
@@ -194,7 +197,7 @@ func (in *inspection) layer(st *stored, i int) error {
 			return nil
 		}
 	}
-	if !in.hasBlob(l.Blob) {
+	if !in.hasBlob(l.Blob) || in.bad[l.Blob] {
 		in.flaw(nil, "the layer %s %s", l.Key, why)
 		return nil
 	}
@@ -214,9 +217,14 @@ func (in *inspection) layer(st *stored, i int) error {
 		}
 	}
 	if why != "" {
-		in.flaw(func() (string, error) { return "unpacked again", in.replace(l.Key, fresh) }, "the layer %s %s", l.Key, why)
+		in.bad[l.Key] = !in.flaw(func() (string, error) { return "unpacked again", in.replace(l.Key, fresh) }, "the layer %s %s", l.Key, why)
 	}
 	return nil
+}
+
+// badBelow says whether a layer below is damaged.
+func (in *inspection) badBelow(st *stored, i int) bool {
+	return slices.ContainsFunc(st.Layers[:i], func(l storedLayer) bool { return in.bad[l.Key] })
 }
 
 // layerFlaw is what can be seen at once.
@@ -227,7 +235,10 @@ func (in *inspection) layerFlaw(l storedLayer) string {
 		return "has no record"
 	}
 	r := new(layer)
-	if json.Unmarshal(text, r) != nil || r.key() != l.Key || r.DiffID != l.DiffID {
+	in.mu.Lock()
+	known := in.layers[l.Key]
+	in.mu.Unlock()
+	if json.Unmarshal(text, r) != nil || known == nil || *r != *known || r.DiffID != l.DiffID {
 		return "has a record that is not its own"
 	}
 	if info, err := os.Lstat(filepath.Join(dir, "diff")); err != nil || !info.IsDir() {

@@ -113,7 +113,7 @@ func (s *Store) loadImage(ctx context.Context, im *archive.Image, by uint32) (na
 		p.files[l.Digest] = l.Path
 		image.Layers = append(image.Layers, registry.Layer{Digest: l.Digest, MediaType: l.MediaType, Size: l.Size, DiffID: l.DiffID})
 	}
-	if err := s.land(p, image, im.References, nil); err != nil {
+	if err := s.land(p, image, im.References, nil); err != nil { //nolint:contextcheck // accepted work runs in the daemon's context
 		return nil, wrap("load", names[0], err)
 	}
 	for _, name := range names {
