@@ -24,9 +24,12 @@ type Images interface {
 	// Pull accepts a pull. Within budget it asks the registry whether the image exists and may be had: such an answer
 	// is its error, and then nothing is left. A budget of 0 keeps it off the network. A pull under way is joined.
 	Pull(ctx context.Context, ref string, budget time.Duration) error
-	// Wait returns when a pull has ended, with its failure.
+	// Push accepts a push of ref's image to where target says; target becomes one of its names. A push under way is
+	// joined.
+	Push(ctx context.Context, ref, target string) error
+	// Wait returns when a pull or push has ended, with its failure.
 	Wait(ctx context.Context, ref string) error
-	// Cancel ends a pull under way and drops the reference if it had no image before.
+	// Cancel ends a pull or push under way, and of a pull drops the reference if it had no image before.
 	Cancel(ctx context.Context, ref string) error
 	// Tag gives the image of source the name target. Without move it is an Exists error if target is taken.
 	Tag(ctx context.Context, source, target string, move bool) error
@@ -38,7 +41,7 @@ type Images interface {
 
 	// Documents returns the texts of an image.
 	Documents(ref string) (*Documents, error)
-	// Progress opens the lines a pull has printed, which may still grow; nil without error if there are none.
+	// Progress opens the lines a pull or push has printed, which may still grow; nil without error if there are none.
 	Progress(ref string) (Growing, error)
 }
 
@@ -51,12 +54,15 @@ type Image struct {
 	Size      int64
 	Created   time.Time // from the image's config
 	Made      time.Time // when the reference came into this store
-	Status    string    // waiting pulling ready failed
+	Status    string    // waiting pulling ready failed pushing
 	Error     string    // the sentence of the last failure
-	Done      int64     // bytes of a pull under way
+	Done      int64     // bytes of a pull or push under way
 	Total     int64     // of Done, as far as is known
 	Tags      []string  // every reference to this ID, sorted
 }
+
+// Whole tells whether all of the image is here, and it has a file system.
+func (i *Image) Whole() bool { return i.Status == "ready" || i.Status == "pushing" }
 
 // Documents are the texts of an image. They are empty while it has none.
 type Documents struct {
@@ -92,6 +98,8 @@ type Containers interface {
 	Pause(ctx context.Context, id string) error
 	Unpause(ctx context.Context, id string) error
 	Rename(ctx context.Context, id, name string) error
+	// Commit makes an image of what the container has changed, and of its settings, and ref a name of it.
+	Commit(ctx context.Context, id, ref string) error
 	// Remove removes a container that is not running; with force it is killed first.
 	Remove(ctx context.Context, id string, force bool) error
 	// Wait returns when the container is not running any more.
@@ -165,6 +173,34 @@ type Setting struct {
 	Live    bool   // acts at once, not at the next start
 }
 
+// Registries is what the tree needs of what is known of registries. What is said of [Images] about contexts and
+// snapshots holds here.
+type Registries interface {
+	// List returns every registry, sorted by Domain. Neither slice nor registries ever change.
+	List() []*Registry
+	// Find returns the registry of a domain, by map look-up.
+	Find(domain string) (*Registry, bool)
+	// Add makes a registry known.
+	Add(ctx context.Context, domain string) (*Registry, error)
+	// Remove logs who asks out, and forgets the registry. That Docker's own stays is Forbidden.
+	Remove(ctx context.Context, domain string) error
+	// Login asks the registry whether it accepts the login, and then keeps it where Docker keeps that of who asks.
+	Login(ctx context.Context, domain, user, password string) error
+	// Logout forgets the login of who asks; that there is none is no error.
+	Logout(ctx context.Context, domain string) error
+	// Get returns "insecure" or "mirror" exactly as it was written, empty if it never was.
+	Get(domain, setting string) (string, error)
+	// Set checks and keeps "insecure" or "mirror"; empty is the default.
+	Set(ctx context.Context, domain, setting, value string) error
+}
+
+// Registry is an immutable snapshot of what is known of one registry.
+type Registry struct {
+	Domain string            // "docker.io", "localhost:5000"
+	Made   time.Time         // when it became known
+	Users  map[uint32]string // by what name users have logged in, by uid
+}
+
 // Roots gives the file systems of images and containers to look into.
 type Roots interface {
 	// ImageRoot is the merged read-only file system of an image, by ID.
@@ -187,6 +223,8 @@ type Host interface {
 	Version() string
 	// Info is flat "key value" text.
 	Info() string
+	// Disk is flat "key value" text about what images take of the disk, without a walk over it.
+	Disk() string
 }
 
 // Credential is who asks: taken when a file is opened or a path operation is made, never later.

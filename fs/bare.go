@@ -145,7 +145,7 @@ func (t *Tree) inside(ctx context.Context, path string) {
 	b.mu.Unlock()
 	for _, ref := range undo {
 		i, ok := t.Images.Find(ref)
-		if !ok || i.Status == "ready" {
+		if !ok || i.Whole() {
 			continue
 		}
 		if err := t.Images.Cancel(ctx, ref); err != nil && KindOf(err) != NotFound {

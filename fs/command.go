@@ -34,6 +34,20 @@ func pullImage(ctx context.Context, t *Tree, e *entry, args []string) error {
 	return t.Images.Pull(ctx, e.obj.id, t.Budget)
 }
 
+func pushImage(ctx context.Context, t *Tree, e *entry, args []string) error {
+	ref, err := optional(e, "push", "a REFERENCE", args)
+	if err != nil {
+		return err
+	}
+	if ref == "" {
+		return t.Images.Push(ctx, e.obj.id, e.obj.id)
+	}
+	if ref, err = t.Images.Parse(ref); err != nil {
+		return err
+	}
+	return t.Images.Push(ctx, e.obj.id, ref)
+}
+
 func cancelPull(ctx context.Context, t *Tree, e *entry, args []string) error {
 	if err := none(e, "cancel", args); err != nil {
 		return err
@@ -130,6 +144,17 @@ func renameContainer(ctx context.Context, t *Tree, e *entry, args []string) erro
 		return err
 	}
 	return t.Containers.Rename(ctx, e.obj.id, name)
+}
+
+func commitContainer(ctx context.Context, t *Tree, e *entry, args []string) error {
+	ref, err := one(e, "commit", "a REFERENCE", args)
+	if err == nil {
+		ref, err = t.Images.Parse(ref)
+	}
+	if err != nil {
+		return err
+	}
+	return t.Containers.Commit(ctx, e.obj.id, ref)
 }
 
 func removeContainer(ctx context.Context, t *Tree, e *entry, args []string) error {

@@ -29,8 +29,8 @@ type entry struct {
 // object is what an entry belongs to.
 type object struct {
 	kind objectKind
-	id   string    // reference of an image, ID of a container
-	made time.Time // of an image: tells a reference from one of the same name that was removed
+	id   string    // reference of an image, ID of a container, domain of a registry
+	made time.Time // of an image or registry: tells a reference from one of the same name that was removed
 }
 
 type objectKind uint8
@@ -39,6 +39,7 @@ const (
 	noObject objectKind = iota // the tree itself
 	imageObject
 	containerObject
+	registryObject
 )
 
 // key is the object's identity.
@@ -48,6 +49,8 @@ func (o object) key() string {
 		return fmt.Sprintf("i/%s/%d", o.id, o.made.UnixNano())
 	case containerObject:
 		return "c/" + o.id
+	case registryObject:
+		return fmt.Sprintf("r/%s/%d", o.id, o.made.UnixNano())
 	case noObject:
 	}
 	return ""
@@ -91,6 +94,15 @@ func (e *entry) container() (*Container, error) {
 	return c, nil
 }
 
+// registry returns the snapshot of the registry the entry belongs to.
+func (e *entry) registry() (*Registry, error) {
+	r, ok := e.t.Registries.Find(e.obj.id)
+	if !ok || !r.Made.Equal(e.obj.made) {
+		return nil, fail(Removed, "", "registries/"+e.obj.id, "The registry "+e.obj.id+" was removed.")
+	}
+	return r, nil
+}
+
 // alive is the error that its object was removed.
 func (e *entry) alive() error {
 	var err error
@@ -99,6 +111,8 @@ func (e *entry) alive() error {
 		_, err = e.image()
 	case containerObject:
 		_, err = e.container()
+	case registryObject:
+		_, err = e.registry()
 	case noObject:
 	}
 	return err
@@ -114,6 +128,8 @@ func (e *entry) label() string {
 			return "containers/" + c.Name
 		}
 		return "containers/" + e.obj.id
+	case registryObject:
+		return "registries/" + e.obj.id
 	case noObject:
 	}
 	return e.path()
@@ -122,7 +138,7 @@ func (e *entry) label() string {
 // times are those of the object: directories carry their object's creation time.
 func (e *entry) times() time.Time {
 	switch e.obj.kind {
-	case imageObject:
+	case imageObject, registryObject:
 		return e.obj.made
 	case containerObject:
 		if c, ok := e.t.Containers.Find(e.obj.id); ok {
@@ -214,7 +230,7 @@ func (e *entry) content(ctx context.Context) ([]byte, error) {
 	case verbRow:
 		return e.t.script(e), nil
 	case settingRow:
-		v, err := e.t.Containers.Get(e.obj.id, e.row.name)
+		v, err := e.setting()
 		return []byte(v), err
 	case scratchRow:
 		return e.t.scratch.read(e.obj.id, e.name)

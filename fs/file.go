@@ -84,6 +84,10 @@ func (f *file) truncate(ctx context.Context, h fusefs.FileHandle, size int64) er
 	switch f.e.row.kind {
 	case ctlRow:
 		return nil
+	case verbRow:
+		if f.e.row.take != nil {
+			return nil
+		}
 	case settingRow, scratchRow:
 		by, _ := By(ctx)
 		if err := may(by, f.e, Write); err != nil {
@@ -94,7 +98,7 @@ func (f *file) truncate(ctx context.Context, h fusefs.FileHandle, size int64) er
 			return err
 		}
 		return w.resize(ctx, size)
-	case directoryRow, collectionRow, textRow, growingRow, verbRow, linkRow, passthroughRow:
+	case directoryRow, collectionRow, textRow, growingRow, linkRow, passthroughRow:
 	}
 	return f.readOnly("truncate")
 }
@@ -135,6 +139,12 @@ func (f *file) handle(ctx context.Context, by Credential, flags uint32) (fusefs.
 	}
 	switch f.e.row.kind {
 	case verbRow:
+		if access == syscall.O_WRONLY && f.e.row.take != nil {
+			if err := may(by, f.e, Write); err != nil {
+				return nil, 0, err
+			}
+			return &inputHandle{e: f.e, by: by}, direct, nil
+		}
 		if access != syscall.O_RDONLY {
 			h, err := f.session(by, access)
 			return h, session.OpenFlags, err
@@ -177,8 +187,7 @@ func (f *file) handle(ctx context.Context, by Credential, flags uint32) (fusefs.
 	return &textHandle{b: b}, direct, nil
 }
 
-// session opens a verb file for a session. A write-only open is EINVAL, but for verbs that take their input that way,
-// of which there are none yet.
+// session opens a verb file for a session. A write-only open is EINVAL, but for verbs that take their input that way.
 func (f *file) session(by Credential, access uint32) (fusefs.FileHandle, error) {
 	if access == syscall.O_WRONLY {
 		return nil, fail(Invalid, "open", f.e.path(), fmt.Sprintf("%s is a program: execute it, read it, or open it read-write.", f.e.path()))

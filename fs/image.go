@@ -113,5 +113,5 @@ func imageRootfs(_ *Tree, e *entry) string {
 
 func imageReady(e *entry) bool {
 	i, err := e.image()
-	return err == nil && i.Status == "ready"
+	return err == nil && i.Whole()
 }

@@ -53,6 +53,18 @@ func (p *images) step(name string) (string, imagesKind) {
 	return p.path + "/" + name, p.kind
 }
 
+// registry tells whether a first component names a registry: by its looks, or because it is known as one.
+func (t *Tree) registry(name string) bool {
+	if isRegistry(name) {
+		return true
+	}
+	if !strings.Contains(name, ":") {
+		return false
+	}
+	_, known := t.Registries.Find(name)
+	return known
+}
+
 // isRegistry tells whether a first component names a registry: localhost, or with a dot, or one of these with a port
 // of digits. Any other name:digits is an image.
 func isRegistry(name string) bool {
@@ -65,14 +77,14 @@ func isRegistry(name string) bool {
 
 // tagged tells whether a component is an image rather than a directory.
 func (p *images) tagged(name string) bool {
-	return strings.ContainsAny(name, ":@") && !(p.top() && isRegistry(name))
+	return strings.ContainsAny(name, ":@") && !(p.top() && p.e.t.registry(name))
 }
 
 // latest is the image that the directory itself is, nil if it is none.
 func (p *images) latest() *Image { return p.e.t.latest(p.path) }
 
 func (t *Tree) latest(path string) *Image {
-	if path == "" || isRegistry(path) {
+	if path == "" || t.registry(path) {
 		return nil
 	}
 	i, ok := t.Images.Find(path + ":latest")
@@ -128,7 +140,7 @@ func (p *images) list(context.Context) ([]*entry, error) {
 	if p.kind == anyImages || p.kind == hubImages {
 		for _, d := range append(dirs, here.dirs...) {
 			d, _, _ = strings.Cut(strings.TrimPrefix(strings.TrimPrefix(d, p.path), "/"), "/")
-			if p.kind == anyImages || !isRegistry(d) {
+			if p.kind == anyImages || !p.e.t.registry(d) {
 				add(p.below(d))
 			}
 		}
@@ -205,7 +217,7 @@ func (p *images) mkdir(ctx context.Context, name string) (*entry, error) {
 	t := p.e.t
 	by, _ := By(ctx)
 	path, kind := p.step(name)
-	if p.top() && isRegistry(name) {
+	if p.top() && p.e.t.registry(name) {
 		t.bare.plain(path, by)
 		return p.below(name), nil
 	}

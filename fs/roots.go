@@ -52,7 +52,7 @@ func (p *imageRoots) list(context.Context) ([]*entry, error) {
 	var es []*entry
 	seen := map[string]bool{}
 	for _, i := range p.e.t.Images.List() {
-		if i.Status == "ready" && !seen[i.ID] {
+		if i.Whole() && !seen[i.ID] {
 			seen[i.ID] = true
 			es = append(es, p.entry(i))
 		}
@@ -61,7 +61,7 @@ func (p *imageRoots) list(context.Context) ([]*entry, error) {
 }
 
 func (p *imageRoots) find(_ context.Context, name string) (*entry, error) {
-	if i, ok := p.e.t.Images.Find(name); ok && i.Status == "ready" && strings.TrimPrefix(i.ID, "sha256:") == name {
+	if i, ok := p.e.t.Images.Find(name); ok && i.Whole() && strings.TrimPrefix(i.ID, "sha256:") == name {
 		return p.entry(i), nil
 	}
 	return nil, nil

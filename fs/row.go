@@ -56,6 +56,8 @@ type row struct {
 	commands []command
 	target   func(t *Tree, e *entry) string
 	setting  Setting
+	// take does with what is written to a verb that takes its input so, line by line.
+	take func(ctx context.Context, t *Tree, e *entry, line string) error
 
 	when   func(e *entry) bool // the row is there; nil means always
 	hidden bool                // resolves but is not listed

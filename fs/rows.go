@@ -65,6 +65,12 @@ func verb(name, summary string) *row {
 	return &row{name: name, kind: verbRow, mode: 0o744, group: true, summary: summary}
 }
 
+// input has a verb take what is written to it: it may be opened write-only.
+func (r *row) input(take func(context.Context, *Tree, *entry, string) error) *row {
+	r.take = take
+	return r
+}
+
 func link(name, summary string, target func(*Tree, *entry) string) *row {
 	return &row{name: name, kind: linkRow, mode: 0o777, summary: summary, target: target}
 }

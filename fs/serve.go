@@ -40,6 +40,7 @@ import (
 type Options struct {
 	Images     Images
 	Containers Containers
+	Registries Registries
 	Roots      Roots
 	Host       Host
 	Sessions   *session.Server  // opens sessions of verb files; nil leaves verbs readable only
@@ -74,8 +75,8 @@ type Tree struct {
 
 // New makes a tree. What it starts in the background ends with ctx or [Tree.Close].
 func New(ctx context.Context, o Options) (*Tree, error) {
-	if o.Images == nil || o.Containers == nil || o.Roots == nil || o.Host == nil {
-		return nil, errors.New("fs: a tree needs images, containers, roots and a host")
+	if o.Images == nil || o.Containers == nil || o.Registries == nil || o.Roots == nil || o.Host == nil {
+		return nil, errors.New("fs: a tree needs images, containers, registries, roots and a host")
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -105,7 +105,7 @@ func TestRemoveRecursively(t *testing.T) {
 	if code == 0 || !strings.Contains(out, "busy") {
 		t.Errorf("rm -r of a running container: %d %s", code, out)
 	}
-	m.want("ls containers/web | wc -l | tr -d ' '; ls containers/web/config | wc -l | tr -d ' '; cat containers/web/status", "21\n10\nrunning\n")
+	m.want("ls containers/web | wc -l | tr -d ' '; ls containers/web/config | wc -l | tr -d ' '; cat containers/web/status", "22\n10\nrunning\n")
 	m.ok("echo kill > containers/web/ctl; rm -r containers/web")
 	m.want("ls containers", "")
 	m.ok("rm -r images/redis:7")

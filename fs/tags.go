@@ -46,7 +46,7 @@ func (p *images) rename(ctx context.Context, name string, to place, toName strin
 // target is the reference that a name here would be.
 func (p *images) target(op, name string) (string, error) {
 	path, kind := p.step(name)
-	if dot(name) || p.top() && isRegistry(name) || kind == hubImages || kind == libraryOnly || p.kind == libraryLeaf {
+	if dot(name) || p.top() && p.e.t.registry(name) || kind == hubImages || kind == libraryOnly || p.kind == libraryLeaf {
 		return "", p.no(op, name, "it is no name for an image")
 	}
 	return p.e.t.Images.Parse(path)

@@ -12,7 +12,7 @@ import (
 // What the text rows of tree.go show, where a line in the table does not say it.
 
 func imageSize(i *Image) string {
-	if i.Status != "ready" {
+	if !i.Whole() {
 		return ""
 	}
 	return strconv.FormatInt(i.Size, 10) + "\n"
@@ -106,6 +106,10 @@ func inspect(_ context.Context, t *Tree, e *entry) ([]byte, error) {
 
 func info(_ context.Context, t *Tree, _ *entry) ([]byte, error) {
 	return []byte(line(t.Host.Info())), nil
+}
+
+func df(_ context.Context, t *Tree, _ *entry) ([]byte, error) {
+	return []byte(line(t.Host.Disk())), nil
 }
 
 func version(_ context.Context, t *Tree, _ *entry) ([]byte, error) {

@@ -10,9 +10,11 @@ func table(settings []Setting) *row {
 		text("README", 0o644, "how to use this tree", readme),
 		verb("run", "IMAGE [COMMAND…] with docker run's flags; pulls the image if it is absent"),
 		verb("pull", "REFERENCE; shows progress on a terminal, ends when the pull ends (-q quiet)"),
+		verb("load", "a docker or OCI archive on its input becomes images; prints their names"),
 		text("error", 0o644, "the last failure of your own calls", userError),
 		growing("events", 0o640, "what happened, a line of JSON each; a bounded ring on disk", events),
 		text("info", 0o644, "this hull and its host, a \"key value\" line each", info),
+		text("df", 0o644, "what images take of the disk, a \"key value\" line each", df),
 		text("version", 0o644, "hull's version", version),
 		text("containers.txt", 0o644, "docker container ls -a", allContainers),
 		text("running.txt", 0o644, "docker container ls", runningContainers),
@@ -21,6 +23,8 @@ func table(settings []Setting) *row {
 			openImages, imageRow(), unlisted("error", "the last failure among images", placeError("images"))),
 		collection("containers", 0o755, "containers by name · mkdir NAME creates · rmdir removes · mv renames",
 			openContainers, containerRow(settings), unlisted("error", "the last failure among containers", placeError("containers"))),
+		collection("registries", 0o755, "registries by host · mkdir HOST makes one known · rmdir logs out and forgets it",
+			openRegistries, registryRow(), unlisted("error", "the last failure among registries", placeError("registries"))),
 		dir("rootfs", 0o755, "where the links named rootfs lead",
 			collection("containers", 0o755, "the containers' file systems, read-write", openContainerRoots,
 				passthrough("NAME", "a container's file system; root only, others copy with exec/tar")),
@@ -39,17 +43,18 @@ func imageRow() *row {
 		imageText("size", "bytes of its layers, unpacked", imageSize),
 		imageText("created", "when it was built", func(i *Image) string { return stamp(i.Created) }),
 		imageText("platform", "what it runs on, as linux/amd64", func(i *Image) string { return line(i.Platform) }),
-		imageText("status", "one word: waiting pulling ready failed", func(i *Image) string { return line(i.Status) }),
-		text("error", 0o644, "why its last command or pull failed; empty if it did not", imageError),
-		imageText("bytes", "done and total of a pull under way", imageBytes),
+		imageText("status", "one word: waiting pulling ready failed pushing", func(i *Image) string { return line(i.Status) }),
+		text("error", 0o644, "why its last command, pull or push failed; empty if it did not", imageError),
+		imageText("bytes", "done and total of a pull or push under way", imageBytes),
 		imageText("tags", "every reference to this id, one a line", func(i *Image) string { return lines(i.Tags) }),
 		text("config.json", 0o644, "the image config, as the registry gave it", document(func(d *Documents) []byte { return d.Config })),
 		text("manifest.json", 0o644, "the manifest, as the registry gave it", document(func(d *Documents) []byte { return d.Manifest })),
 		text("history", 0o644, "docker history", document(func(d *Documents) []byte { return d.History })),
-		growing("progress", 0o644, "a line a layer, as docker pull prints them", progress),
+		growing("progress", 0o644, "a line a layer, as docker pull and push print them", progress),
 		ctl("ctl", "commands of the image", imageCommands()),
-		verb("wait", "until a pull has ended; exit status 1 and the reason if it failed"),
+		verb("wait", "until a pull or push has ended; exit status 1 and the reason if it failed"),
 		verb("run", "a container of this image: [COMMAND…] with docker run's flags"),
+		verb("save", "a docker archive, which is an OCI layout too, on its output"),
 		collection("containers", 0o755, "links to its containers · mkdir NAME creates and starts one", openImageContainers,
 			link("NAME", "to the container, which is removed in containers/", toContainer)),
 		link("rootfs", "the image's file system, read-only", imageRootfs).only(imageReady),
@@ -80,6 +85,7 @@ func containerRow(settings []Setting) *row {
 		logs("stdout", "what it has written to stdout; grows"),
 		logs("stderr", "what it has written to stderr; grows"),
 		verb("wait", "until it ends; the exit status is the container's"),
+		verb("export", "its file system as a tar on the output, links as they are"),
 		collection("exec", 0o755, "one executable for each command on the container's PATH", openExec,
 			verb("COMMAND", "runs it in the container with your terminal, pipes, arguments and signals")),
 		link("rootfs", "the container's file system, read-write", containerRootfs),
@@ -89,14 +95,29 @@ func containerRow(settings []Setting) *row {
 	)
 }
 
+// registryRow is a registry's directory.
+func registryRow() *row {
+	return member("HOST", "one registry", openRegistry,
+		verb("login", "asks for user and password; or write USER PASSWORD to it; rm logs out").input(login),
+		text("user", 0o644, "who you are there, if you have logged in here; empty if not", registryUser),
+		text("status", 0o644, "one word: anonymous logged-in", registryStatus),
+		text("error", 0o644, "why the last command failed; empty if it did not", registryError),
+		setting(Setting{Name: "insecure", Mode: 0o640, Summary: "true: plain http and certificates that nobody vouches for are good enough"}),
+		setting(Setting{Name: "mirror", Mode: 0o640, Summary: "servers that are asked first when pulling, an address a line"}),
+		verb("search", "TERM: repositories there, as docker search prints them"),
+		verb("tags", "REPOSITORY: its tags, one a line"),
+	)
+}
+
 // imageCommands are those of an image's ctl.
 func imageCommands() []command {
 	return []command{
 		{"tag", "REF", "give the image another name, or move that name to it", tagImage},
 		{"untag", "", "drop this name; the image goes with its last one", untagImage},
 		{"pull", "", "pull again; a failed pull goes on where it stopped", pullImage},
+		{"push", "[REF]", "bring it to its registry, or to REF, which becomes a name of it", pushImage},
 		{"remove", "[force]", "drop the image with all its names; force: even if containers use it", removeImage},
-		{"cancel", "", "end the pull under way", cancelPull},
+		{"cancel", "", "end the pull or push under way", cancelPull},
 	}
 }
 
@@ -110,6 +131,7 @@ func containerCommands() []command {
 		{"pause", "", "freeze its processes", pauseContainer},
 		{"unpause", "", "let them go on", unpauseContainer},
 		{"rename", "NAME", "give it another name, as mv does", renameContainer},
+		{"commit", "REF", "make an image of its files and settings", commitContainer},
 		{"remove", "[force]", "remove it; force: kill it first if it runs", removeContainer},
 	}
 }

@@ -133,13 +133,23 @@ func (h *valueHandle) Release(context.Context) syscall.Errno {
 	return h.e.t.failed(ctx, "set", h.e, "", err) //nolint:contextcheck // as above
 }
 
+// setting is a setting's value.
+func (e *entry) setting() (string, error) {
+	if e.obj.kind == registryObject {
+		return e.t.Registries.Get(e.obj.id, e.row.name)
+	}
+	return e.t.Containers.Get(e.obj.id, e.row.name)
+}
+
 // setValue keeps a setting's or a scratch file's value.
 func (t *Tree) setValue(ctx context.Context, e *entry, b []byte) error {
 	if e.row.kind == scratchRow {
 		return t.scratch.write(e.obj.id, e.name, b)
 	}
 	var err error
-	if len(b) == 0 {
+	if e.obj.kind == registryObject {
+		err = t.Registries.Set(ctx, e.obj.id, e.row.name, string(b))
+	} else if len(b) == 0 {
 		err = t.Containers.Reset(ctx, e.obj.id, e.row.name)
 	} else {
 		err = t.Containers.Set(ctx, e.obj.id, e.row.name, string(b))

@@ -11,7 +11,7 @@ import (
 
 // arrive begins an arrival that is no pull: an archive, a container's changes, or
 // blobs that are fetched again. What it wants and pins stays as long as it is
-// there. It lives in ctx and ends with leave.
+// there. It lives in ctx and ends with depart, or with leave if it brought something.
 func (s *Store) arrive(ctx context.Context, op, name string, by uint32, client *registry.Client) *pull {
 	p := &pull{
 		op: op, name: name, by: by, client: client, status: Pulling,
@@ -215,7 +215,7 @@ func (im *stored) sourced(ref reference.Reference, other *stored) *stored {
 	return &copied
 }
 
-// ended says how an arrival's failure is told: its cancellation has a cause.
+// cause says how an arrival's failure is told: its cancellation has a cause.
 func (p *pull) cause(err error, cancelled string) error {
 	cause := context.Cause(p.ctx)
 	if cause == nil || KindOf(err) != Cancelled {

@@ -29,7 +29,7 @@ func TestDebian(t *testing.T) {
 	if err := image.Push(at, map[string]any{"debian:12": img}); err != nil {
 		t.Fatal(err)
 	}
-	scripts(t, at, all(t, "testdata/debian/*.txtar"))
+	scripts(t, at, locked, all(t, "testdata/debian/*.txtar"))
 }
 
 func debian(t *testing.T) (v1.Image, error) {

@@ -8,6 +8,7 @@ package tests
 import (
 	"fmt"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -29,6 +30,8 @@ var (
 	privileged = os.Getenv("HULL_TEST_PRIVILEGED") == "1"
 	// addr is the in-process registry's, "127.0.0.1:port".
 	addr string
+	// locked is the address of the same registry for those who log in.
+	locked string
 	// reg can be told to misbehave.
 	reg *faulty
 )
@@ -70,11 +73,26 @@ func run(m *testing.M) int {
 	srv := httptest.NewServer(reg)
 	defer srv.Close()
 	addr = strings.TrimPrefix(srv.URL, "http://")
+	door := httptest.NewServer(withPassword(reg))
+	defer door.Close()
+	locked = strings.TrimPrefix(door.URL, "http://")
 	if err := image.Push(addr, set); err != nil {
 		log.Print(err)
 		return 1
 	}
 	return m.Run()
+}
+
+// withPassword lets nobody but alice by.
+func withPassword(inner http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, ok := r.BasicAuth(); !ok || user != "alice" || password != "secret" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="hull"`)
+			http.Error(w, `{"errors":[{"code":"UNAUTHORIZED","message":"log in first"}]}`, http.StatusUnauthorized)
+			return
+		}
+		inner.ServeHTTP(w, r)
+	})
 }
 
 type discard struct{}

@@ -31,11 +31,27 @@ func TestScriptsWithDockerRegistry(t *testing.T) {
 	for _, name := range strings.Fields("pull pull-kinds pull-helper aliases tag run rootfs bad-images") {
 		some = append(some, filepath.Join("testdata", name+".txtar"))
 	}
-	scripts(t, at, some)
+	scripts(t, at, "", some)
 }
 
-// dockerRegistry starts Debian's docker-registry on loopback.
-func dockerRegistry(t *testing.T) (at string) {
+// TestLoginWithDockerRegistry logs in to the real server, which has a file of
+// passwords.
+func TestLoginWithDockerRegistry(t *testing.T) {
+	needs(t)
+	file := filepath.Join(t.TempDir(), "htpasswd")
+	if err := os.WriteFile(file, []byte("alice:"+secretHash+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	at := dockerRegistry(t, fmt.Sprintf("auth:\n  htpasswd: {realm: hull, path: %q}\n", file))
+	scripts(t, addr, at, []string{filepath.Join("testdata", "login.txtar")})
+}
+
+// secretHash is bcrypt's of "secret".
+const secretHash = "$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a"
+
+// dockerRegistry starts Debian's docker-registry on loopback. more is added to its
+// configuration.
+func dockerRegistry(t *testing.T, more ...string) (at string) {
 	t.Helper()
 	path := tool(t, "docker-registry")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -48,7 +64,7 @@ func dockerRegistry(t *testing.T) (at string) {
 	}
 	dir := t.TempDir()
 	config := filepath.Join(dir, "config.yml")
-	text := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage:\n  filesystem: {rootdirectory: %s}\n  delete: {enabled: true}\nhttp: {addr: %q}\n", dir, at)
+	text := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage:\n  filesystem: {rootdirectory: %s}\n  delete: {enabled: true}\nhttp: {addr: %q}\n", dir, at) + strings.Join(more, "")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 // from the in-process registry.
 func TestScripts(t *testing.T) {
 	needs(t)
-	scripts(t, addr, all(t, "testdata/*.txtar"))
+	scripts(t, addr, locked, all(t, "testdata/*.txtar"))
 }
 
 // all lists the scripts of a pattern.
@@ -25,12 +25,13 @@ func all(t *testing.T, pattern string) []string {
 	return files
 }
 
-// scripts runs scripts against the registry at addr.
+// scripts runs scripts against the registry at addr, and against one at auth that
+// admits only alice, whose password is "secret".
 //
 // A script starts with nothing mounted. In its environment: H, where `mount`
 // mounts; REG, the registry's address; I, the registry's directory of images
-// ($H/images/$REG); HULL, the binary; STORE and RUN, hull's directories.
-func scripts(t *testing.T, addr string, files []string) {
+// ($H/images/$REG); AUTH, the address of the registry with a password; HULL, the binary; STORE and RUN, hull's directories.
+func scripts(t *testing.T, addr, auth string, files []string) {
 	t.Helper()
 	testscript.Run(t, testscript.Params{
 		Files: files,
@@ -55,6 +56,7 @@ func scripts(t *testing.T, addr string, files []string) {
 			e.Setenv("STORE", m.path("store"))
 			e.Setenv("RUN", m.path("run"))
 			e.Setenv("REG", addr)
+			e.Setenv("AUTH", auth)
 			e.Setenv("I", m.path("hull")+"/images/"+addr)
 			// The system's own programs, whatever the caller has put before them.
 			e.Setenv("PATH", filepath.Dir(hull)+":/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin")

@@ -12,10 +12,15 @@ import (
 	"hull/engine"
 	"hull/engine/logs"
 	"hull/fs"
+	"hull/layers"
 )
 
 // containers shows the engine to the tree.
-type containers struct{ engine *engine.Engine }
+type containers struct {
+	engine *engine.Engine
+	store  *layers.Store
+	dir    string // the store's
+}
 
 func (c containers) List() []*fs.Container {
 	list := c.engine.List()

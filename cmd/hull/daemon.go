@@ -18,6 +18,8 @@ import (
 	"hull/fs/journal"
 	"hull/fs/session"
 	"hull/layers"
+	"hull/layers/registries"
+	"hull/layers/registry"
 )
 
 // runDaemon serves the tree. It may be killed at any instant: the monitor
@@ -61,6 +63,8 @@ type daemon struct {
 	log     *slog.Logger
 	monitor *monitor.Client
 	journal *journal.Journal
+	book    *registries.Book
+	client  *registry.Client // for what is no image: logins, searches, tags
 	store   *layers.Store
 	engine  *engine.Engine
 	session *session.Server
@@ -80,7 +84,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		}
 	}()
 	for _, open := range []func(context.Context) (func() error, error){
-		d.openJournal, d.openStore, d.openEngine, d.sweep, d.openSessions, d.openTree,
+		d.openJournal, d.openRegistries, d.openStore, d.openEngine, d.sweep, d.openSessions, d.openTree,
 	} {
 		closeIt, err := open(ctx)
 		if err != nil {
@@ -172,6 +176,7 @@ func (d *daemon) openStore(ctx context.Context) (func() error, error) {
 	var err error
 	d.store, err = layers.Open(ctx, d.Store, layers.Options{
 		Logger: d.log, Notify: d.imageEvent, Crash: crashPoints(), UserAgent: "hull/" + version,
+		Insecure: d.book.Insecure, Mirrors: d.book.Mirrors, Certificates: certificates,
 	})
 	if err != nil {
 		return nil, err
@@ -222,7 +227,7 @@ func (d *daemon) openTree(ctx context.Context) (func() error, error) {
 	}
 	d.host = &host{d: d}
 	d.tree, err = fs.New(ctx, fs.Options{
-		Images: images{d.store, d.engine}, Containers: containers{engine: d.engine}, Roots: views{d.store, d.engine},
+		Images: images{d.store, d.engine}, Containers: containers{d.engine, d.store, d.Store}, Registries: known{d}, Roots: views{d.store, d.engine},
 		Host: d.host, Journal: d.journal, Sessions: d.session,
 		Binary: d.Program, Group: group, Budget: d.ResolveBudget, Logger: d.log,
 	})

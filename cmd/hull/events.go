@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 
 	"hull/engine"
 	"hull/fs"
@@ -16,8 +17,11 @@ func (d *daemon) imageEvent(e layers.Event) {
 	by := e.By
 	if e.Err != nil && d.tree != nil {
 		// A pull that failed behind everybody's back has the faces of a call that failed.
-		object := "images/" + e.Reference
-		_ = d.tree.Failed(fs.Credential{UID: by}, "pull", object, fromStore(object, e.Err))
+		object, op := "images/"+e.Reference, "pull"
+		if l := (*layers.Error)(nil); errors.As(e.Err, &l) {
+			op = l.Op // a push, too
+		}
+		_ = d.tree.Failed(fs.Credential{UID: by}, op, object, fromStore(object, e.Err))
 		return
 	}
 	d.record(journal.Event{Time: e.At, Type: "image", Action: string(e.Action), Object: e.Reference, ID: e.ID, UID: &by})

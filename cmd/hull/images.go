@@ -52,7 +52,17 @@ func (i images) Parse(ref string) (string, error) {
 }
 
 func (i images) Pull(ctx context.Context, ref string, budget time.Duration) error {
-	return fromStore("images/"+ref, i.store.Pull(ctx, ref, layers.PullOptions{Budget: budget, By: uid(ctx)}))
+	return fromStore("images/"+ref, i.store.Pull(ctx, ref, layers.PullOptions{Budget: budget, By: uid(ctx), Keychain: keychain(uid(ctx))}))
+}
+
+func (i images) Push(ctx context.Context, ref, target string) error {
+	by := uid(ctx)
+	if target != ref {
+		if err := i.store.Tag(ctx, ref, target, true, by); err != nil {
+			return fromStore("images/"+target, err)
+		}
+	}
+	return fromStore("images/"+target, i.store.Push(ctx, target, layers.PushOptions{By: by, Keychain: keychain(by)}))
 }
 
 func (i images) Wait(ctx context.Context, ref string) error {

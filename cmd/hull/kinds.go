@@ -9,6 +9,9 @@ import (
 	"hull/engine"
 	"hull/fs"
 	"hull/layers"
+	"hull/layers/credentials"
+	"hull/layers/pack"
+	"hull/layers/registries"
 )
 
 // The failures of engine and store in the words of the tree. A test demands a
@@ -48,6 +51,26 @@ var layersKinds = map[layers.Kind]fs.Kind{
 	layers.Rate:        fs.Busy,
 	layers.Removed:     fs.Removed,
 	layers.TooLarge:    fs.Space,
+}
+
+var credentialKinds = map[credentials.Kind]fs.Kind{
+	credentials.System:    fs.System,
+	credentials.Malformed: fs.Invalid,
+	credentials.Denied:    fs.Denied,
+	credentials.Homeless:  fs.Forbidden,
+	credentials.Helper:    fs.Denied,
+	credentials.Space:     fs.Space,
+	credentials.Timeout:   fs.Timeout,
+	credentials.Cancelled: fs.Interrupted,
+}
+
+var bookKinds = map[registries.Kind]fs.Kind{
+	registries.System:   fs.System,
+	registries.Invalid:  fs.Invalid,
+	registries.NotFound: fs.NotFound,
+	registries.Exists:   fs.Exists,
+	registries.Fixed:    fs.Forbidden,
+	registries.Space:    fs.Space,
 }
 
 // storeInEngine gives the engine the Kind of a store's failure.
@@ -121,4 +144,13 @@ func toEngine(op string, err error) error {
 		return err
 	}
 	return &engine.Error{Op: op, Kind: storeInEngine[e.Kind], Err: err}
+}
+
+var packKinds = map[pack.Kind]fs.Kind{
+	pack.System:      fs.System,
+	pack.Unsupported: fs.Unsupported,
+	pack.TooLarge:    fs.Space,
+	pack.Space:       fs.Space,
+	pack.Write:       fs.Interrupted,
+	pack.Cancelled:   fs.Interrupted,
 }

@@ -22,7 +22,7 @@ func (v verbs) pull(ctx context.Context, c *session.Call) (*session.Answer, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := v.store.Pull(ctx, ref, layers.PullOptions{Budget: resolvePatience, By: c.By.UID}); err != nil {
+	if err := v.store.Pull(ctx, ref, layers.PullOptions{Budget: resolvePatience, By: c.By.UID, Keychain: keychain(c.By.UID)}); err != nil {
 		return nil, err
 	}
 	if !on(c, "quiet") {

@@ -4,10 +4,13 @@ import (
 	"math"
 
 	"golang.org/x/sys/unix"
+
+	"hull/layers/credentials"
 )
 
 // The roles that are not for people: what an executed file of the tree runs,
-// the process that owns containers, and the one that serves the tree.
+// the process that owns containers, and the one that serves the tree. (One that
+// acts for a user's logins is credentials.Role.)
 const (
 	roleVerb    = "verb"
 	roleMonitor = "monitor"
@@ -23,6 +26,8 @@ func play(role string, args []string) int {
 		return runMonitor(args[2:])
 	case roleDaemon:
 		return runDaemon(args[2:])
+	case credentials.Role:
+		return credentials.Main(args[2:])
 	default:
 		return runCommand(args[1:])
 	}

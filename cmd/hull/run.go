@@ -142,7 +142,7 @@ func (v verbs) fetch(ctx context.Context, ref, policy string, by uint32) error {
 	default:
 		return fmt.Errorf("--pull takes missing, always or never, not %q", policy)
 	}
-	if err := v.store.Pull(ctx, ref, layers.PullOptions{Budget: resolvePatience, By: by}); err != nil {
+	if err := v.store.Pull(ctx, ref, layers.PullOptions{Budget: resolvePatience, By: by, Keychain: keychain(by)}); err != nil {
 		return err
 	}
 	return v.store.Wait(ctx, ref)

@@ -42,6 +42,18 @@ func (v verbs) do(ctx context.Context, c *session.Call) (*session.Answer, error)
 		return v.wait(ctx, c)
 	case "exec":
 		return v.exec(ctx, c)
+	case "save":
+		return v.save(ctx, c)
+	case "load":
+		return v.load(ctx, c)
+	case "export":
+		return v.export(ctx, c)
+	case "login":
+		return v.login(ctx, c)
+	case "search":
+		return v.search(ctx, c)
+	case "tags":
+		return v.tags(ctx, c)
 	}
 	return nil, errors.New("this file cannot be executed")
 }
@@ -51,6 +63,8 @@ func place(v session.Verb) string {
 	switch {
 	case v.Object == "":
 		return v.Name
+	case ofRegistry(v.Kind):
+		return "registries/" + v.Object + "/" + v.Name
 	case isImage(v.Object):
 		return "images/" + v.Object + "/" + v.Name
 	case v.Kind == "exec":
@@ -59,10 +73,13 @@ func place(v session.Verb) string {
 	return "containers/" + v.Object + "/" + v.Name
 }
 
-// exitCode is what the helper exits with: Docker's statuses, or 1 where a pull
-// has failed.
+// exitCode is what the helper exits with: Docker's statuses, or 1 where no
+// command was to be run.
 func exitCode(c *session.Call, err error) int {
-	if c.Kind == "pull" || c.Kind == "wait" && isImage(c.Object) {
+	switch {
+	case c.Kind == "pull", c.Kind == "save", c.Kind == "load", c.Kind == "export", ofRegistry(c.Kind):
+		return 1
+	case c.Kind == "wait" && isImage(c.Object):
 		return 1
 	}
 	return engine.KindOf(err).ExitCode()
@@ -80,6 +97,9 @@ func (v verbs) wait(ctx context.Context, c *session.Call) (*session.Answer, erro
 	return &session.Answer{Code: exit.Code}, err
 }
 
-// isImage tells the two kinds of objects apart that a verb can be of: every
+// ofRegistry tells whether a verb is a registry's.
+func ofRegistry(kind string) bool { return kind == "login" || kind == "search" || kind == "tags" }
+
+// isImage tells the two other kinds of objects apart that a verb can be of: every
 // name of an image has a colon, a container's ID has none.
 func isImage(object string) bool { return strings.Contains(object, ":") }

@@ -231,6 +231,21 @@ func (s fakeContainers) Rename(_ context.Context, id, name string) error {
 	return nil
 }
 
+func (s fakeContainers) Commit(_ context.Context, id, ref string) error {
+	f := s.f
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c := f.containers[id]
+	if c == nil {
+		return wrong(fs.Removed, "commit", "containers/"+id, "The container was removed.")
+	}
+	f.images[ref] = &image{
+		Image: fs.Image{Reference: ref, ID: digest("commit " + c.ID + ref), Status: "ready", Made: now()}, progress: &growing{},
+	}
+	f.change()
+	return nil
+}
+
 func (s fakeContainers) Remove(_ context.Context, id string, force bool) error {
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()

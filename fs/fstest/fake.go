@@ -32,9 +32,10 @@ type Fake struct {
 	clist      []*fs.Container
 	made       int
 
-	commands []string
-	roots    map[string]string // directories by ID
-	changed  chan struct{}     // closed and made anew at each change
+	registries map[string]*registry // by domain
+	commands   []string
+	roots      map[string]string // directories by ID
+	changed    chan struct{}     // closed and made anew at each change
 }
 
 // New makes a backend whose registry holds the references given.
@@ -42,7 +43,9 @@ func New(refs ...string) *Fake {
 	f := &Fake{
 		registry: map[string]string{}, held: map[string]bool{}, images: map[string]*image{},
 		containers: map[string]*container{}, names: map[string]*container{},
-		commands: []string{"cat", "ls", "sh", "true"}, roots: map[string]string{}, changed: make(chan struct{}),
+		commands: []string{"cat", "ls", "sh", "true"}, roots: map[string]string{}, registries: map[string]*registry{
+			"docker.io": {Registry: fs.Registry{Domain: "docker.io", Made: now()}, settings: map[string]string{}},
+		}, changed: make(chan struct{}),
 	}
 	for _, r := range refs {
 		f.registry[r] = digest("image " + r)
@@ -141,6 +144,9 @@ func (f *Fake) Version() string { return "test" }
 
 // Info implements [fs.Host].
 func (f *Fake) Info() string { return "version test\nkernel test" }
+
+// Disk implements [fs.Host].
+func (f *Fake) Disk() string { return "layers.bytes 0" }
 
 func wrong(kind fs.Kind, op, object, format string, args ...any) error {
 	return &fs.Error{Op: op, Object: object, Kind: kind, Sentence: fmt.Sprintf(format, args...)}

@@ -242,6 +242,26 @@ func (s fakeImages) Remove(_ context.Context, name string, force bool) error {
 	return nil
 }
 
+func (s fakeImages) Push(ctx context.Context, ref, target string) error {
+	if ref != target {
+		if err := s.Tag(ctx, ref, target, true); err != nil {
+			return err
+		}
+	}
+	f := s.f
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	i, ok := s.find(target)
+	switch {
+	case !ok:
+		return wrong(fs.NotFound, "push", "images/"+target, "There is no image %s.", target)
+	case i.Status != "ready":
+		return wrong(fs.Busy, "push", "images/"+target, "The image %s is being pulled.", target)
+	}
+	f.registry[target] = i.ID
+	return nil
+}
+
 func (s fakeImages) Documents(ref string) (*fs.Documents, error) {
 	return &fs.Documents{
 		Config: []byte(`{"os":"linux"}`), Manifest: []byte(fmt.Sprintf(`{"of":%q}`, ref)), History: []byte("IMAGE     CREATED\n"),

@@ -74,6 +74,7 @@ type helper struct {
 	interactive bool // what is typed is for the command
 	show        *display
 	lent        lent
+	known       []wire.Option // of a login: what was asked for once
 
 	telling sync.Mutex
 	conn    *wire.Conn
@@ -139,9 +140,13 @@ func (h *helper) attempt(path string, args []string) (status int, again bool) {
 		return statusFailed, true
 	}
 	h.lent.sent()
+	over := h.flow()
 	a, files, status, again := h.await()
 	if a == nil {
 		return status, again
+	}
+	if err := over(); err != nil && a.Code == 0 {
+		a.Code = broken(err)
 	}
 	_ = file.Close() // the session is its connection from here on
 	return h.attend(a, files), false

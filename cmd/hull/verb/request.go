@@ -28,6 +28,17 @@ func (h *helper) request(t wire.Ticket, args []string) (*wire.Request, error) {
 		flags, usage = h.flags(), "run [FLAGS] [IMAGE] [COMMAND…]   (IMAGE only for the run of the whole tree)"
 	case "pull":
 		flags, usage = []Flag{{Name: "quiet", Short: "q", Setting: "quiet", Kind: Switch}}, "pull [-q] REFERENCE"
+	case "login":
+		flags, usage = []Flag{{Name: "username", Short: "u", Setting: "user", Summary: "who logs in; it asks if not given"}},
+			"login [-u USER]   (asks at a terminal; else USER PASSWORD, or with -u the password, comes by the input)"
+	case "search":
+		flags, usage = []Flag{{Name: "limit", Setting: "limit", Summary: "at most so many, 25 if not given"}}, "search [--limit N] TERM"
+	case "tags":
+		usage = "tags REPOSITORY"
+	case "save", "export":
+		usage = t.Verb + " > FILE"
+	case "load":
+		usage = "load < FILE"
 	default:
 		usage = t.Verb
 	}
@@ -39,8 +50,15 @@ func (h *helper) request(t wire.Ticket, args []string) (*wire.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.Verb == "run" {
+	switch t.Verb {
+	case "run":
 		return r, h.window(r)
+	case "login":
+		return r, h.login(r)
+	case "save", "export":
+		return r, h.stream(r, 1)
+	case "load":
+		return r, h.stream(r, 0)
 	}
 	return r, nil
 }

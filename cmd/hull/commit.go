@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"hull/engine"
+	"hull/fs"
+	"hull/layers"
+)
+
+// Commit makes an image of what a container has changed, with its settings. A
+// running one is frozen meanwhile, so that no file is caught half written.
+func (c containers) Commit(ctx context.Context, id, ref string) error {
+	x, ok := c.engine.Find(id)
+	if !ok {
+		return c.gone(id)
+	}
+	object := "containers/" + x.Name
+	if x.ImageID == "" {
+		return &fs.Error{Op: "commit", Object: object, Kind: fs.NotRunning, Sentence: "The container " + x.Name + " has never been started, so there is nothing of it to make an image of."}
+	}
+	// Where the engine keeps it: see the package's documentation.
+	upper, err := os.Open(filepath.Join(c.dir, "containers", x.ID, "disk"))
+	if err != nil {
+		return &fs.Error{Op: "commit", Object: object, Kind: fs.System, Sentence: "The container's files cannot be read: " + err.Error(), Err: err}
+	}
+	defer upper.Close()
+	if x.State == engine.Up {
+		if err := c.engine.Pause(ctx, id); err != nil {
+			return c.failed(id, err)
+		}
+	}
+	_, err = c.store.Commit(ctx, ref, layers.CommitOptions{
+		Base: x.ImageID, Upper: upper, Container: x.ID, Command: x.Command, Edit: edit(x), By: uid(ctx),
+	})
+	if x.State == engine.Up {
+		// Whatever became of the caller, it runs on.
+		if e := c.engine.Unpause(context.WithoutCancel(ctx), id); e != nil && engine.KindOf(e) != engine.NotRunning && err == nil {
+			err = e
+			return c.failed(id, err)
+		}
+	}
+	return fromStore(object, err)
+}
+
+// edit puts a container's settings into the config of its image: what was set
+// replaces, variables and labels are added.
+func edit(x *engine.Container) func(*v1.Config) {
+	set := map[string]any{}
+	for _, row := range engine.Settings() {
+		if v, err := row.Parse(x.Settings[row.Name]); err == nil && v != nil {
+			set[row.Name] = v
+		}
+	}
+	text := func(name string, to *string) {
+		if s, ok := set[name].(string); ok && s != "" {
+			*to = s
+		}
+	}
+	return func(c *v1.Config) {
+		if words, ok := set["entrypoint"].([]string); ok {
+			c.Entrypoint, c.Cmd = words, nil // as docker: the image's command was for its own
+		}
+		if words, ok := set["command"].([]string); ok {
+			c.Cmd = words
+		}
+		text("user", &c.User)
+		text("workdir", &c.WorkingDir)
+		text("stop_signal", &c.StopSignal)
+		if env, ok := set["env"].([]string); ok {
+			c.Env = withVariables(c.Env, env)
+		}
+		if own, ok := set["labels"].([]string); ok {
+			labels := maps.Clone(c.Labels)
+			if labels == nil {
+				labels = map[string]string{}
+			}
+			for _, l := range own {
+				name, value, _ := strings.Cut(l, "=")
+				labels[name] = value
+			}
+			c.Labels = labels
+		}
+	}
+}
+
+// withVariables puts variables into an environment: of one name the last counts.
+func withVariables(env, own []string) []string {
+	env = slices.Clone(env)
+	for _, item := range own {
+		name, _, _ := strings.Cut(item, "=")
+		i := slices.IndexFunc(env, func(s string) bool { return strings.HasPrefix(s, name+"=") })
+		if i >= 0 {
+			env[i] = item
+		} else {
+			env = append(env, item)
+		}
+	}
+	return env
+}

@@ -1,0 +1,127 @@
+package fs
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// registries is registries/: each registry by its host.
+type registries struct {
+	refusing
+	each *row
+}
+
+func openRegistries(_ *Tree, e *entry) place {
+	return &registries{refusing{e}, e.row.rows[0]}
+}
+
+func (p *registries) entry(r *Registry) *entry {
+	o := object{kind: registryObject, id: r.Domain, made: r.Made}
+	return &entry{t: p.e.t, row: p.each, obj: o, name: r.Domain, dir: p.e.path(), key: o.key()}
+}
+
+func (p *registries) list(context.Context) ([]*entry, error) {
+	all := p.e.t.Registries.List()
+	es := make([]*entry, len(all))
+	for i, r := range all {
+		es[i] = p.entry(r)
+	}
+	return es, nil
+}
+
+func (p *registries) find(_ context.Context, name string) (*entry, error) {
+	if r, ok := p.e.t.Registries.Find(name); ok && !dot(name) {
+		return p.entry(r), nil
+	}
+	return p.e.unlisted(name), nil
+}
+
+func (p *registries) mkdir(ctx context.Context, name string) (*entry, error) {
+	if dot(name) {
+		return nil, p.no("mkdir", name, "no registry's name begins with a dot")
+	}
+	r, err := p.e.t.Registries.Add(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return p.entry(r), nil
+}
+
+// rmdir logs out and forgets.
+func (p *registries) rmdir(ctx context.Context, name string) error {
+	if _, ok := p.e.t.Registries.Find(name); !ok {
+		return absent("rmdir", p.e.path(), name, nil)
+	}
+	return p.e.t.Registries.Remove(ctx, name)
+}
+
+// registryPlace is a registry's directory.
+type registryPlace struct {
+	fixed
+}
+
+func openRegistry(_ *Tree, e *entry) place { return &registryPlace{fixed{e}} }
+
+// unlink of login logs out, and the file stays to log in again. The other names go for a while, so that rm -r comes to
+// the rmdir that forgets the registry; of docker.io, which stays, they do not.
+func (p *registryPlace) unlink(ctx context.Context, name string) error {
+	if _, err := p.e.registry(); err != nil {
+		return err
+	}
+	switch {
+	case name == "login":
+		if err := p.e.t.Registries.Logout(ctx, p.e.obj.id); err != nil {
+			return err
+		}
+		p.e.t.succeeded(p.e)
+		return nil
+	case p.e.obj.id == "docker.io":
+		return p.refuse().no("unlink", name, "Docker's registry is always there; rm login logs you out")
+	}
+	p.e.t.hides.hide(p.e.key, name)
+	return nil
+}
+
+// create is > onto a file that unlink has hidden.
+func (p *registryPlace) create(ctx context.Context, name string) (*entry, error) {
+	r := p.e.row.find(name)
+	if r == nil {
+		return p.fixed.create(ctx, name)
+	}
+	p.e.t.hides.show(p.e.key, name)
+	return p.e.child(r, name), nil
+}
+
+// login takes USER PASSWORD. A password may hold white space, a user's name does not.
+func login(ctx context.Context, t *Tree, e *entry, line string) error {
+	user, password, ok := strings.Cut(strings.TrimLeft(line, " \t"), " ")
+	if !ok || user == "" || password == "" {
+		return fail(Invalid, "login", e.label(), fmt.Sprintf("%s takes USER PASSWORD, on one line; execute it and it asks.", e.path()))
+	}
+	return t.Registries.Login(ctx, e.obj.id, user, password)
+}
+
+func registryUser(ctx context.Context, _ *Tree, e *entry) ([]byte, error) {
+	r, err := e.registry()
+	if err != nil {
+		return nil, err
+	}
+	by, _ := By(ctx)
+	return []byte(line(r.Users[by.UID])), nil
+}
+
+func registryStatus(ctx context.Context, t *Tree, e *entry) ([]byte, error) {
+	user, err := registryUser(ctx, t, e)
+	if err != nil || len(user) == 0 {
+		return []byte("anonymous\n"), err
+	}
+	return []byte("logged-in\n"), nil
+}
+
+// registryError is the last refused command, to those who may know.
+func registryError(ctx context.Context, t *Tree, e *entry) ([]byte, error) {
+	by, _ := By(ctx)
+	r := t.failures.object(e.obj.key())
+	return []byte(line(r.shown(by, e))), nil
+}
