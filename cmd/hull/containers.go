@@ -17,6 +17,7 @@ import (
 
 // containers shows the engine to the tree.
 type containers struct {
+	ctx    context.Context //nolint:containedctx // the daemon's, for reads that nobody waits to call off
 	engine *engine.Engine
 	store  *layers.Store
 	dir    string // the store's
@@ -145,7 +146,7 @@ func (c containers) Pending(id string) (string, error) {
 
 func (c containers) Commands(id string) ([]string, error) {
 	// Plain reads never wait: the listing walks a directory or two of a mounted file system.
-	l, err := c.engine.Commands(context.TODO(), id)
+	l, err := c.engine.Commands(c.ctx, id)
 	return l, c.failed(id, err)
 }
 
@@ -167,7 +168,7 @@ func (c containers) Logs(id, stream string) (fs.Growing, error) {
 }
 
 func (c containers) Changes(id string) ([]byte, error) {
-	changes, err := c.engine.Changes(context.TODO(), id)
+	changes, err := c.engine.Changes(c.ctx, id)
 	if err != nil {
 		return nil, c.failed(id, err)
 	}
