@@ -217,6 +217,16 @@ type Root struct {
 	Release  func()
 }
 
+// Upkeep looks after the store. The methods return when it is done.
+type Upkeep interface {
+	// Check verifies everything in the store; flaws are a Corrupt error that names them.
+	Check(ctx context.Context) error
+	// Repair mends what it can; what is left is a Corrupt error.
+	Repair(ctx context.Context) error
+	// Prune removes what nobody uses of "containers", "images" (those without a name) or "all".
+	Prune(ctx context.Context, what string) error
+}
+
 // Host tells about this hull and the machine it runs on.
 type Host interface {
 	// Version is one word.

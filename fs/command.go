@@ -7,6 +7,44 @@ import (
 	"time"
 )
 
+// The commands of the root's ctl.
+
+// kept tells whether there is somebody to look after the store.
+func kept(e *entry) bool { return e.t.Upkeep != nil }
+
+func checkStore(ctx context.Context, t *Tree, e *entry, args []string) error {
+	if err := none(e, "check", args); err != nil {
+		return err
+	}
+	return t.Upkeep.Check(ctx)
+}
+
+func repairStore(ctx context.Context, t *Tree, e *entry, args []string) error {
+	if err := none(e, "repair", args); err != nil {
+		return err
+	}
+	return t.Upkeep.Repair(ctx)
+}
+
+func pullReference(ctx context.Context, t *Tree, e *entry, args []string) error {
+	ref, err := one(e, "pull", "a REFERENCE", args)
+	if err == nil {
+		ref, err = t.Images.Parse(ref)
+	}
+	if err != nil {
+		return err
+	}
+	return t.Images.Pull(ctx, ref, t.Budget)
+}
+
+func pruneStore(ctx context.Context, t *Tree, e *entry, args []string) error {
+	what, err := one(e, "prune", "containers, images or all", args)
+	if err != nil {
+		return err
+	}
+	return t.Upkeep.Prune(ctx, what)
+}
+
 // The commands of an image's ctl.
 
 func tagImage(ctx context.Context, t *Tree, e *entry, args []string) error {

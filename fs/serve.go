@@ -42,6 +42,7 @@ type Options struct {
 	Containers Containers
 	Registries Registries
 	Roots      Roots
+	Upkeep     Upkeep // nil: the root has no ctl
 	Host       Host
 	Sessions   *session.Server  // opens sessions of verb files; nil leaves verbs readable only
 	Journal    *journal.Journal // shown as events; refused calls are added to it

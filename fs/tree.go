@@ -9,8 +9,10 @@ func table(settings []Setting) *row {
 	root := dir("", 0o755, "",
 		text("README", 0o644, "how to use this tree", readme),
 		verb("run", "IMAGE [COMMAND…] with docker run's flags; pulls the image if it is absent"),
-		verb("pull", "REFERENCE; shows progress on a terminal, ends when the pull ends (-q quiet)"),
+		verb("pull", "REFERENCE; shows progress on a terminal, ends when the pull ends (-q quiet, -a all tags)"),
 		verb("load", "a docker or OCI archive on its input becomes images; prints their names"),
+		verb("prune", "[-n] [-a] containers|images|all: what nobody uses goes; prints it, and how many bytes"),
+		ctl("ctl", "commands of the whole", rootCommands()).only(kept),
 		text("error", 0o644, "the last failure of your own calls", userError),
 		growing("events", 0o640, "what happened, a line of JSON each; a bounded ring on disk", events),
 		text("info", 0o644, "this hull and its host, a \"key value\" line each", info),
@@ -107,6 +109,16 @@ func registryRow() *row {
 		verb("search", "TERM: repositories there, as docker search prints them"),
 		verb("tags", "REPOSITORY: its tags, one a line"),
 	)
+}
+
+// rootCommands are those of the root's ctl.
+func rootCommands() []command {
+	return []command{
+		{"check", "", "verify everything in the store; error names what is wrong", checkStore},
+		{"repair", "", "mend what is wrong: fetch it again, or drop it", repairStore},
+		{"pull", "REF", "pull an image, as mkdir does", pullReference},
+		{"prune", "WHAT", "remove what nobody uses of containers, images or all", pruneStore},
+	}
 }
 
 // imageCommands are those of an image's ctl.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"strings"
 
 	"hull/fs"
 	"hull/fs/session"
@@ -13,10 +14,13 @@ import (
 // pull pulls an image and shows how it goes until it has ended.
 func (v verbs) pull(ctx context.Context, c *session.Call) (*session.Answer, error) {
 	if len(c.Args) != 1 {
-		return nil, errors.New("pull takes one image: pull [-q] REFERENCE")
+		return nil, errors.New("pull takes one image: pull [-q] [-a] REFERENCE")
 	}
 	if err := v.tree.May(fs.Credential(c.By), "images", fs.Change); err != nil {
 		return nil, err
+	}
+	if on(c, "all") {
+		return v.pullAll(ctx, c)
 	}
 	ref, err := v.store.Parse(c.Args[0])
 	if err != nil {
@@ -36,6 +40,25 @@ func (v verbs) pull(ctx context.Context, c *session.Call) (*session.Answer, erro
 		a.Text = ref + "\n"
 	}
 	return a, nil
+}
+
+// pullAll pulls every tag of a repository.
+func (v verbs) pullAll(ctx context.Context, c *session.Call) (*session.Answer, error) {
+	o := layers.PullOptions{Budget: resolvePatience, By: c.By.UID, Keychain: keychain(c.By.UID)}
+	begun := func(name string) { c.Print("Pulling " + name + "\n") }
+	if on(c, "quiet") {
+		begun = nil
+	}
+	names, err := v.store.PullAll(ctx, c.Args[0], o, begun)
+	var b strings.Builder
+	for _, n := range names {
+		b.WriteString(n + "\n")
+	}
+	if err != nil {
+		c.Print(b.String())
+		return nil, err
+	}
+	return &session.Answer{Text: b.String()}, nil
 }
 
 // showProgress prints the lines of a pull as they come, and how far it is.

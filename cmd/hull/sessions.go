@@ -48,6 +48,8 @@ func (v verbs) do(ctx context.Context, c *session.Call) (*session.Answer, error)
 		return v.load(ctx, c)
 	case "export":
 		return v.export(ctx, c)
+	case "prune":
+		return v.prune(ctx, c)
 	case "login":
 		return v.login(ctx, c)
 	case "search":
@@ -77,7 +79,7 @@ func place(v session.Verb) string {
 // command was to be run.
 func exitCode(c *session.Call, err error) int {
 	switch {
-	case c.Kind == "pull", c.Kind == "save", c.Kind == "load", c.Kind == "export", ofRegistry(c.Kind):
+	case c.Kind == "pull", c.Kind == "save", c.Kind == "load", c.Kind == "export", c.Kind == "prune", ofRegistry(c.Kind):
 		return 1
 	case c.Kind == "wait" && isImage(c.Object):
 		return 1

@@ -27,7 +27,11 @@ func (h *helper) request(t wire.Ticket, args []string) (*wire.Request, error) {
 	case "run":
 		flags, usage = h.flags(), "run [FLAGS] [IMAGE] [COMMAND…]   (IMAGE only for the run of the whole tree)"
 	case "pull":
-		flags, usage = []Flag{{Name: "quiet", Short: "q", Setting: "quiet", Kind: Switch}}, "pull [-q] REFERENCE"
+		flags = []Flag{
+			{Name: "quiet", Short: "q", Setting: "quiet", Kind: Switch, Summary: "print only what was pulled"},
+			{Name: "all-tags", Short: "a", Setting: "all", Kind: Switch, Summary: "every tag of the repository"},
+		}
+		usage = "pull [-q] [-a] REFERENCE"
 	case "login":
 		flags, usage = []Flag{{Name: "username", Short: "u", Setting: "user", Summary: "who logs in; it asks if not given"}},
 			"login [-u USER]   (asks at a terminal; else USER PASSWORD, or with -u the password, comes by the input)"
@@ -35,6 +39,12 @@ func (h *helper) request(t wire.Ticket, args []string) (*wire.Request, error) {
 		flags, usage = []Flag{{Name: "limit", Setting: "limit", Summary: "at most so many, 25 if not given"}}, "search [--limit N] TERM"
 	case "tags":
 		usage = "tags REPOSITORY"
+	case "prune":
+		flags = []Flag{
+			{Name: "dry-run", Short: "n", Setting: "dry-run", Kind: Switch, Summary: "only say what would go"},
+			{Name: "all", Short: "a", Setting: "all", Kind: Switch, Summary: "also images that have a name, if no container is made of them"},
+		}
+		usage = "prune [-n] [-a] containers|images|all"
 	case "save", "export":
 		usage = t.Verb + " > FILE"
 	case "load":

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"hull/engine"
+	tree "hull/fs"
+	"hull/fs/session"
+	"hull/layers"
+)
+
+// upkeep looks after the store: what the root's ctl and prune ask for.
+type upkeep struct{ *daemon }
+
+// Check fails if something in the store is not what it should be.
+func (u upkeep) Check(ctx context.Context) error {
+	found := findings{}
+	flaws, err := u.store.Check(ctx, found.add)
+	if err != nil || flaws == 0 {
+		return fromStore("", err)
+	}
+	return &tree.Error{
+		Op: "check", Kind: tree.Corrupt,
+		Sentence: fmt.Sprintf("The store has %s: %s. Write repair to ctl.", plural(flaws, "flaw"), found.text()),
+	}
+}
+
+// Repair fails if something is left that cannot be mended.
+func (u upkeep) Repair(ctx context.Context) error {
+	found := findings{}
+	left, err := u.store.Repair(ctx, keychain(uid(ctx)), found.add)
+	if err != nil || left == 0 {
+		return fromStore("", err)
+	}
+	return &tree.Error{
+		Op: "repair", Kind: tree.Corrupt,
+		Sentence: fmt.Sprintf("The store still has %s: %s.", plural(left, "flaw"), found.text()),
+	}
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// findings are the first lines of a report; a sentence holds no more.
+type findings struct{ lines []string }
+
+const mostFindings = 5
+
+func (f *findings) add(line string) {
+	if len(f.lines) <= mostFindings {
+		f.lines = append(f.lines, strings.TrimRight(line, ".\n"))
+	}
+}
+
+func (f *findings) text() string {
+	if len(f.lines) > mostFindings {
+		return strings.Join(f.lines[:mostFindings], "; ") + "; and more"
+	}
+	return strings.Join(f.lines, "; ")
+}
+
+// Prune removes what nobody uses.
+func (u upkeep) Prune(ctx context.Context, what string) error {
+	_, err := u.prune(ctx, what, false, false)
+	return err
+}
+
+// prune removes what is named, or with dry only says what would go, and tells it in
+// lines.
+func (u upkeep) prune(ctx context.Context, what string, all, dry bool) (string, error) {
+	var lines []string
+	var bytes int64
+	switch what {
+	case "containers", "images", "all":
+	case "networks", "volumes":
+		return "", &tree.Error{Op: "prune", Kind: tree.Unsupported, Sentence: "There are no " + what + " yet, so none to prune."}
+	default:
+		return "", &tree.Error{Op: "prune", Kind: tree.Invalid, Sentence: fmt.Sprintf("prune takes containers, images or all, not %q.", what)}
+	}
+	if what != "images" {
+		gone, n, err := u.pruneContainers(ctx, dry)
+		if err != nil {
+			return "", err
+		}
+		lines, bytes = append(lines, gone...), bytes+n
+	}
+	if what != "containers" {
+		r, err := u.store.Prune(ctx, layers.PruneOptions{All: all, DryRun: dry, By: uid(ctx)})
+		if err != nil {
+			return "", fromStore("", err)
+		}
+		for _, name := range r.Untagged {
+			lines = append(lines, "Untagged: "+name)
+		}
+		for _, id := range r.Deleted {
+			lines = append(lines, "Deleted: "+id)
+		}
+		bytes += r.Bytes
+	}
+	word := "Total reclaimed space: "
+	if dry {
+		word = "Would be reclaimed: "
+	}
+	return strings.Join(append(lines, word+readable(bytes)), "\n") + "\n", nil
+}
+
+// pruneContainers removes the containers that do not run.
+func (u upkeep) pruneContainers(ctx context.Context, dry bool) (lines []string, bytes int64, err error) {
+	for _, c := range u.engine.List() {
+		if c.State.Alive() || c.State == engine.Waiting {
+			continue
+		}
+		n := weight(filepath.Join(u.Store, "containers", c.ID))
+		if !dry {
+			err := u.engine.Remove(ctx, c.ID, false)
+			switch {
+			case engine.KindOf(err) == engine.Running, engine.KindOf(err) == engine.Removed:
+				continue // somebody has started or removed it meanwhile
+			case err != nil:
+				return lines, bytes, fromEngine("containers/"+c.Name, err)
+			}
+		}
+		lines, bytes = append(lines, "Deleted: container "+c.Name), bytes+n
+	}
+	return lines, bytes, nil
+}
+
+// weight is how many bytes the files below a directory have. What cannot be seen
+// does not count.
+func weight(dir string) int64 {
+	var n int64
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return nil //nolint:nilerr // it may be going at this moment
+		}
+		if st, err := d.Info(); err == nil {
+			n += st.Size()
+		}
+		return nil
+	})
+	return n
+}
+
+// prune is the verb.
+func (v verbs) prune(ctx context.Context, c *session.Call) (*session.Answer, error) {
+	if len(c.Args) != 1 {
+		return nil, errors.New("prune takes what to prune: prune [-n] [-a] containers|images|all")
+	}
+	for _, place := range []string{"containers", "images"} {
+		if err := v.tree.May(tree.Credential(c.By), place, tree.Change); err != nil {
+			return nil, err
+		}
+	}
+	text, err := upkeep(v).prune(ctx, c.Args[0], on(c, "all"), on(c, "dry-run"))
+	if err != nil {
+		return nil, err
+	}
+	return &session.Answer{Text: text}, nil
+}
+
+// readable is a number of bytes as docker prints it: 14.4MB.
+func readable(n int64) string {
+	f, unit := float64(n), 0
+	units := []string{"B", "kB", "MB", "GB", "TB", "PB"}
+	for f >= 1000 && unit < len(units)-1 {
+		f, unit = f/1000, unit+1
+	}
+	return fmt.Sprintf("%.4g%s", f, units[unit])
+}
