@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log"
@@ -48,7 +49,7 @@ func (t *Tree) Mount(dir string) (*Mount, error) {
 	if err != nil {
 		return nil, &Error{Op: "mount", Kind: Unsupported, Err: err, Sentence: "Cannot open /dev/fuse: load the kernel's fuse module and be root."}
 	}
-	tree, err := detached(fd)
+	tree, err := detached(fd, cmp.Or(t.Source, "hull"))
 	if err != nil {
 		unix.Close(fd)
 		return nil, &Error{Op: "mount", Kind: Unsupported, Err: err, Sentence: "The kernel refuses a FUSE mount: " + err.Error() + "."}
@@ -106,15 +107,15 @@ func (m *Mount) Unmount(lazy bool) error {
 	return nil
 }
 
-// detached makes a FUSE mount that is nowhere yet. Its device is fd.
-func detached(fd int) (int, error) {
+// detached makes a FUSE mount that is nowhere yet. Its device is fd, and source is what the mount table shows for it.
+func detached(fd int, source string) (int, error) {
 	config, err := unix.Fsopen("fuse", unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return -1, fmt.Errorf("fsopen: %w", err)
 	}
 	defer unix.Close(config)
 	for _, o := range [][2]string{
-		{"source", "hull"},
+		{"source", source},
 		{"subtype", "hull"},
 		{"fd", strconv.Itoa(fd)},
 		{"rootmode", "40000"},

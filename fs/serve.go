@@ -49,6 +49,7 @@ type Options struct {
 	Binary     string           // path of the hull binary, for the first line of verb files
 	Group      int64            // the group that gets the controls; negative for none
 	Budget     time.Duration    // what a mkdir that pulls may ask of the registry before it returns
+	Source     string           // what the mount table shows as the device; hull's run directory, for hull umount
 	Logger     *slog.Logger
 }
 

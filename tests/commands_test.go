@@ -147,7 +147,7 @@ func (m *mounted) mountArgs(more []string) []string {
 }
 
 func (m *mounted) umountArgs(more []string) []string {
-	args := []string{"umount", "--run", m.path("run")}
+	args := []string{"umount"} // the mount table tells which hull it is
 	return append(append(args, more...), m.path("hull"))
 }
 

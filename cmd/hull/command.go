@@ -110,7 +110,6 @@ with hull umount.`,
 }
 
 func umountCommand() *cobra.Command {
-	var run string
 	var stop, leave bool
 	c := &cobra.Command{
 		Use:   "umount [flags] [DIR]",
@@ -127,11 +126,10 @@ func umountCommand() *cobra.Command {
 			if stop && leave {
 				return errors.New("--stop and --leave exclude each other")
 			}
-			return umount(c.Context(), dir, run, stop, leave)
+			return umount(c.Context(), dir, stop, leave)
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&run, "run", defaultRun, "the `DIR` that was given to hull mount")
 	f.BoolVar(&stop, "stop", false, "stop all containers first")
 	f.BoolVar(&leave, "leave", false, "leave the containers running, for the next mount")
 	return c

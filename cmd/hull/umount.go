@@ -13,21 +13,21 @@ import (
 )
 
 // umount ends the mount on dir.
-func umount(ctx context.Context, dir, run string, stop, leave bool) error {
+func umount(ctx context.Context, dir string, stop, leave bool) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
-	mounted, err := isMounted(dir)
+	run, err := runDirectory(dir)
 	if err != nil {
 		return err
 	}
-	if !mounted {
+	if run == "" {
 		return fmt.Errorf("hull is not mounted on %s", dir)
 	}
 	control, err := monitor.Dial(ctx, run)
 	if err != nil {
-		return fmt.Errorf("%w; if the mount used another --run, name it", err)
+		return err
 	}
 	defer control.Close()
 	mode := monitor.Ask
@@ -58,22 +58,26 @@ func list(names []string) string {
 	return strings.Join(names, ", ") + " " + verb
 }
 
-// isMounted tells whether a hull tree, alive or dead, is on dir. It asks the
-// mount table and not the directory: a dead mount answers nothing.
-func isMounted(dir string) (bool, error) {
+// runDirectory returns the run directory of the hull whose tree, alive or dead,
+// is on dir; empty if none is. It asks the mount table, where that directory
+// stands as the device, and not the tree: a dead mount answers nothing.
+func runDirectory(dir string) (string, error) {
 	f, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	defer f.Close()
 	escaped := strings.NewReplacer(`\`, `\134`, " ", `\040`, "\t", `\011`, "\n", `\012`).Replace(dir)
+	plain := strings.NewReplacer(`\134`, `\`, `\040`, " ", `\011`, "\t", `\012`, "\n", `\043`, "#")
 	s := bufio.NewScanner(f)
+	run := ""
 	for s.Scan() {
 		before, after, ok := strings.Cut(s.Text(), " - ")
 		fields := strings.Fields(before)
-		if ok && len(fields) > 4 && fields[4] == escaped && strings.HasPrefix(after, "fuse.hull ") {
-			return true, nil
+		mount := strings.Fields(after)
+		if ok && len(fields) > 4 && fields[4] == escaped && len(mount) > 1 && mount[0] == "fuse.hull" {
+			run = plain.Replace(mount[1]) // the last one is on top
 		}
 	}
-	return false, s.Err()
+	return run, s.Err()
 }

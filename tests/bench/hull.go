@@ -60,7 +60,7 @@ func (h *byTree) once(ctx context.Context) error {
 
 func (h *byTree) close() {
 	if h.mounted {
-		_ = exec.Command(h.s.hull, "umount", "--stop", "--run", h.s.dir+"/run", h.s.dir+"/hull").Run() //nolint:noctx // it must happen
+		_ = exec.Command(h.s.hull, "umount", "--stop", h.s.dir+"/hull").Run() //nolint:noctx // it must happen
 	}
 }
 

@@ -128,7 +128,7 @@ func show(ctx context.Context, hull, dir, addr string) (err error) {
 		// The session's context may have ended; the mount must not stay for that.
 		c, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		out, e := exec.CommandContext(c, hull, "umount", "--stop", "--run", run, mnt).CombinedOutput()
+		out, e := exec.CommandContext(c, hull, "umount", "--stop", mnt).CombinedOutput()
 		if e != nil {
 			err = errors.Join(err, fmt.Errorf("hull umount: %w: %s", e, out))
 		}
