@@ -170,7 +170,7 @@ func (p *images) find(_ context.Context, name string) (*entry, error) {
 	if kind == hubImages || kind == libraryOnly {
 		return p.below(name), nil
 	}
-	if i, ok := t.Images.Find(path); ok && (p.tagged(name) || i.Reference == path) {
+	if i, ok := t.Images.Find(path); ok && (p.tagged(name) && !t.aliasByDigest(i, path) || i.Reference == path) {
 		return p.entry(i, name), nil
 	}
 	if p.tagged(name) {
@@ -189,6 +189,17 @@ func (p *images) find(_ context.Context, name string) (*entry, error) {
 		return p.entry(i, name), nil
 	}
 	return p.e.unlisted(name), nil
+}
+
+// aliasByDigest tells that a path with a digest leads to an image only because another reference of it has that digest.
+// Such a name is none until somebody makes it: mkdir gives it a directory of its own, and a rmdir must not take away the
+// tag that it would be taken for.
+func (t *Tree) aliasByDigest(i *Image, path string) bool {
+	if !strings.Contains(path, "@") {
+		return false
+	}
+	ref, err := t.Images.Parse(path)
+	return err != nil || i.Reference != ref
 }
 
 // file is a file of the image that the directory itself is. Asking for one tells that the directory is meant as the

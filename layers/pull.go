@@ -72,6 +72,9 @@ func (s *Store) Pull(ctx context.Context, text string, o PullOptions) error {
 	if err != nil {
 		return err
 	}
+	if here, err := s.pullHere(ctx, ref, o.By); here || err != nil {
+		return wrap("pull", ref.Familiar(), err)
+	}
 	if err := s.room("pull", ref.Familiar(), 0); err != nil {
 		return err
 	}
@@ -92,6 +95,38 @@ func (s *Store) Pull(ctx context.Context, text string, o PullOptions) error {
 		}
 	}
 	return wrap("pull", p.name, s.accept(ctx, p))
+}
+
+// pullHere makes a reference by digest of what is here already under another name
+// of the repository, and says whether it has: a digest never means anything else,
+// so there is nothing to ask the registry.
+func (s *Store) pullHere(ctx context.Context, ref reference.Reference, by uint32) (bool, error) {
+	name := ref.Familiar()
+	if ref.Digest == "" || s.snapshot.Load().digest[name] == "" {
+		return false, nil
+	}
+	if err := s.lockChange(ctx); err != nil {
+		return false, err
+	}
+	defer s.unlockChange()
+	sn := s.snapshot.Load()
+	im := sn.ids[sn.digest[name]]
+	if im == nil || sn.names[name] != nil {
+		return false, nil
+	}
+	p := newProgress()
+	if err := s.point(ref, sn.record[im].Image, ref.Digest, false, by); err != nil {
+		return false, err
+	}
+	p.line("%s: Pulling from %s", ref.Digest, ref.Path)
+	p.line("Digest: %s", ref.Digest)
+	p.line("Status: Image is up to date for %s", name)
+	p.end()
+	s.mu.Lock()
+	s.recent[name] = p
+	s.mu.Unlock()
+	s.events.add(Event{Action: ActionPulled, Reference: name, ID: im.ID, By: by})
+	return true, nil
 }
 
 // impatience divides the budget of pulls from a registry that does not answer.

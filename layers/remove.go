@@ -18,8 +18,9 @@ type RemoveResult struct {
 // tag, and with its last tag the image goes with the layers nobody else uses;
 // that is Busy if it would take the image from containers, unless forced: then
 // they keep its layers. A pull under way is cancelled, a failed one dropped. An
-// ID (or a repository@digest that is an alias) is Busy while several tags point
-// to it, unless forced.
+// ID is Busy while several tags point to it, unless forced. A repository@digest
+// that is no reference of its own, but what a tag points to, is always Busy: the
+// tag is what has to be removed.
 func (s *Store) Remove(ctx context.Context, name string, force bool, by uint32) (RemoveResult, error) {
 	sn := s.snapshot.Load()
 	if exact, isTag := sn.exact(name); isTag {
@@ -29,6 +30,8 @@ func (s *Store) Remove(ctx context.Context, name string, force bool, by uint32) 
 	switch {
 	case im == nil:
 		return RemoveResult{}, failf("remove", name, NotFound, "there is no such image here")
+	case strings.Contains(name, "@"):
+		return RemoveResult{}, failf("remove", name, Busy, "it is no name of its own but what %s points to; remove that", strings.Join(sn.aliased(name), ", "))
 	case len(im.Tags) > 1 && !force:
 		return RemoveResult{}, failf("remove", name, Busy, "several tags point to this image (%s); remove those, or force it",
 			strings.Join(im.Tags, ", "))

@@ -38,7 +38,8 @@ func TestRemoveRules(t *testing.T) {
 		{"by ID", nil, false, id, false, -1, 1, true, false},
 		{"by short ID", nil, false, shortID, false, -1, 1, true, false},
 		{"by bare ID", nil, false, bareID, false, -1, 1, true, false},
-		{"by digest", nil, false, byDigest, false, -1, 1, true, false},
+		{"by digest that only the tag has", nil, false, byDigest, false, Busy, 0, false, true},
+		{"by digest that only the tag has, forced", nil, false, byDigest, true, Busy, 0, false, true},
 		{"by ID, two tags", []string{"app:2"}, false, id, false, Busy, 0, false, true},
 		{"by ID, two tags, forced", []string{"app:2"}, false, id, true, -1, 2, true, false},
 		{"by ID, two tags, held, forced", []string{"app:2"}, true, id, true, -1, 2, false, true},
@@ -92,6 +93,43 @@ func id(im *Image) string       { return im.ID }
 func shortID(im *Image) string  { return im.ID[len("sha256:"):][:12] }
 func bareID(im *Image) string   { return im.ID[len("sha256:"):] }
 func byDigest(im *Image) string { return im.Reference[:len(im.Reference)-len(":1")] + "@" + im.Digest }
+
+// A digest beside a tag is a reference of its own, made without asking the registry
+// and removed without touching the tag.
+func TestReferenceByDigest(t *testing.T) {
+	needRoot(t)
+	r := newRegistry(t)
+	r.push(t, "acme/app:1", imageOf(t, layerOf(t, file{name: "a"})))
+	s := openStore(t, t.TempDir(), Options{})
+	im := mustPull(t, s, r.ref("acme/app:1"))
+	other := byDigest(im)
+	r.Close()
+	if err := s.Pull(t.Context(), other, PullOptions{Budget: time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	got, ok := s.Find(other)
+	if !ok || got.Reference != other || got.ID != im.ID || got.Status != Ready || !slices.Equal(got.Tags, []string{im.Reference, other}) {
+		t.Fatalf("it is %+v, %v", got, ok)
+	}
+	p, ok := s.Progress(other)
+	if !ok || p.Size() == 0 {
+		t.Error("nothing says what became of the pull")
+	}
+	closeStore(t, s)
+	s = openStore(t, s.dir, Options{})
+	if got, ok := s.Find(other); !ok || got.Reference != other {
+		t.Fatalf("after a restart it is %+v, %v", got, ok)
+	}
+	result, err := s.Remove(t.Context(), other, false, 0)
+	if err != nil || !slices.Equal(result.Untagged, []string{other}) || len(result.Deleted) > 0 {
+		t.Errorf("it did %+v, %v", result, err)
+	}
+	if list := s.List(); len(list) != 1 || list[0].Reference != im.Reference {
+		t.Errorf("the list is %v", list)
+	}
+	_, err = s.Remove(t.Context(), other, false, 0)
+	wantKind(t, err, Busy)
+}
 
 // An image that lost its tags lives as long as its containers, also over
 // restarts.

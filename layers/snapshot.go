@@ -175,6 +175,17 @@ func (sn *snapshot) exact(name string) (string, bool) {
 	return familiar, sn.names[familiar] != nil
 }
 
+// aliased are the references that a repository@digest is an alias of, sorted.
+func (sn *snapshot) aliased(name string) (refs []string) {
+	alias, _ := sn.exact(name)
+	for _, im := range sn.list {
+		if slices.Contains(sn.record[im].digests, alias) {
+			refs = append(refs, im.Reference)
+		}
+	}
+	return refs
+}
+
 // findStored is the stored image a name leads to.
 func (s *Store) findStored(op, name string) (*stored, error) {
 	sn := s.snapshot.Load()
