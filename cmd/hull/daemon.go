@@ -19,7 +19,6 @@ import (
 	"hull/fs/session"
 	"hull/layers"
 	"hull/layers/registries"
-	"hull/layers/registry"
 )
 
 // runDaemon serves the tree. It may be killed at any instant: the monitor
@@ -64,7 +63,6 @@ type daemon struct {
 	monitor *monitor.Client
 	journal *journal.Journal
 	book    *registries.Book
-	client  *registry.Client // for what is no image: logins, searches, tags
 	store   *layers.Store
 	engine  *engine.Engine
 	session *session.Server

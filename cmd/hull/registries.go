@@ -44,10 +44,7 @@ func (d *daemon) openRegistries(context.Context) (func() error, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.client = registry.New(registry.Options{
-		Insecure: d.book.Insecure, Mirrors: d.book.Mirrors, Certificates: certificates, UserAgent: "hull/" + version, Logger: d.log,
-	})
-	return func() error { d.client.Close(); return nil }, nil
+	return func() error { return nil }, nil
 }
 
 // known shows the registries to the tree, and logs in and out.
@@ -99,7 +96,7 @@ func (k known) Login(ctx context.Context, domain, user, password string) error {
 
 // login has the registry check a login before it is kept.
 func (k known) login(ctx context.Context, domain, user, password string) (credentials.Stored, error) {
-	keep, err := k.client.Login(ctx, domain, registry.Credential{User: user, Password: password})
+	keep, err := k.store.Login(ctx, domain, registry.Credential{User: user, Password: password})
 	if err != nil {
 		return credentials.Stored{}, fromRegistry(domain, err)
 	}

@@ -42,7 +42,7 @@ func (v verbs) search(ctx context.Context, c *session.Call) (*session.Answer, er
 		}
 		limit = int(n)
 	}
-	found, err := v.client.With(keychain(c.By.UID)).Search(ctx, c.Object, c.Args[0], limit)
+	found, err := v.store.Search(ctx, c.Object, c.Args[0], limit, keychain(c.By.UID))
 	if err != nil {
 		return nil, fromRegistry(c.Object, err)
 	}
@@ -87,7 +87,7 @@ func (v verbs) tags(ctx context.Context, c *session.Call) (*session.Answer, erro
 	if err != nil {
 		return nil, &fs.Error{Op: "tags", Object: "registries/" + c.Object, Kind: fs.Invalid, Sentence: err.Error(), Err: err}
 	}
-	tags, err := v.client.With(keychain(c.By.UID)).Tags(ctx, ref)
+	tags, err := v.store.Tags(ctx, ref.Domain+"/"+ref.Path, keychain(c.By.UID))
 	if err != nil {
 		return nil, fromRegistry(c.Object, err)
 	}
