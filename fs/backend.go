@@ -36,7 +36,8 @@ type Images interface {
 	// Untag drops one reference, and with an image's last one the image. An ID as name is Busy while several references
 	// lead to it. It is Busy, naming the container, if that would take the image from one.
 	Untag(ctx context.Context, name string) error
-	// Remove drops the image with all its references. With force containers that use it keep its layers.
+	// Remove drops the image a name leads to. It is Busy while the image has several references, or containers use it;
+	// with force all of them go, and containers keep its layers.
 	Remove(ctx context.Context, name string, force bool) error
 
 	// Documents returns the texts of an image.
@@ -47,7 +48,7 @@ type Images interface {
 
 // Image is an immutable snapshot of one reference to an image.
 type Image struct {
-	Reference string // familiar: "redis:7"; empty for an image without a name that containers keep
+	Reference string // familiar: "redis:7"; the ID of an image without a name
 	ID        string // "sha256:…" of the config; empty until it is known
 	Digest    string // "sha256:…" of what the reference named; empty until it is known
 	Platform  string // "linux/amd64"
@@ -59,10 +60,14 @@ type Image struct {
 	Done      int64     // bytes of a pull or push under way
 	Total     int64     // of Done, as far as is known
 	Tags      []string  // every reference to this ID, sorted
+	Layers    []string  // IDs of its layers, lowest first; empty until they are here
 }
 
 // Whole tells whether all of the image is here, and it has a file system.
 func (i *Image) Whole() bool { return i.Status == "ready" || i.Status == "pushing" }
+
+// nameless tells that no reference leads to the image: its name moved on, or it came without one.
+func (i *Image) nameless() bool { return i.Reference == i.ID }
 
 // Documents are the texts of an image. They are empty while it has none.
 type Documents struct {
@@ -201,10 +206,34 @@ type Registry struct {
 	Users  map[uint32]string // by what name users have logged in, by uid
 }
 
-// Roots gives the file systems of images and containers to look into.
+// Layers is what the tree needs of the store's layers. They come and go with images; what is said of [Images] about
+// snapshots holds here.
+type Layers interface {
+	// List returns every layer that is stored, sorted by ID.
+	List() []*Layer
+	// Find returns the layer of an ID, by map look-up.
+	Find(id string) (*Layer, bool)
+	// Images are the references of the images that have a layer, or the IDs of those without one.
+	Images(id string) []string
+	// Digests are what manifests call a layer in its compressed form.
+	Digests(id string) []string
+}
+
+// Layer is an immutable snapshot of a stored layer.
+type Layer struct {
+	ID      string // "sha256:…", its name in the store
+	DiffID  string // "sha256:…" of its tar, as an image's config names it
+	Size    int64  // bytes of its files
+	Entries int64
+	Made    time.Time // when it came into this store
+}
+
+// Roots gives the file systems of images, layers and containers to look into.
 type Roots interface {
 	// ImageRoot is the merged read-only file system of an image, by ID.
 	ImageRoot(ctx context.Context, id string) (*Root, error)
+	// LayerRoot is one layer's own tree, read-only and with its whiteouts, by ID.
+	LayerRoot(ctx context.Context, id string) (*Root, error)
 	// ContainerRoot is the file system of a container, by ID, whether it runs or not.
 	ContainerRoot(ctx context.Context, id string) (*Root, error)
 }
@@ -233,8 +262,8 @@ type Host interface {
 	Version() string
 	// Info is flat "key value" text.
 	Info() string
-	// Disk is flat "key value" text about what images take of the disk, without a walk over it.
-	Disk() string
+	// Disk is flat "key value" text about what takes the disk, without a walk over it. [By] tells who asks.
+	Disk(ctx context.Context) string
 }
 
 // Credential is who asks: taken when a file is opened or a path operation is made, never later.

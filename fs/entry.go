@@ -29,8 +29,8 @@ type entry struct {
 // object is what an entry belongs to.
 type object struct {
 	kind objectKind
-	id   string    // reference of an image, ID of a container, domain of a registry
-	made time.Time // of an image or registry: tells a reference from one of the same name that was removed
+	id   string    // reference of an image, ID of a container or layer, domain of a registry
+	made time.Time // of an image, registry or layer: tells a reference from one of the same name that was removed
 }
 
 type objectKind uint8
@@ -40,6 +40,7 @@ const (
 	imageObject
 	containerObject
 	registryObject
+	layerObject
 )
 
 // key is the object's identity.
@@ -51,6 +52,8 @@ func (o object) key() string {
 		return "c/" + o.id
 	case registryObject:
 		return fmt.Sprintf("r/%s/%d", o.id, o.made.UnixNano())
+	case layerObject:
+		return fmt.Sprintf("l/%s/%d", o.id, o.made.UnixNano())
 	case noObject:
 	}
 	return ""
@@ -103,6 +106,15 @@ func (e *entry) registry() (*Registry, error) {
 	return r, nil
 }
 
+// layer returns the snapshot of the layer the entry belongs to.
+func (e *entry) layer() (*Layer, error) {
+	l, ok := e.t.Layers.Find(e.obj.id)
+	if !ok || !l.Made.Equal(e.obj.made) {
+		return nil, fail(Removed, "", "layers/"+e.obj.id, "The layer "+e.obj.id+" was removed.")
+	}
+	return l, nil
+}
+
 // alive is the error that its object was removed.
 func (e *entry) alive() error {
 	var err error
@@ -113,6 +125,8 @@ func (e *entry) alive() error {
 		_, err = e.container()
 	case registryObject:
 		_, err = e.registry()
+	case layerObject:
+		_, err = e.layer()
 	case noObject:
 	}
 	return err
@@ -130,6 +144,8 @@ func (e *entry) label() string {
 		return "containers/" + e.obj.id
 	case registryObject:
 		return "registries/" + e.obj.id
+	case layerObject:
+		return "layers/" + e.obj.id
 	case noObject:
 	}
 	return e.path()
@@ -138,7 +154,7 @@ func (e *entry) label() string {
 // times are those of the object: directories carry their object's creation time.
 func (e *entry) times() time.Time {
 	switch e.obj.kind {
-	case imageObject, registryObject:
+	case imageObject, registryObject, layerObject:
 		return e.obj.made
 	case containerObject:
 		if c, ok := e.t.Containers.Find(e.obj.id); ok {

@@ -12,7 +12,7 @@ import (
 	"hull/fs/rootfs"
 )
 
-// containerRoots and imageRoots are rootfs/containers and rootfs/images: where links lead, one name for each tree, so
+// containerRoots, imageRoots and layerRoots are what is in rootfs/: where links lead, one name for each tree, so
 // that no directory of a tree ever has two parents.
 type containerRoots struct {
 	refusing
@@ -75,6 +75,36 @@ func (p *imageRoots) entry(i *Image) *entry {
 	}
 }
 
+// layerRoots is rootfs/layers.
+type layerRoots struct {
+	refusing
+}
+
+func openLayerRoots(_ *Tree, e *entry) place { return &layerRoots{refusing{e}} }
+
+func (p *layerRoots) list(context.Context) ([]*entry, error) {
+	var es []*entry
+	for _, l := range p.e.t.Layers.List() {
+		es = append(es, p.entry(l))
+	}
+	return es, nil
+}
+
+func (p *layerRoots) find(_ context.Context, name string) (*entry, error) {
+	if l, ok := p.e.t.Layers.Find("sha256:" + name); ok {
+		return p.entry(l), nil
+	}
+	return nil, nil
+}
+
+func (p *layerRoots) entry(l *Layer) *entry {
+	o := object{kind: layerObject, id: l.ID, made: l.Made}
+	return &entry{
+		t: p.e.t, row: p.e.row.rows[0], obj: o, name: strings.TrimPrefix(l.ID, "sha256:"), dir: p.e.path(),
+		key: "rootfs/layers/" + o.key(),
+	}
+}
+
 // views are the trees that have been looked into, one for each object.
 type views struct {
 	mu     sync.Mutex
@@ -132,9 +162,12 @@ func (t *Tree) view(e *entry) *rootfs.Tree {
 func (t *Tree) newView(e *entry) *view {
 	var get source
 	live := func() bool { return e.alive() == nil }
-	if e.obj.kind == containerObject {
+	switch e.obj.kind {
+	case containerObject:
 		get = func(ctx context.Context) (*Root, error) { return t.Roots.ContainerRoot(ctx, e.obj.id) }
-	} else {
+	case layerObject:
+		get = func(ctx context.Context) (*Root, error) { return t.Roots.LayerRoot(ctx, e.obj.id) }
+	case noObject, imageObject, registryObject: // an image's tree is its ID's
 		id := "sha256:" + e.name
 		get = func(ctx context.Context) (*Root, error) { return t.Roots.ImageRoot(ctx, id) }
 		live = func() bool { _, ok := t.Images.Find(id); return ok }

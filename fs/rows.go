@@ -91,6 +91,16 @@ func imageText(name, summary string, f func(*Image) string) *row {
 	})
 }
 
+func layerText(name, summary string, f func(*Layer) string) *row {
+	return text(name, 0o644, summary, func(_ context.Context, _ *Tree, e *entry) ([]byte, error) {
+		l, err := e.layer()
+		if err != nil {
+			return nil, err
+		}
+		return []byte(f(l)), nil
+	})
+}
+
 func containerText(name string, mode uint32, summary string, f func(*Container) string) *row {
 	return text(name, mode, summary, func(_ context.Context, t *Tree, e *entry) ([]byte, error) {
 		c, err := e.container()

@@ -98,7 +98,7 @@ func allImages(_ context.Context, t *Tree, _ *entry) ([]byte, error) {
 
 // splitReference is a familiar reference's repository and tag; a digest is shown as no tag.
 func splitReference(ref string) (repository, tag string) {
-	if strings.HasPrefix(ref, "sha256:") { // it has lost its tags, and a container keeps it
+	if strings.HasPrefix(ref, "sha256:") { // no name leads to it
 		return "<none>", "<none>"
 	}
 	if name, _, ok := strings.Cut(ref, "@"); ok {

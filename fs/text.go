@@ -108,8 +108,8 @@ func info(_ context.Context, t *Tree, _ *entry) ([]byte, error) {
 	return []byte(line(t.Host.Info())), nil
 }
 
-func df(_ context.Context, t *Tree, _ *entry) ([]byte, error) {
-	return []byte(line(t.Host.Disk())), nil
+func df(ctx context.Context, t *Tree, _ *entry) ([]byte, error) {
+	return []byte(line(t.Host.Disk(ctx))), nil
 }
 
 func version(_ context.Context, t *Tree, _ *entry) ([]byte, error) {

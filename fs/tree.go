@@ -1,6 +1,9 @@
 package fs
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // table is the tree: every name, once. Sizes, look-ups, listings, README and TREE.md follow from it.
 //
@@ -16,22 +19,28 @@ func table(settings []Setting) *row {
 		text("error", 0o644, "the last failure of your own calls", userError),
 		growing("events", 0o640, "what happened, a line of JSON each; a bounded ring on disk", events),
 		text("info", 0o644, "this hull and its host, a \"key value\" line each", info),
-		text("df", 0o644, "what images take of the disk, a \"key value\" line each", df),
+		text("df", 0o644, "what takes the disk and what is shared, a \"key value\" line each", df),
 		text("version", 0o644, "hull's version", version),
 		text("containers.txt", 0o644, "docker container ls -a", allContainers),
 		text("running.txt", 0o644, "docker container ls", runningContainers),
 		text("images.txt", 0o644, "docker image ls", allImages),
+		text("containers.json", 0o644, "every container, for scripts", containersJSON),
+		text("images.json", 0o644, "every image, for scripts", imagesJSON),
 		collection("images", 0o755, "images by reference · mkdir REF pulls · rmdir REF untags · ln -s REF NEW tags · mv retags",
 			openImages, imageRow(), unlisted("error", "the last failure among images", placeError("images"))),
 		collection("containers", 0o755, "containers by name · mkdir NAME creates · rmdir removes · mv renames",
 			openContainers, containerRow(settings), unlisted("error", "the last failure among containers", placeError("containers"))),
 		collection("registries", 0o755, "registries by host · mkdir HOST makes one known · rmdir logs out and forgets it",
 			openRegistries, registryRow(), unlisted("error", "the last failure among registries", placeError("registries"))),
+		collection("layers", 0o755, "the layers that images are made of, each stored once; they come and go with images",
+			openLayers, layerRow()),
 		dir("rootfs", 0o755, "where the links named rootfs lead",
 			collection("containers", 0o755, "the containers' file systems, read-write", openContainerRoots,
 				passthrough("NAME", "a container's file system; root only, others copy with exec/tar")),
 			collection("images", 0o755, "the images' file systems, read-only", openImageRoots,
 				passthrough("ID", "an image's file system; root only")),
+			collection("layers", 0o755, "the layers by themselves, read-only", openLayerRoots,
+				passthrough("ID", "what one layer brings; a device 0,0 stands for what it takes away; root only")),
 		),
 	)
 	return root.link(nil)
@@ -59,6 +68,8 @@ func imageRow() *row {
 		verb("save", "a docker archive, which is an OCI layout too, on its output"),
 		collection("containers", 0o755, "links to its containers · mkdir NAME creates and starts one", openImageContainers,
 			link("NAME", "to the container, which is removed in containers/", toContainer)),
+		collection("layers", 0o755, "links to its layers: 0 is the lowest", openImageLayers,
+			link("N", "to the layer", toLayer)),
 		link("rootfs", "the image's file system, read-only", imageRootfs).only(imageReady),
 	)
 }
@@ -97,6 +108,20 @@ func containerRow(settings []Setting) *row {
 	)
 }
 
+// layerRow is a layer's directory.
+func layerRow() *row {
+	return member("ID", "one layer", nil,
+		layerText("id", "its name here: the diff ID, or the chain ID of a layer that takes something from those below it", func(l *Layer) string { return line(l.ID) }),
+		layerText("diff", "the digest of its tar, as images' configs name it", func(l *Layer) string { return line(l.DiffID) }),
+		text("digest", 0o644, "its digests in compressed form, as images' manifests name it, one a line", layerDigests),
+		layerText("size", "bytes of its files, unpacked", func(l *Layer) string { return line(strconv.FormatInt(l.Size, 10)) }),
+		layerText("entries", "how many files, directories and links it has", func(l *Layer) string { return line(strconv.FormatInt(l.Entries, 10)) }),
+		layerText("created", "when it was unpacked here", func(l *Layer) string { return stamp(l.Made) }),
+		text("images", 0o644, "the references of the images that have it, one a line", layerImages),
+		link("rootfs", "what it brings by itself, read-only", layerRootfs),
+	)
+}
+
 // registryRow is a registry's directory.
 func registryRow() *row {
 	return member("HOST", "one registry", openRegistry,
@@ -128,7 +153,7 @@ func imageCommands() []command {
 		{"untag", "", "drop this name; the image goes with its last one", untagImage},
 		{"pull", "", "pull again; a failed pull goes on where it stopped", pullImage},
 		{"push", "[REF]", "bring it to its registry, or to REF, which becomes a name of it", pushImage},
-		{"remove", "[force]", "drop the image with all its names; force: even if containers use it", removeImage},
+		{"remove", "[force]", "drop the image; force: with all its names, and even if containers use it", removeImage},
 		{"cancel", "", "end the pull or push under way", cancelPull},
 	}
 }

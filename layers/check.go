@@ -238,6 +238,9 @@ func (in *inspection) layerFlaw(l storedLayer) string {
 	in.mu.Lock()
 	known := in.layers[l.Key]
 	in.mu.Unlock()
+	if known != nil {
+		r.made = known.made // not of the record, but of its file
+	}
 	if json.Unmarshal(text, r) != nil || known == nil || *r != *known || r.DiffID != l.DiffID {
 		return "has a record that is not its own"
 	}

@@ -113,7 +113,9 @@ func (s *Store) placeLayers(st *stored, parts []*part) error {
 		}
 		pt.from.committed, placed = true, true
 		s.crash("layer.placed")
+		made := s.layerMade(pt.key)
 		s.mu.Lock()
+		pt.from.record.made = made
 		s.layers[pt.key] = pt.from.record
 		s.mu.Unlock()
 	}

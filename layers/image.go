@@ -29,6 +29,7 @@ type Image struct {
 	Done      int64  // bytes of the pull or push under way, compressed
 	Total     int64
 	Tags      []string  // every familiar reference to this ID, sorted
+	Layers    []string  // IDs of its layers, lowest first
 	Made      time.Time // when this reference appeared here
 	By        uint32    // uid of who pulled or tagged it
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,6 +20,8 @@ type layer struct {
 	FromBelow bool   `json:"from_below"` // it is right only on that chain
 	Size      int64  `json:"size"`       // bytes of its files
 	Entries   int64  `json:"entries"`
+
+	made time.Time // when it was unpacked: of its record's file
 }
 
 // key is the layer's name in layers/, as a digest.
@@ -66,9 +69,19 @@ func (s *Store) readLayers() error {
 			s.log.Warn("a layer's record is not its own", "layer", e.Name(), "err", err)
 			continue
 		}
+		l.made = s.layerMade(l.key())
 		s.layers[l.key()] = l
 	}
 	return nil
+}
+
+// layerMade is when a committed layer's record was written; it stays over restarts.
+func (s *Store) layerMade(key string) time.Time {
+	info, err := os.Stat(s.path("layers", layerName(key), "layer.json"))
+	if err != nil {
+		return time.Time{} // it is going at this moment
+	}
+	return info.ModTime()
 }
 
 // layerName is a layer's directory in layers/. Its key has been checked when it
@@ -89,8 +102,9 @@ func openTree(path string) (*os.File, error) {
 // holds mu, or has the store for itself.
 func (s *Store) sized(im *stored) *stored {
 	copied := *im
-	copied.size = 0
+	copied.size, copied.keys = 0, make([]string, 0, len(im.Layers))
 	for _, l := range im.Layers {
+		copied.keys = append(copied.keys, l.Key)
 		if have := s.layers[l.Key]; have != nil {
 			copied.size += have.Size
 		}

@@ -56,7 +56,8 @@ type stored struct {
 	Created   time.Time     `json:"created,omitzero"`
 	Layers    []storedLayer `json:"layers"` // lowest first
 
-	size int64 // of its layers' files
+	size int64    // of its layers' files
+	keys []string // of Layers
 }
 
 type storedLayer struct {

@@ -207,7 +207,9 @@ func (in *inspection) replace(key string, fresh *freshLayer) error {
 	if err := os.Rename(fresh.dir, target); err != nil {
 		return err
 	}
+	made := in.layerMade(key)
 	in.mu.Lock()
+	fresh.record.made = made
 	in.layers[key] = fresh.record
 	in.mu.Unlock()
 	return in.syncDir("layers")

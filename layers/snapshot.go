@@ -84,7 +84,7 @@ func (s *Store) imageOf(r *record, p *pull, tags map[string][]string) *Image {
 	}
 	if st := r.Image; st != nil {
 		im.ID, im.Created, im.Platform, im.Tags = st.ID, st.Created, st.Platform, tags[st.ID]
-		im.Size = st.size
+		im.Size, im.Layers = st.size, st.keys
 	}
 	return im
 }

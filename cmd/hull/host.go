@@ -26,22 +26,6 @@ func (h *host) probe(ctx context.Context) {
 
 func (h *host) Version() string { return version }
 
-// Disk is flat text, "key value" a line; sizes are in bytes.
-func (h *host) Disk() string {
-	var b strings.Builder
-	line := func(key string, value any) { fmt.Fprintf(&b, "%s %v\n", key, value) }
-	u := h.d.store.Usage()
-	line("images", u.Images)
-	line("layers", u.Layers)
-	line("layers.bytes", u.LayerBytes)
-	line("layers.shared.bytes", u.Shared)
-	line("blobs.bytes", u.BlobBytes)
-	line("containers", len(h.d.engine.List()))
-	line("disk.free.bytes", u.Free)
-	line("disk.bytes", u.Disk)
-	return b.String()
-}
-
 // Info is flat text, "key value" a line.
 func (h *host) Info() string {
 	var b strings.Builder

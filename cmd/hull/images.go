@@ -38,7 +38,7 @@ func (i images) Find(name string) (*fs.Image, bool) {
 func shown(m *layers.Image) *fs.Image {
 	s := &fs.Image{
 		Reference: m.Reference, ID: m.ID, Digest: m.Digest, Platform: m.Platform, Size: m.Size, Created: m.Created,
-		Made: m.Made, Status: string(m.Status), Error: m.Error, Done: m.Done, Total: m.Total, Tags: m.Tags,
+		Made: m.Made, Status: string(m.Status), Error: m.Error, Done: m.Done, Total: m.Total, Tags: m.Tags, Layers: m.Layers,
 	}
 	if s.Reference == "" { // it has lost its tags, and containers keep it
 		s.Reference = m.ID
@@ -82,7 +82,12 @@ func (i images) Untag(ctx context.Context, name string) error {
 	return i.inUse(name, err)
 }
 
+// Remove is by ID, so that it is the image and not a name that goes: refused while it
+// has several, or takes them all.
 func (i images) Remove(ctx context.Context, name string, force bool) error {
+	if m, ok := i.store.Find(name); ok && m.Usable() {
+		name = m.ID
+	}
 	_, err := i.store.Remove(ctx, name, force, uid(ctx))
 	return i.inUse(name, err)
 }

@@ -75,6 +75,14 @@ func (v views) ImageRoot(ctx context.Context, id string) (*fs.Root, error) {
 	return &fs.Root{Dir: dir, ReadOnly: true, Release: release}, nil
 }
 
+func (v views) LayerRoot(ctx context.Context, id string) (*fs.Root, error) {
+	dir, err := v.store.LayerView(ctx, id)
+	if err != nil {
+		return nil, fromStore("layers/"+id, err)
+	}
+	return &fs.Root{Dir: dir, ReadOnly: true, Release: func() { _ = dir.Close() }}, nil // nothing was written
+}
+
 func (v views) ContainerRoot(ctx context.Context, id string) (*fs.Root, error) {
 	w, err := v.engine.View(ctx, id)
 	if err != nil {

@@ -369,6 +369,8 @@ func (s fakeRoots) open(id string, readOnly bool) (*fs.Root, error) {
 
 func (s fakeRoots) ImageRoot(_ context.Context, id string) (*fs.Root, error) { return s.open(id, true) }
 
+func (s fakeRoots) LayerRoot(_ context.Context, id string) (*fs.Root, error) { return s.open(id, true) }
+
 func (s fakeRoots) ContainerRoot(_ context.Context, id string) (*fs.Root, error) {
 	return s.open(id, false)
 }

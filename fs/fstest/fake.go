@@ -7,6 +7,7 @@ package fstest
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -31,6 +32,7 @@ type Fake struct {
 	names      map[string]*container
 	clist      []*fs.Container
 	made       int
+	born       time.Time
 
 	registries map[string]*registry // by domain
 	commands   []string
@@ -41,7 +43,7 @@ type Fake struct {
 // New makes a backend whose registry holds the references given.
 func New(refs ...string) *Fake {
 	f := &Fake{
-		registry: map[string]string{}, held: map[string]bool{}, images: map[string]*image{},
+		born: now(), registry: map[string]string{}, held: map[string]bool{}, images: map[string]*image{},
 		containers: map[string]*container{}, names: map[string]*container{},
 		commands: []string{"cat", "ls", "sh", "true"}, roots: map[string]string{}, registries: map[string]*registry{
 			"docker.io": {Registry: fs.Registry{Domain: "docker.io", Made: now()}, settings: map[string]string{}},
@@ -146,7 +148,7 @@ func (f *Fake) Version() string { return "test" }
 func (f *Fake) Info() string { return "version test\nkernel test" }
 
 // Disk implements [fs.Host].
-func (f *Fake) Disk() string { return "layers.bytes 0" }
+func (f *Fake) Disk(context.Context) string { return "layers.bytes 0" }
 
 func wrong(kind fs.Kind, op, object, format string, args ...any) error {
 	return &fs.Error{Op: op, Object: object, Kind: kind, Sentence: fmt.Sprintf(format, args...)}

@@ -131,6 +131,7 @@ func (f *Fake) finish(i *image, failure error) {
 		i.progress.add(failure.Error() + "\n")
 	} else {
 		i.ID, i.Digest, i.Platform = f.registry[i.Reference], digest("manifest "+i.Reference), "linux/amd64"
+		i.Layers = layersOf(i.ID)
 		i.Size, i.Done, i.Created = 123456, 100, time.Now().Add(-2*time.Hour)
 		i.progress.add("Status: Downloaded newer image for " + i.Reference + "\n")
 	}
@@ -228,6 +229,9 @@ func (s fakeImages) Remove(_ context.Context, name string, force bool) error {
 	i, ok := s.find(name)
 	if !ok {
 		return wrong(fs.NotFound, "remove", "images/"+name, "There is no image %s.", name)
+	}
+	if len(i.Tags) > 1 && !force {
+		return wrong(fs.Busy, "remove", "images/"+name, "The image %s has several names: %s.", name, strings.Join(i.Tags, ", "))
 	}
 	for _, c := range f.containers {
 		if i.ID != "" && c.ImageID == i.ID && !force {

@@ -1,0 +1,117 @@
+package fs
+
+import (
+	"context"
+	"strconv"
+	"strings"
+)
+
+// layers is layers/: each stored layer by its ID.
+type layers struct {
+	refusing
+	each *row
+}
+
+func openLayers(_ *Tree, e *entry) place { return &layers{refusing{e}, e.row.rows[0]} }
+
+func (p *layers) entry(l *Layer) *entry {
+	o := object{kind: layerObject, id: l.ID, made: l.Made}
+	return &entry{t: p.e.t, row: p.each, obj: o, name: l.ID, dir: p.e.path(), key: o.key()}
+}
+
+func (p *layers) list(context.Context) ([]*entry, error) {
+	all := p.e.t.Layers.List()
+	es := make([]*entry, len(all))
+	for i, l := range all {
+		es[i] = p.entry(l)
+	}
+	return es, nil
+}
+
+func (p *layers) find(_ context.Context, name string) (*entry, error) {
+	if l, ok := p.e.t.Layers.Find(name); ok {
+		return p.entry(l), nil
+	}
+	return nil, nil
+}
+
+func (p *layers) mkdir(_ context.Context, name string) (*entry, error) {
+	return nil, p.no("mkdir", name, "layers come with images; mkdir images/REF pulls one")
+}
+
+func (p *layers) rmdir(_ context.Context, name string) error {
+	return p.no("rmdir", name, "a layer goes with the last image that has it")
+}
+
+func layerImages(_ context.Context, t *Tree, e *entry) ([]byte, error) {
+	if _, err := e.layer(); err != nil {
+		return nil, err
+	}
+	return []byte(lines(t.Layers.Images(e.obj.id))), nil
+}
+
+func layerDigests(_ context.Context, t *Tree, e *entry) ([]byte, error) {
+	if _, err := e.layer(); err != nil {
+		return nil, err
+	}
+	return []byte(lines(t.Layers.Digests(e.obj.id))), nil
+}
+
+func layerRootfs(_ *Tree, e *entry) string {
+	return e.up() + "rootfs/layers/" + strings.TrimPrefix(e.obj.id, "sha256:")
+}
+
+// imageLayers is an image's layers/: links, the lowest layer first.
+type imageLayers struct {
+	refusing
+}
+
+func openImageLayers(_ *Tree, e *entry) place { return &imageLayers{refusing{e}} }
+
+func (p *imageLayers) list(context.Context) ([]*entry, error) {
+	i, err := p.e.image()
+	if err != nil {
+		return nil, err
+	}
+	es := make([]*entry, 0, len(i.Layers))
+	for n := range i.Layers {
+		if e := p.e.child(p.e.row.rows[0], strconv.Itoa(n)); !p.e.t.hides.hidden(p.e.key, e.name) {
+			es = append(es, e)
+		}
+	}
+	return es, nil
+}
+
+func (p *imageLayers) find(_ context.Context, name string) (*entry, error) {
+	i, err := p.e.image()
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := i.layer(name); !ok || p.e.t.hides.hidden(p.e.key, name) {
+		return nil, nil
+	}
+	return p.e.child(p.e.row.rows[0], name), nil
+}
+
+// unlink is for rm -r of the image.
+func (p *imageLayers) unlink(_ context.Context, name string) error {
+	return (&imagePlace{fixed{p.e}}).dissolve(name)
+}
+
+// layer is the ID of a layer by its place among the image's.
+func (i *Image) layer(name string) (string, bool) {
+	n, err := strconv.Atoi(name)
+	if err != nil || n < 0 || n >= len(i.Layers) || strconv.Itoa(n) != name {
+		return "", false
+	}
+	return i.Layers[n], true
+}
+
+func toLayer(_ *Tree, e *entry) string {
+	i, err := e.image()
+	if err != nil {
+		return e.up() + "layers"
+	}
+	id, _ := i.layer(e.name)
+	return e.up() + "layers/" + id
+}
