@@ -61,6 +61,8 @@ type Image struct {
 	Total     int64     // of Done, as far as is known
 	Tags      []string  // every reference to this ID, sorted
 	Layers    []string  // IDs of its layers, lowest first; empty until they are here
+	Private   bool      // pulled with a login: not for everybody to read
+	Reader    uint32    // uid whose login it was, who may read it beside root and the group
 }
 
 // Whole tells whether all of the image is here, and it has a file system.

@@ -172,14 +172,35 @@ func (e *entry) owner() uint32 {
 			return c.Owner
 		}
 	}
+	if i := e.private(); i != nil && e.row.kind.shows() {
+		return i.Reader
+	}
 	return 0
 }
 
-// mode is the row's permission bits, with the group's.
+// private is the image that the entry belongs to if that is not for everybody to read.
+func (e *entry) private() *Image {
+	if e.obj.kind != imageObject {
+		return nil
+	}
+	if i, err := e.image(); err == nil && i.Private {
+		return i
+	}
+	return nil
+}
+
+// mode is the row's permission bits, with the group's. Of an image that was pulled with a login, all that shows
+// something is its puller's, to read and no more; others see its name.
 func (e *entry) mode() uint32 {
 	m := e.row.mode
 	if e.row.group && e.t.Group >= 0 {
 		m |= m & 0o700 >> 3
+	}
+	if i := e.private(); i != nil && e.row.kind != linkRow {
+		m &^= 0o007
+		if e.row.kind.shows() && i.Reader != 0 {
+			m &^= 0o200
+		}
 	}
 	return m
 }

@@ -102,6 +102,12 @@ func (p *images) entry(i *Image, name string) *entry {
 	return e
 }
 
+// seen tells whether somebody may look at more than an image's name.
+func (t *Tree) seen(by Credential, i *Image) bool {
+	o := object{kind: imageObject, id: i.Reference, made: i.Made}
+	return may(by, &entry{t: t, row: t.table.find("images").rows[0], obj: o, name: i.Reference, dir: "images"}, Read) == nil
+}
+
 // below is a directory here.
 func (p *images) below(name string) *entry {
 	e := &entry{t: p.e.t, row: p.e.row, name: name, dir: p.e.path()}

@@ -61,7 +61,8 @@ type imageItem struct {
 	Layers    []string  `json:"layers,omitempty"` // lowest first
 }
 
-func imagesJSON(_ context.Context, t *Tree, _ *entry) ([]byte, error) {
+func imagesJSON(ctx context.Context, t *Tree, _ *entry) ([]byte, error) {
+	by, _ := By(ctx)
 	all := t.Images.List()
 	items := make([]imageItem, 0, len(all))
 	for _, i := range all {
@@ -71,6 +72,9 @@ func imagesJSON(_ context.Context, t *Tree, _ *entry) ([]byte, error) {
 		}
 		if i.nameless() {
 			item.Reference = ""
+		}
+		if !t.seen(by, i) {
+			item = imageItem{Reference: item.Reference, Status: "private"}
 		}
 		items = append(items, item)
 	}

@@ -43,11 +43,19 @@ func (p *layers) rmdir(_ context.Context, name string) error {
 	return p.no("rmdir", name, "a layer goes with the last image that has it")
 }
 
-func layerImages(_ context.Context, t *Tree, e *entry) ([]byte, error) {
+// layerImages leaves out those that the reader may not look into.
+func layerImages(ctx context.Context, t *Tree, e *entry) ([]byte, error) {
 	if _, err := e.layer(); err != nil {
 		return nil, err
 	}
-	return []byte(lines(t.Layers.Images(e.obj.id))), nil
+	by, _ := By(ctx)
+	var names []string
+	for _, name := range t.Layers.Images(e.obj.id) {
+		if i, ok := t.Images.Find(name); ok && t.seen(by, i) {
+			names = append(names, name)
+		}
+	}
+	return []byte(lines(names)), nil
 }
 
 func layerDigests(_ context.Context, t *Tree, e *entry) ([]byte, error) {

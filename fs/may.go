@@ -41,6 +41,9 @@ func may(c Credential, e *entry, op Operation) error {
 	if m&o.bits == o.bits {
 		return nil
 	}
+	if i := e.private(); i != nil && op == Read {
+		return fail(Denied, o.name, e.path(), fmt.Sprintf("You may not read %s: the image was pulled with a login, so only who pulled it, root and the group of this hull may.", e.path()))
+	}
 	return fail(Denied, o.name, e.path(), fmt.Sprintf("You may not %s %s: it belongs to root%s.", o.name, e.path(), e.t.groupHint()))
 }
 

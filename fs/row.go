@@ -33,6 +33,9 @@ func (k rowKind) steady() bool {
 	return k.directory() || k == linkRow || k == verbRow || k == ctlRow
 }
 
+// shows tells whether it is there to be looked at only.
+func (k rowKind) shows() bool { return k.directory() || k == textRow || k == growingRow }
+
 func (k rowKind) directory() bool {
 	return k == directoryRow || k == collectionRow || k == passthroughRow
 }

@@ -77,9 +77,10 @@ func statusText(c *Container, now time.Time) string {
 	return "Created"
 }
 
-func allImages(_ context.Context, t *Tree, _ *entry) ([]byte, error) {
+func allImages(ctx context.Context, t *Tree, _ *entry) ([]byte, error) {
 	all := append([]*Image(nil), t.Images.List()...)
 	sort.SliceStable(all, func(i, j int) bool { return all[i].Created.After(all[j].Created) })
+	by, _ := By(ctx)
 	now := time.Now()
 	return columns("REPOSITORY\tTAG\tIMAGE ID\tCREATED\tSIZE\n", func(w *tabwriter.Writer) {
 		for _, i := range all {
@@ -87,6 +88,10 @@ func allImages(_ context.Context, t *Tree, _ *entry) ([]byte, error) {
 				continue // as docker, which shows what it has
 			}
 			repository, tag := splitReference(i.Reference)
+			if !t.seen(by, i) {
+				fmt.Fprintf(w, "%s\t%s\t<private>\tN/A\tN/A\n", repository, tag)
+				continue
+			}
 			created := "N/A"
 			if !i.Created.IsZero() {
 				created = ago(now.Sub(i.Created)) + " ago"

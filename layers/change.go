@@ -65,6 +65,7 @@ func (s *Store) Commit(ctx context.Context, target string, o CommitOptions) (id 
 		return "", wrap("commit", name, err)
 	}
 	defer s.discard(dir)
+	p.privacy = s.privacyOf(base.ID)
 	image, err := s.describeChange(p, base, dir, o)
 	if err == nil {
 		err = s.land(p, image, refs, base) //nolint:contextcheck // accepted work runs in the daemon's context

@@ -107,7 +107,7 @@ func (s *Store) keepHeld(old *record, newID string, always bool) error {
 	if !need {
 		return nil
 	}
-	r := &record{name: id, Status: Ready, By: old.By, Made: old.Made, Digest: old.Digest, Image: old.Image, Kept: always}
+	r := &record{name: id, Status: Ready, By: old.By, Made: old.Made, Digest: old.Digest, Image: old.Image, Kept: always, privacy: old.privacy}
 	if err := s.writeRecord(r); err != nil {
 		return err
 	}

@@ -32,6 +32,8 @@ type Image struct {
 	Layers    []string  // IDs of its layers, lowest first
 	Made      time.Time // when this reference appeared here
 	By        uint32    // uid of who pulled or tagged it
+	Private   bool      // pulled with a login: only for Reader, and for who may see everything
+	Reader    uint32    // uid whose login it was
 }
 
 // Usable says whether containers can be made of the image now, whatever a pull

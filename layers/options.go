@@ -12,23 +12,24 @@ import (
 // Options are what the store needs to know beyond its directory. The zero
 // value is fit for use.
 type Options struct {
-	Keychain     registry.Keychain            // credentials; nil = none
-	Insecure     func(domain string) bool     // registries that may be spoken to in plain http; loopback always may
-	Retries      int                          // of a request, 0 = the client's default
-	Backoff      time.Duration                // before the first retry, 0 = the client's default
-	Stall        time.Duration                // without progress before giving up, 0 = the client's default
-	Downloads    int                          // blobs at once per pull, 0 = 6
-	FreePercent  int                          // of the disk that pulls leave free, 0 = 5, negative = no check
-	Mirrors      func(domain string) []string // servers to be asked before a domain's own; nil = none
-	Search       func(domain string) string   // where a domain is searched; nil or empty = at itself
-	Certificates string                       // a directory like Docker's /etc/docker/certs.d, empty = none
-	Platform     v1.Platform                  // zero = this machine's
-	UserAgent    string                       // told to registries
-	Logger       *slog.Logger                 // nil = none
-	Notify       func(Event)                  // told what happened, one event at a time, never under a lock
-	Crash        func(point string)           // tests: called at each named crash point
-	ViewIdle     time.Duration                // how long an unused View stays mounted, 0 = a minute
-	Limits       Limits                       // of one layer, zero fields = defaults
+	Keychain     registry.Keychain                  // credentials; nil = none
+	Logins       func(uid uint32) registry.Keychain // a user's credentials, for his pulls that are taken up again; nil = Keychain
+	Insecure     func(domain string) bool           // registries that may be spoken to in plain http; loopback always may
+	Retries      int                                // of a request, 0 = the client's default
+	Backoff      time.Duration                      // before the first retry, 0 = the client's default
+	Stall        time.Duration                      // without progress before giving up, 0 = the client's default
+	Downloads    int                                // blobs at once per pull, 0 = 6
+	FreePercent  int                                // of the disk that pulls leave free, 0 = 5, negative = no check
+	Mirrors      func(domain string) []string       // servers to be asked before a domain's own; nil = none
+	Search       func(domain string) string         // where a domain is searched; nil or empty = at itself
+	Certificates string                             // a directory like Docker's /etc/docker/certs.d, empty = none
+	Platform     v1.Platform                        // zero = this machine's
+	UserAgent    string                             // told to registries
+	Logger       *slog.Logger                       // nil = none
+	Notify       func(Event)                        // told what happened, one event at a time, never under a lock
+	Crash        func(point string)                 // tests: called at each named crash point
+	ViewIdle     time.Duration                      // how long an unused View stays mounted, 0 = a minute
+	Limits       Limits                             // of one layer, zero fields = defaults
 }
 
 // Limits bound what a layer may unpack to; zero fields take unpack's defaults.

@@ -45,6 +45,8 @@ type pull struct {
 	err      error // valid once ended is closed
 	parts    atomic.Pointer[[]*part]
 	files    map[string]string // blobs that are on the disk already, verified, by digest: their paths
+	login    atomic.Bool       // a registry has been given somebody's login
+	privacy  privacy           // of an arrival that is no pull: what its image takes over
 	direct   atomic.Bool       // a mirror has sent something else than it should: ask it no more
 
 	// Guarded by the store's mu.
@@ -115,7 +117,7 @@ func (s *Store) pullHere(ctx context.Context, ref reference.Reference, by uint32
 		return false, nil
 	}
 	p := newProgress()
-	if err := s.point(ref, sn.record[im].Image, ref.Digest, false, by); err != nil {
+	if err := s.point(ref, sn.record[im].Image, ref.Digest, false, by, s.privacyOf(im.ID)); err != nil {
 		return false, err
 	}
 	p.line("%s: Pulling from %s", ref.Digest, ref.Path)
@@ -183,14 +185,16 @@ func (s *Store) joinPull(ref reference.Reference, o PullOptions) (*pull, error) 
 
 // startPull begins a pull. The caller holds mu.
 func (s *Store) startPull(ref reference.Reference, o PullOptions) *pull {
-	client := s.client
-	if o.Keychain != nil {
-		client = client.With(o.Keychain)
-	}
 	p := &pull{
-		op: "pull", name: ref.Familiar(), ref: ref, by: o.By, client: client, status: Waiting,
+		op: "pull", name: ref.Familiar(), ref: ref, by: o.By, client: s.client, status: Waiting,
 		progress: newProgress(), slots: make(chan struct{}, s.o.Downloads),
 		resolved: make(chan struct{}), ended: make(chan struct{}), pins: map[string]bool{},
+	}
+	if o.Keychain == nil {
+		o.Keychain = s.o.Keychain
+	}
+	if o.Keychain != nil {
+		p.client = s.client.With(noticed{o.Keychain, &p.login})
 	}
 	p.ctx, p.cancel = context.WithCancelCause(s.ctx)
 	s.pulls[p.name] = p
@@ -234,7 +238,10 @@ func (s *Store) accept(ctx context.Context, p *pull) error {
 	}
 	r := &record{Status: Pulling, By: p.by, Made: time.Now().Round(0)}
 	if old != nil {
-		r.Image, r.Digest, r.Made, r.Wanted = old.Image, old.Digest, old.Made, old.Wanted
+		r.Image, r.Digest, r.Made, r.Wanted, r.privacy = old.Image, old.Digest, old.Made, old.Wanted, old.privacy
+	}
+	if r.Image == nil {
+		r.privacy = p.outcome(nil, "") // what is known of it by now
 	}
 	r.named(p.ref)
 	if err := s.writeRecord(r); err != nil {
@@ -282,6 +289,9 @@ func (s *Store) pullFailed(p *pull, err error) {
 		copied := *old
 		r = &copied
 		r.Error, r.ErrorKind, r.Wanted = err.Error(), KindOf(err).String(), p.wanted
+		if r.Image == nil {
+			r.privacy = p.outcome(nil, "")
+		}
 		r.Status = Failed
 		if r.Image != nil {
 			r.Status = Ready

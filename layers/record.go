@@ -29,6 +29,7 @@ type record struct {
 	Wanted    []string  `json:"wanted,omitempty"` // blobs an unfinished pull may find in ingest/
 	Kept      bool      `json:"kept,omitempty"`   // without a tag, and stays until it is removed or pruned
 	Tries     int       `json:"tries,omitempty"`  // how often a daemon's start has taken the pull up again
+	privacy
 
 	name    string   // familiar reference, or the ID of an image without tags: the key in memory
 	digests []string // the aliases repository@digest

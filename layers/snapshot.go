@@ -73,12 +73,15 @@ func (s *Store) publish() {
 
 // imageOf is what readers see of a record.
 func (s *Store) imageOf(r *record, p *pull, tags map[string][]string) *Image {
-	im := &Image{Status: r.Status, Error: r.Error, Made: r.Made, By: r.By, Digest: r.Digest}
+	im := &Image{Status: r.Status, Error: r.Error, Made: r.Made, By: r.By, Digest: r.Digest, Private: r.Private, Reader: r.Reader}
 	if r.Reference != "" {
 		im.Reference = r.name
 	}
 	if p != nil {
 		im.Status = p.status
+		if p.login.Load() && !im.Private {
+			im.Private, im.Reader = true, p.by
+		}
 	} else if r.Status == Pulling {
 		im.Status = Waiting // taken up again by Sweep
 	}
@@ -94,8 +97,11 @@ func (sn *snapshot) index(im *Image) {
 	if im.ID == "" {
 		return
 	}
-	if sn.ids[im.ID] == nil {
+	have := sn.ids[im.ID]
+	if have == nil || have.Private && !im.Private { // by its ID it is as public as by any name
 		sn.ids[im.ID] = im
+	}
+	if have == nil {
 		short := im.ID[:len("sha256:")+12]
 		if _, taken := sn.short[short]; taken {
 			sn.short[short] = ""

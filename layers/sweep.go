@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+
+	"hull/layers/registry"
 )
 
 // Sweep removes what no record, container or pull reaches, and takes up the pulls
@@ -74,6 +76,14 @@ func (s *Store) removeStrays() error {
 // each time must not do so for ever.
 const maxTakeUps = 3
 
+// loginsOf are the credentials of who had asked for a pull.
+func (s *Store) loginsOf(uid uint32) registry.Keychain {
+	if s.o.Logins == nil {
+		return nil
+	}
+	return s.o.Logins(uid)
+}
+
 // takeUp begins again the pulls that the last daemon's end interrupted. The
 // caller holds the change lock.
 func (s *Store) takeUp() error {
@@ -106,7 +116,7 @@ func (s *Store) takeUp() error {
 		s.mu.Lock()
 		s.names[r.name] = r
 		if r.Tries <= maxTakeUps && s.pulls[r.name] == nil && !s.closed {
-			p := s.startPull(ref, PullOptions{By: r.By})
+			p := s.startPull(ref, PullOptions{By: r.By, Keychain: s.loginsOf(r.By)})
 			p.accepted, p.takenUp = true, true
 		}
 		s.publish()

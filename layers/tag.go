@@ -23,7 +23,7 @@ func (s *Store) Tag(ctx context.Context, source, target string, move bool, by ui
 	if err != nil {
 		return err
 	}
-	if err := s.point(ref, st, digest, move, by); err != nil {
+	if err := s.point(ref, st, digest, move, by, s.privacyOf(st.ID)); err != nil {
 		return wrap("tag", ref.Familiar(), err)
 	}
 	s.collect(by)
@@ -58,7 +58,7 @@ func (s *Store) Rename(ctx context.Context, from, to string, by uint32) error {
 	if busy != nil {
 		return busy("rename")
 	}
-	if err := s.point(ref, st, digest, false, by); err != nil {
+	if err := s.point(ref, st, digest, false, by, s.privacyOf(st.ID)); err != nil {
 		return wrap("rename", ref.Familiar(), err)
 	}
 	if err := s.forget(old); err != nil {
@@ -107,7 +107,7 @@ func (s *Store) sourceOf(op, name string) (*stored, string, error) {
 
 // point writes the record of a reference to an image. The caller holds the
 // change lock.
-func (s *Store) point(ref reference.Reference, st *stored, digest string, move bool, by uint32) error {
+func (s *Store) point(ref reference.Reference, st *stored, digest string, move bool, by uint32, private privacy) error {
 	name := ref.Familiar()
 	s.mu.Lock()
 	old, busy := s.names[name], s.busy(name)
@@ -123,7 +123,7 @@ func (s *Store) point(ref reference.Reference, st *stored, digest string, move b
 	if err := s.keepHeld(old, st.ID, true); err != nil {
 		return err
 	}
-	r := (&record{Status: Ready, By: by, Made: time.Now().Round(0), Digest: digest, Image: st}).named(ref)
+	r := (&record{Status: Ready, By: by, Made: time.Now().Round(0), Digest: digest, Image: st, privacy: private}).named(ref)
 	if err := s.writeRecord(r); err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"hull/fs/session"
 	"hull/layers"
 	"hull/layers/registries"
+	"hull/layers/registry"
 )
 
 // runDaemon serves the tree. It may be killed at any instant: the monitor
@@ -175,6 +176,7 @@ func (d *daemon) openStore(ctx context.Context) (func() error, error) {
 	d.store, err = layers.Open(ctx, d.Store, layers.Options{
 		Logger: d.log, Notify: d.imageEvent, Crash: crashPoints(), UserAgent: "hull/" + version,
 		Insecure: d.book.Insecure, Mirrors: d.book.Mirrors, Certificates: certificates,
+		Logins: func(uid uint32) registry.Keychain { return keychain(uid) },
 	})
 	if err != nil {
 		return nil, err

@@ -39,6 +39,7 @@ func shown(m *layers.Image) *fs.Image {
 	s := &fs.Image{
 		Reference: m.Reference, ID: m.ID, Digest: m.Digest, Platform: m.Platform, Size: m.Size, Created: m.Created,
 		Made: m.Made, Status: string(m.Status), Error: m.Error, Done: m.Done, Total: m.Total, Tags: m.Tags, Layers: m.Layers,
+		Private: m.Private, Reader: m.Reader,
 	}
 	if s.Reference == "" { // it has lost its tags, and containers keep it
 		s.Reference = m.ID

@@ -32,7 +32,13 @@ func (v verbs) run(ctx context.Context, c *session.Call) (*session.Answer, error
 		return nil, err
 	}
 	policy, _ := c.Option("pull")
-	if m, ok := v.store.Find(n.Image); !ok || !m.Usable() || policy == "always" {
+	m, ok := v.store.Find(n.Image)
+	if ok {
+		if err := v.tree.May(by, "images/"+shown(m).Reference, fs.Read); err != nil {
+			return nil, err
+		}
+	}
+	if !ok || !m.Usable() || policy == "always" {
 		if err := v.tree.May(by, "images", fs.Change); err != nil {
 			return nil, err
 		}

@@ -280,3 +280,13 @@ func (s fakeImages) Progress(ref string) (fs.Growing, error) {
 	}
 	return nil, nil
 }
+
+// Private makes an image one that was pulled with a user's login.
+func (f *Fake) Private(ref string, reader uint32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if i := f.images[ref]; i != nil {
+		i.Private, i.Reader = true, reader
+		f.change()
+	}
+}
