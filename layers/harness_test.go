@@ -121,21 +121,23 @@ func (w *blobWriter) Write(b []byte) (int, error) {
 	}
 	if w.fault.cut > 0 && w.n+int64(len(b)) > w.fault.cut {
 		b = b[:w.fault.cut-w.n]
-		w.count(w.ResponseWriter.Write(b))
+		w.count(b)
+		_, _ = w.ResponseWriter.Write(b)
 		if f, ok := w.ResponseWriter.(http.Flusher); ok {
 			f.Flush()
 		}
 		panic(http.ErrAbortHandler)
 	}
-	return w.count(w.ResponseWriter.Write(b))
+	w.count(b)
+	return w.ResponseWriter.Write(b)
 }
 
-func (w *blobWriter) count(n int, err error) (int, error) {
-	w.n += int64(n)
+// count counts what is about to go out: who has got it all looks at once.
+func (w *blobWriter) count(b []byte) {
+	w.n += int64(len(b))
 	w.r.mu.Lock()
 	defer w.r.mu.Unlock()
-	w.r.served[w.digest] += int64(n)
-	return n, err
+	w.r.served[w.digest] += int64(len(b))
 }
 
 func (r *testRegistry) setBlob(f func(digest string) blobFault) {

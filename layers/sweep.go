@@ -76,7 +76,8 @@ func (s *Store) removeStrays() error {
 // each time must not do so for ever.
 const maxTakeUps = 3
 
-// loginsOf are the credentials of who had asked for a pull.
+// loginsOf are the credentials of who had asked for a pull, which no record holds:
+// they are asked for where that user keeps them, when a registry wants them.
 func (s *Store) loginsOf(uid uint32) registry.Keychain {
 	if s.o.Logins == nil {
 		return nil

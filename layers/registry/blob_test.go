@@ -38,8 +38,8 @@ func cutAfter(n int, body []byte, sent *atomic.Int64) func(http.ResponseWriter, 
 		part := body[first : last+1]
 		whole := len(part) <= n
 		part = part[:min(n, len(part))]
+		sent.Add(int64(len(part))) // before they go: who has them all looks at once
 		_, _ = w.Write(part)
-		sent.Add(int64(len(part)))
 		if !whole {
 			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
