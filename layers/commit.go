@@ -169,7 +169,11 @@ func (s *Store) placeBlob(digest, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(path, s.blobPath(digest)); err != nil {
+	target := s.blobPath(digest)
+	if old, err := os.Lstat(target); err == nil && old.IsDir() {
+		s.discard(target) // somebody's, and no file takes the place of a directory
+	}
+	if err := os.Rename(path, target); err != nil {
 		return err
 	}
 	s.crash("blob.placed")

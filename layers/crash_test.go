@@ -8,7 +8,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -22,6 +24,9 @@ const (
 	crashDirEnv   = "HULL_TEST_CRASH_DIR"
 	crashDoEnv    = "HULL_TEST_CRASH_DO"
 	crashRefEnv   = "HULL_TEST_CRASH_REF"
+	crashNthEnv   = "HULL_TEST_CRASH_NTH"   // the how many-th time, from 1
+	crashPowerEnv = "HULL_TEST_CRASH_POWER" // the file system loses what is not synced
+	crashTraceEnv = "HULL_TEST_CRASH_TRACE" // print the points instead
 )
 
 func TestMain(m *testing.M) {
@@ -38,20 +43,53 @@ func TestMain(m *testing.M) {
 // dying is the child.
 func dying() error {
 	ctx := context.Background()
-	point, ref := os.Getenv(crashPointEnv), os.Getenv(crashRefEnv)
-	s, err := Open(ctx, os.Getenv(crashDirEnv), Options{FreePercent: -1, Retries: -1, Crash: func(at string) {
-		if at == point {
-			_ = unix.Kill(os.Getpid(), unix.SIGKILL)
-			select {} // until it arrives
-		}
-	}})
+	s, err := Open(ctx, os.Getenv(crashDirEnv), Options{FreePercent: -1, Retries: -1, Crash: crash})
 	if err != nil {
 		return err
 	}
 	if err := s.Sweep(ctx, nil); err != nil {
 		return err
 	}
-	switch os.Getenv(crashDoEnv) {
+	if err := deed(ctx, s, os.Getenv(crashDoEnv), os.Getenv(crashRefEnv)); err != nil {
+		return err
+	}
+	crash("done")
+	return nil
+}
+
+var crashed struct {
+	sync.Mutex
+
+	n int
+}
+
+// crash ends the child at the point it was told.
+func crash(at string) {
+	crashed.Lock() // others that come by a point wait, as they would be dead
+	defer crashed.Unlock()
+	if os.Getenv(crashTraceEnv) != "" && at != "done" {
+		fmt.Println("passed", at)
+	}
+	if at != os.Getenv(crashPointEnv) {
+		return
+	}
+	crashed.n++
+	if nth := os.Getenv(crashNthEnv); nth != "" && nth != strconv.Itoa(crashed.n) {
+		return
+	}
+	if os.Getenv(crashPowerEnv) != "" {
+		if err := losePower(os.Getenv(crashDirEnv)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	_ = unix.Kill(os.Getpid(), unix.SIGKILL)
+	select {} // until it arrives
+}
+
+// deed is what the child does.
+func deed(ctx context.Context, s *Store, do, ref string) error {
+	switch do {
 	case "pull":
 		if err := s.Pull(ctx, ref, PullOptions{}); err != nil {
 			return err
@@ -83,6 +121,10 @@ func dying() error {
 		}
 		_, err = s.Commit(ctx, "made:1", CommitOptions{Base: im.ID, Upper: upper})
 		return err
+	case "tag":
+		return s.Tag(ctx, ref, "tagged:1", false, 0)
+	case "rename":
+		return s.Rename(ctx, ref, "renamed:1", 0)
 	case "lock":
 		return nil
 	}
@@ -90,8 +132,8 @@ func dying() error {
 }
 
 // die runs the child and demands that it died at the point, or, with an empty
-// point, that it did not.
-func die(t *testing.T, dir, do, ref, point string) {
+// point, that it did not. It returns what the child printed.
+func die(t *testing.T, dir, do, ref, point string, more ...string) string {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -99,12 +141,23 @@ func die(t *testing.T, dir, do, ref, point string) {
 	}
 	cmd := exec.CommandContext(t.Context(), exe)
 	cmd.Env = append(os.Environ(), crashDirEnv+"="+dir, crashDoEnv+"="+do, crashRefEnv+"="+ref, crashPointEnv+"="+point)
+	cmd.Env = append(cmd.Env, more...)
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	killed := errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL
 	if killed != (point != "") {
 		t.Fatalf("the child ended with %v at %q: %s", err, point, out)
 	}
+	return string(out)
+}
+
+// arrivalPoints are those that whatever brings an image comes by.
+func arrivalPoints() []string {
+	return slices.DeleteFunc(CrashPoints(), func(p string) bool {
+		return !slices.Contains([]string{
+			"record.temporary", "record.renamed", "layer.unpacked", "pull.synced", "blob.placed", "layer.placed", "pull.placed",
+		}, p)
+	})
 }
 
 // checkWhole demands that every image that is said to be ready is.
@@ -140,10 +193,7 @@ func TestCrashWhilePulling(t *testing.T) {
 	img := imageOf(t, layerOf(t, file{name: "file0", content: content}), layerOf(t, file{name: "file1", content: content}))
 	r.push(t, "acme/app:1", img)
 	ref := r.ref("acme/app:1")
-	for _, point := range CrashPoints() {
-		if point == "remove.record" || point == "commit.packed" {
-			continue // no pull comes by it
-		}
+	for _, point := range append(arrivalPoints(), "ingest.begun", "ingest.arrived") {
 		t.Run(point, func(t *testing.T) {
 			dir := t.TempDir()
 			die(t, dir, "pull", ref, point)

@@ -38,8 +38,7 @@ type Limits struct {
 	Entries int64
 }
 
-// CrashPoints are the names that Options.Crash is called with, in the order in
-// which a pull and then a removal come by them.
+// CrashPoints are the names that Options.Crash is called with.
 func CrashPoints() []string {
 	return []string{
 		"record.temporary", // a record is written, but has not its name yet
@@ -53,5 +52,10 @@ func CrashPoints() []string {
 		"pull.placed",      // all is in its place, but no record says so
 		"commit.packed",    // a container's changes are a blob in staging/
 		"remove.record",    // the record is gone, what it reached is not
+		"push.begun",       // a push is accepted
+		"push.sent",        // everything is at the registry, and nobody knows yet
+		"layer.replaced",   // a damaged layer has been replaced
+		"trash.moved",      // something is in trash/
+		"trash.emptying",   // what is in trash/ is about to be unlinked
 	}
 }

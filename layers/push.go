@@ -106,6 +106,7 @@ func (s *Store) doPush(p *push) (digest string, err error) {
 	if img.Config, err = s.readBlob(p.name, p.image.ID); err != nil {
 		return "", err
 	}
+	s.crash("push.begun")
 	p.progress.line("The push refers to repository [%s/%s]", p.ref.Domain, p.ref.Path)
 	digest, err = p.client.Push(p.ctx, p.ref, img, registry.PushOptions{
 		Open:     func(l registry.Layer, offset int64) (io.ReadCloser, error) { return s.openForPush(p, l, offset) },
@@ -115,6 +116,7 @@ func (s *Store) doPush(p *push) (digest string, err error) {
 	if err != nil {
 		return "", err
 	}
+	s.crash("push.sent")
 	p.progress.line("%s: digest: %s size: %d", p.ref.Tag, digest, len(img.Manifest))
 	return digest, nil
 }

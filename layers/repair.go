@@ -2,21 +2,24 @@ package layers
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 
 	"hull/layers/internal/sys"
 	"hull/layers/reference"
 	"hull/layers/registry"
 )
 
-// mendBlob fetches a damaged blob again. One that is not to be had goes: a layer's
-// is not needed here, and without its documents an image is given up later.
+// mendBlob fetches a damaged blob again. Until it is here the damaged one keeps its
+// place. If it is not to be had any more that goes: a layer's is not needed here,
+// and without its documents an image is given up later.
 func (in *inspection) mendBlob(digest string) (how string, err error) {
-	if !in.dropBlob(in.p.ctx, digest) {
-		return "", in.p.ctx.Err()
-	}
 	in.mu.Lock()
+	size := in.blobs[digest]
+	delete(in.blobs, digest) // so that it is fetched
 	var owner *stored
 	var l *storedLayer
 	for _, st := range in.images {
@@ -36,15 +39,41 @@ func (in *inspection) mendBlob(digest string) (how string, err error) {
 	case owner != nil:
 		err = in.fetchDocuments(owner)
 	default:
-		return "removed, nothing needs it", nil
+		return "removed, nothing needs it", in.removeBlob(digest)
 	}
 	switch {
 	case err == nil:
 		return "fetched again", nil
-	case in.p.ctx.Err() != nil:
-		return "", in.p.ctx.Err()
+	case in.p.ctx.Err() != nil, mayPass(err):
+		in.mu.Lock()
+		in.blobs[digest] = size
+		in.mu.Unlock()
+		return "", errors.Join(in.p.ctx.Err(), err)
 	}
-	return "removed, for it is not to be had again: " + err.Error(), nil
+	return "removed, for it is not to be had again: " + err.Error(), in.removeBlob(digest)
+}
+
+// mayPass says whether what failed now may succeed another time, so that nothing
+// has to be given up over it.
+func mayPass(err error) bool {
+	switch KindOf(err) {
+	case NotFound, Corrupt, Invalid, TooLarge, Platform:
+		return false
+	default:
+		return true
+	}
+}
+
+// removeBlob throws away a damaged blob that is not in the maps any more.
+func (in *inspection) removeBlob(digest string) error {
+	if err := in.lockChange(in.p.ctx); err != nil {
+		return err
+	}
+	defer in.unlockChange()
+	if !in.hasBlob(digest) { // or somebody has brought it meanwhile
+		in.discard(in.blobPath(digest))
+	}
+	return nil
 }
 
 // fetchDocuments brings an image's manifest and config again, from wherever its
@@ -202,17 +231,34 @@ func (in *inspection) replace(key string, fresh *freshLayer) error {
 	if err := in.unused(key); err != nil {
 		return err
 	}
-	target := in.path("layers", layerName(key))
-	in.discard(target)
-	if err := os.Rename(fresh.dir, target); err != nil {
+	if err := in.exchange(fresh.dir, in.path("layers", layerName(key))); err != nil {
 		return err
 	}
+	in.crash("layer.replaced")
 	made := in.layerMade(key)
 	in.mu.Lock()
 	fresh.record.made = made
 	in.layers[key] = fresh.record
 	in.mu.Unlock()
 	return in.syncDir("layers")
+}
+
+// exchange puts a layer that was unpacked again in the place of another, which takes
+// its: at no instant is there none.
+func (s *Store) exchange(fresh, old string) error {
+	staging, err := openTree(s.path("staging"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = staging.Close() }() // only a place in a tree
+	err = sys.Exchange(staging, filepath.Base(fresh), s.layersDir, filepath.Base(old))
+	switch {
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS): // this file system cannot
+		s.discard(old)
+	case !errors.Is(err, unix.ENOENT): // there may be no old one
+		return err
+	}
+	return os.Rename(fresh, old)
 }
 
 // unused demands that no container keeps an image with the layer, and takes such

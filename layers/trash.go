@@ -27,6 +27,7 @@ func (s *Store) discard(path string) {
 		s.log.Error("something could not be moved to the trash", "path", path, "op", "remove", "err", err)
 		return
 	}
+	s.crash("trash.moved")
 	s.throw()
 }
 
@@ -65,6 +66,7 @@ func (s *Store) emptyTrash() error {
 	}
 	var first error
 	for _, name := range names {
+		s.crash("trash.emptying")
 		if err := sys.RemoveAll(s.ctx, trash, name); err != nil && first == nil {
 			first = err
 		}
