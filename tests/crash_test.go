@@ -1,9 +1,9 @@
 package tests
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -49,11 +49,11 @@ func crashAt(t *testing.T, point string) {
 			t.Errorf("left behind: %s", p)
 		}
 	}()
-	mount := exec.Command(hull, m.mountArgs(nil)...)
-	once := filepath.Join(base, "crashed")
-	mount.Env = append(os.Environ(), "HULL_CRASH="+point, "HULL_CRASH_ONCE="+once)
-	if out, err := mount.CombinedOutput(); err != nil {
-		t.Fatalf("mount: %v: %s", err, out)
+	if err := os.WriteFile(m.path("crash"), []byte(point), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.mountToCrash(); err != nil {
+		t.Fatal(err)
 	}
 	m.must(t, "mkdir -p images/$REG/host:1 && images/$REG/host:1/wait")
 	for _, line := range strings.Split(strings.TrimSpace(life), "\n") {
@@ -62,7 +62,17 @@ func crashAt(t *testing.T, point string) {
 	m.must(t, "test -z \"$(ls containers)\"")
 	// Files are deleted behind the callers' backs.
 	m.must(t, `for i in $(seq 600); do test -z "$(ls -A "$STORE/containers")" && exit; sleep 0.1; done; ls -A "$STORE/containers"; false`)
-	m.must(t, `for i in $(seq 600); do test -e "$STORE/../crashed" && exit; sleep 0.1; done; echo the daemon never came by this point; false`)
+	m.must(t, `for i in $(seq 600); do test -e "$STORE/../crash" || exit 0; sleep 0.1; done; echo the daemon never came by this point; false`)
+}
+
+// mountToCrash mounts; the daemon looks into the file "crash" for where to die.
+func (m *mounted) mountToCrash() error {
+	mount := exec.Command(hull, m.mountArgs(nil)...)
+	mount.Env = append(os.Environ(), "HULL_CRASH="+m.path("crash"))
+	if out, err := mount.CombinedOutput(); err != nil {
+		return fmt.Errorf("mount: %w: %s", err, out)
+	}
+	return nil
 }
 
 // converge runs a line until its effect is there: a daemon that died in it
@@ -116,7 +126,7 @@ func (m *mounted) must(t *testing.T, line string) {
 
 func (m *mounted) shell(line string) (string, error) {
 	cmd := exec.Command("sh", "-c", "cd \"$H\" && "+line)
-	cmd.Env = append(os.Environ(), "H="+m.path("hull"), "REG="+addr, "STORE="+m.path("store"))
+	cmd.Env = append(os.Environ(), "H="+m.path("hull"), "REG="+addr, "STORE="+m.path("store"), "I=images/"+addr, "T="+m.base)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

@@ -3,32 +3,64 @@ package main
 import (
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
-// The one mechanism of named crash points: a daemon whose environment has
-// HULL_CRASH=POINT kills itself, as kill -9 would, when its work comes by
-// POINT. With HULL_CRASH_ONCE=FILE it does so only while FILE does not exist,
-// and makes it first: the daemon that the monitor starts next goes on.
+// The one mechanism of named crash points. A daemon that has HULL_CRASH=FILE in
+// its environment looks into FILE at each of them. "POINT" in it, or "POINT N",
+// has the daemon kill itself, as kill -9 would, when its work comes by POINT for
+// the Nth time from then on. It takes FILE away first: the daemon that the
+// monitor starts next goes on. If FILE.passed exists, the names of the points
+// that were come by are added to it, one a line.
 func crashPoints() func(point string) {
-	at, once := os.Getenv("HULL_CRASH"), os.Getenv("HULL_CRASH_ONCE")
-	if at == "" {
+	file := os.Getenv("HULL_CRASH")
+	if file == "" {
 		return nil
 	}
-	return func(point string) {
-		if point != at {
-			return
-		}
-		if once != "" {
-			f, err := os.OpenFile(once, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-			if err != nil {
-				return
-			}
-			_ = f.Close()
-		}
-		fmt.Fprintln(os.Stderr, "hull: crash point", point)
-		_ = unix.Kill(os.Getpid(), unix.SIGKILL)
-		select {} // the signal comes
+	c := &crasher{file: file}
+	return c.pass
+}
+
+type crasher struct {
+	file string
+
+	mu     sync.Mutex
+	wanted string // what the file said when it was last looked at
+	passes int    // of the point it names, since then
+}
+
+// pass is called at each point.
+func (c *crasher) pass(point string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f, err := os.OpenFile(c.file+".passed", os.O_WRONLY|os.O_APPEND, 0); err == nil {
+		_, _ = fmt.Fprintln(f, point)
+		_ = f.Close()
 	}
+	text, err := os.ReadFile(c.file)
+	if err != nil {
+		return
+	}
+	if wanted := strings.TrimSpace(string(text)); wanted != c.wanted {
+		c.wanted, c.passes = wanted, 0
+	}
+	name, nth := c.wanted, 1
+	if i := strings.LastIndexByte(name, ' '); i > 0 { // a point's name may have spaces, but is no number
+		if n, err := strconv.Atoi(name[i+1:]); err == nil {
+			name, nth = name[:i], n
+		}
+	}
+	if name != point {
+		return
+	}
+	if c.passes++; c.passes < nth || os.Remove(c.file) != nil {
+		return
+	}
+	fmt.Fprintln(os.Stderr, "hull: crash point", point)
+	_ = unix.Kill(os.Getpid(), unix.SIGKILL)
+	select {} // the signal comes
 }
