@@ -166,7 +166,7 @@ func (s *Store) sourcesOf(blob string) []string {
 	var all []string
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, st := range s.images {
+	for _, st := range s.described() {
 		for _, l := range st.Layers {
 			if l.Blob != blob {
 				continue

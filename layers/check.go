@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"hull/layers/internal/sys"
 	"hull/layers/registry"
 )
 
@@ -49,7 +50,7 @@ func (s *Store) inspect(ctx context.Context, op string, mend *registry.Client, r
 	}
 	in := &inspection{Store: s, p: s.arrive(ctx, op, s.dir, 0, client), mend: mend != nil, report: report, bad: map[string]bool{}}
 	defer s.depart(in.p)
-	for _, step := range []func() error{in.records, in.allBlobs, in.allLayers, in.wholeness, in.strays} {
+	for _, step := range []func() error{in.records, in.allBlobs, in.lostImages, in.allLayers, in.wholeness, in.strays} {
 		if err := step(); err != nil {
 			return in.flaws, wrap(op, s.dir, err)
 		}
@@ -92,20 +93,26 @@ func (in *inspection) records() error {
 	in.mu.Unlock()
 	bad := 0
 	for _, e := range entries {
-		_, err := in.readRecord(e)
+		have, err := in.readRecord(e)
 		r := known[e.Name()]
 		delete(known, e.Name())
-		switch {
-		case err == nil:
-		case r != nil:
-			in.flaw(func() (string, error) { return "written anew", in.writeRecord(r) }, "the record images/%s cannot be read (%v)", e.Name(), err)
-		default:
-			bad++
-			in.flaw(func() (string, error) {
+		drop := func(how string) func() (string, error) {
+			return func() (string, error) {
 				in.discard(in.path("images", e.Name()))
-				bad--
-				return "dropped; pull the image again", in.syncDir("images")
-			}, "the record images/%s cannot be read (%v)", e.Name(), err)
+				return how, in.syncDir("images")
+			}
+		}
+		switch {
+		case !strings.HasSuffix(e.Name(), ".json"):
+			in.flaw(drop("removed"), "images/%s belongs to nothing", e.Name())
+		case err != nil && r != nil:
+			in.flaw(func() (string, error) { return "written anew", in.writeRecord(r) }, "the record images/%s cannot be read (%v)", e.Name(), err)
+		case err != nil:
+			if !in.flaw(drop("dropped; pull the image again"), "the record images/%s cannot be read (%v)", e.Name(), err) {
+				bad++
+			}
+		case r != nil && r.Lost == nil && have.essence() != r.essence():
+			in.flaw(func() (string, error) { return "written anew", in.writeRecord(r) }, "the record images/%s says something else than hull wrote", e.Name())
 		}
 	}
 	for name, r := range known {
@@ -148,7 +155,7 @@ func (in *inspection) allBlobs() error {
 }
 
 func (in *inspection) hashOf(path string) (string, error) {
-	f, err := os.Open(path)
+	f, err := sys.OpenRegular(path)
 	if err != nil {
 		return "", err
 	}
@@ -230,7 +237,7 @@ func (in *inspection) badBelow(st *stored, i int) bool {
 // layerFlaw is what can be seen at once.
 func (in *inspection) layerFlaw(l storedLayer) string {
 	dir := in.path("layers", layerName(l.Key))
-	text, err := os.ReadFile(filepath.Join(dir, "layer.json"))
+	text, err := sys.ReadRegular(filepath.Join(dir, "layer.json"), maxRecord)
 	if err != nil {
 		return "has no record"
 	}

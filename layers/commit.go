@@ -61,6 +61,9 @@ func (s *Store) commit(p *pull, image *registry.Image, st *stored, parts []*part
 	s.publish()
 	s.mu.Unlock()
 	s.dropUntagged(st.ID)
+	if err := s.regainedLocked(st); err != nil {
+		s.log.Warn("another name of an image that is whole again could not be recorded", "image", p.name, "op", "pull", "err", err)
+	}
 	s.events.add(Event{Action: ActionPulled, Reference: p.name, ID: st.ID, By: p.by})
 	s.collect(p.by)
 	return nil
@@ -170,9 +173,7 @@ func (s *Store) placeBlob(digest, path string) error {
 		return err
 	}
 	target := s.blobPath(digest)
-	if old, err := os.Lstat(target); err == nil && old.IsDir() {
-		s.discard(target) // somebody's, and no file takes the place of a directory
-	}
+	s.clear(target)
 	if err := os.Rename(path, target); err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"hull/layers/internal/sys"
 )
 
 // parsedConfigs keeps the configs of images that were asked for.
@@ -92,12 +94,21 @@ func (s *Store) Manifest(name string) ([]byte, error) {
 	return s.readBlob(name, st.Manifest)
 }
 
+// maxDocument is more than the registry's client and the archives let through.
+const maxDocument = 64 << 20
+
+// readBlob reads a manifest or a config, and makes sure that it is the one.
 func (s *Store) readBlob(name, digest string) ([]byte, error) {
-	text, err := os.ReadFile(s.blobPath(digest))
-	if os.IsNotExist(err) {
-		return nil, failf("read", name, Removed, "it was removed meanwhile")
+	text, err := sys.ReadRegular(s.blobPath(digest), maxDocument)
+	switch {
+	case os.IsNotExist(err):
+		return nil, failf("read", name, Removed, "its document %s is not in the store any more; write repair to hull's ctl", shortDigest(digest))
+	case err != nil:
+		return nil, wrap("read", name, err)
+	case sumOf(text) != digest:
+		return nil, failf("read", name, Corrupt, "its document %s in the store is damaged; write repair to hull's ctl", shortDigest(digest))
 	}
-	return text, wrap("read", name, err)
+	return text, nil
 }
 
 // LayerInfo is one layer of an image.

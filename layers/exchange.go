@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"hull/layers/archive"
+	"hull/layers/internal/sys"
 	"hull/layers/reference"
 	"hull/layers/registry"
 )
@@ -63,7 +64,7 @@ type source Store
 
 // Blob opens a blob of the store.
 func (s *source) Blob(_ context.Context, digest string) (io.ReadCloser, error) {
-	return os.Open((*Store)(s).blobPath(digest))
+	return sys.OpenRegular((*Store)(s).blobPath(digest))
 }
 
 // Load takes the images of an archive into the store, and returns their names:

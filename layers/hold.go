@@ -11,14 +11,41 @@ import (
 func (s *Store) Hold(imageID, containerID string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.images[imageID] == nil {
+	if s.images[imageID] == nil && !s.lost(imageID) {
 		return failf("hold", imageID, NotFound, "the image is not in the store any more")
 	}
 	if s.holders[imageID] == nil {
 		s.holders[imageID] = map[string]struct{}{}
 	}
 	s.holders[imageID][containerID] = struct{}{}
+	if s.images[imageID] == nil { // it is kept nevertheless, until it is repaired
+		return failf("hold", imageID, Corrupt, "parts of the image are missing in the store; write repair to hull's ctl")
+	}
 	return nil
+}
+
+// described are all images that are known of, whole or not. The caller holds mu.
+func (s *Store) described() []*stored {
+	list := make([]*stored, 0, len(s.images))
+	for _, im := range s.images {
+		list = append(list, im)
+	}
+	for _, r := range s.names {
+		if r.Lost != nil {
+			list = append(list, r.Lost)
+		}
+	}
+	return list
+}
+
+// lost says whether what is left of an image waits for a repair. The caller holds mu.
+func (s *Store) lost(id string) bool {
+	for _, r := range s.names {
+		if r.Lost != nil && r.Lost.ID == id {
+			return true
+		}
+	}
+	return false
 }
 
 // Release takes a hold back. An image without tags goes with its last hold, in

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hull/layers/internal/sys"
 )
 
 // emptyLayer is the name in layers/ of the one that holds nothing: the bottom of
@@ -59,7 +61,11 @@ func (s *Store) readLayers() error {
 		if e.Name() == emptyLayer {
 			continue
 		}
-		text, err := os.ReadFile(s.path("layers", e.Name(), "layer.json"))
+		if info, err := os.Lstat(s.path("layers", e.Name(), "diff")); err != nil || !info.IsDir() {
+			s.log.Warn("a layer has no files", "layer", e.Name(), "err", err)
+			continue
+		}
+		text, err := sys.ReadRegular(s.path("layers", e.Name(), "layer.json"), maxRecord)
 		if err != nil {
 			s.log.Warn("a layer has no record", "layer", e.Name(), "err", err)
 			continue

@@ -13,6 +13,9 @@ func (s *Store) load() error {
 	if err := s.clearStaging(); err != nil {
 		return err
 	}
+	if err := s.clearIngest(); err != nil {
+		return err
+	}
 	if err := s.readLayers(); err != nil {
 		return err
 	}
@@ -32,9 +35,6 @@ func (s *Store) load() error {
 			copied := *r
 			r = &copied
 			r.lose()
-			if r.Reference == "" {
-				continue // nothing is left that could be named
-			}
 		}
 		s.names[r.name] = r
 		if r.Image != nil {
@@ -49,14 +49,7 @@ func (s *Store) load() error {
 // complete says whether everything an image needs is here. The compressed
 // layers are not needed.
 func (s *Store) complete(im *stored) bool {
-	for _, l := range im.Layers {
-		if s.layers[l.Key] == nil {
-			return false
-		}
-	}
-	_, manifest := s.blobs[im.Manifest]
-	_, config := s.blobs[im.ID]
-	return manifest && config
+	return s.missing(im) == ""
 }
 
 func (s *Store) clearStaging() error {
@@ -66,6 +59,20 @@ func (s *Store) clearStaging() error {
 	}
 	for _, e := range entries {
 		s.discard(s.path("staging", e.Name()))
+	}
+	return nil
+}
+
+// clearIngest removes what no fetch can go on with.
+func (s *Store) clearIngest() error {
+	entries, err := os.ReadDir(s.path("ingest"))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !e.Type().IsRegular() {
+			s.discard(s.path("ingest", e.Name()))
+		}
 	}
 	return nil
 }

@@ -238,7 +238,7 @@ func (s *Store) accept(ctx context.Context, p *pull) error {
 	}
 	r := &record{Status: Pulling, By: p.by, Made: time.Now().Round(0)}
 	if old != nil {
-		r.Image, r.Digest, r.Made, r.Wanted, r.privacy = old.Image, old.Digest, old.Made, old.Wanted, old.privacy
+		r.Image, r.Lost, r.Digest, r.Made, r.Wanted, r.privacy = old.Image, old.Lost, old.Digest, old.Made, old.Wanted, old.privacy
 	}
 	if r.Image == nil {
 		r.privacy = p.outcome(nil, "") // what is known of it by now

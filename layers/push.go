@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"sync"
 
+	"hull/layers/internal/sys"
 	"hull/layers/registry"
 )
 
@@ -129,7 +129,7 @@ func (s *Store) openForPush(p *push, l registry.Layer, offset int64) (io.ReadClo
 			return nil, err
 		}
 	}
-	f, err := os.Open(s.blobPath(l.Digest))
+	f, err := sys.OpenRegular(s.blobPath(l.Digest))
 	if err != nil {
 		return nil, err
 	}

@@ -33,8 +33,10 @@ func (s *Store) reachable(without map[string]bool) reach {
 		for _, digest := range rec.Wanted {
 			r.ingest[digest] = true
 		}
-		if im := rec.Image; im != nil {
-			r.images[im.ID] = true
+		if rec.Image != nil {
+			r.images[rec.Image.ID] = true
+		}
+		if im := rec.all(); im != nil {
 			r.blobs[im.ID], r.blobs[im.Manifest] = true, true
 			for _, l := range im.Layers {
 				r.layers[l.Key], r.blobs[l.Blob] = true, true

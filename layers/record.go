@@ -8,9 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"hull/layers/internal/sys"
 	"hull/layers/reference"
 )
 
@@ -27,6 +29,7 @@ type record struct {
 	Digest    string    `json:"digest,omitempty"` // what the reference named in the registry
 	Image     *stored   `json:"image,omitempty"`  // nil until first ready
 	Wanted    []string  `json:"wanted,omitempty"` // blobs an unfinished pull may find in ingest/
+	Lost      *stored   `json:"lost,omitempty"`   // what Image was before something of it got lost: the rest stays
 	Kept      bool      `json:"kept,omitempty"`   // without a tag, and stays until it is removed or pruned
 	Tries     int       `json:"tries,omitempty"`  // how often a daemon's start has taken the pull up again
 	privacy
@@ -70,13 +73,43 @@ type storedLayer struct {
 	Key       string   `json:"key"`               // name in layers/: the diff ID, or the chain ID of a layer that takes from those below
 }
 
+// all is what the record's image needs, or would if it were whole; nil if that is
+// not known.
+func (r *record) all() *stored {
+	if r.Image != nil {
+		return r.Image
+	}
+	return r.Lost
+}
+
+// essence is what a record says, but for what is learned about other images beside it.
+func (r *record) essence() string {
+	copied := *r
+	for _, im := range []**stored{&copied.Image, &copied.Lost} {
+		if *im == nil {
+			continue
+		}
+		bare := **im
+		bare.Layers = slices.Clone(bare.Layers)
+		for i := range bare.Layers {
+			bare.Layers[i].Sources = nil
+		}
+		*im = &bare
+	}
+	text, err := json.Marshal(&copied)
+	if err != nil {
+		return err.Error() // it has been marshalled before
+	}
+	return string(text)
+}
+
 // fileName is the name of the record's file: the reference with / escaped, so
 // that a person finds it, or the ID of an image without tags. Names too long
 // for a file keep their beginning and get a hash.
 func (r *record) fileName() string {
 	name := r.Reference
 	if name == "" {
-		name = r.Image.ID
+		name = r.all().ID
 	}
 	name = strings.NewReplacer("%", "%25", "/", "%2F").Replace(name)
 	if len(name) > 200 {
@@ -121,6 +154,7 @@ func (s *Store) writeDurably(name string, content []byte, what string) error {
 	}
 	if err == nil {
 		s.crash(what + ".temporary")
+		s.clear(s.path(name))
 		err = os.Rename(f.Name(), s.path(name))
 	}
 	if err != nil {
@@ -129,6 +163,14 @@ func (s *Store) writeDurably(name string, content []byte, what string) error {
 	}
 	s.crash(what + ".renamed")
 	return s.syncDir(filepath.Dir(name))
+}
+
+// clear takes a directory away that has come to lie where a file belongs: a rename
+// would not.
+func (s *Store) clear(path string) {
+	if old, err := os.Lstat(path); err == nil && old.IsDir() {
+		s.discard(path)
+	}
 }
 
 // syncDir makes renames in a directory of the store durable.
@@ -154,8 +196,8 @@ func (s *Store) readRecords() (records []*record, whole bool, err error) {
 	}
 	whole = true
 	for _, e := range entries {
-		if e.IsDir() || !strings.HasSuffix(e.Name(), ".json") {
-			continue
+		if !strings.HasSuffix(e.Name(), ".json") {
+			continue // nothing of the store's; Check tells of it
 		}
 		r, err := s.readRecord(e)
 		if err != nil {
@@ -169,8 +211,11 @@ func (s *Store) readRecords() (records []*record, whole bool, err error) {
 	return records, whole, nil
 }
 
+// maxRecord is more than any record is long: 500 layers, each with its repositories.
+const maxRecord = 16 << 20
+
 func (s *Store) readRecord(e fs.DirEntry) (*record, error) {
-	text, err := os.ReadFile(s.path("images", e.Name()))
+	text, err := sys.ReadRegular(s.path("images", e.Name()), maxRecord)
 	if err != nil {
 		return nil, err
 	}
@@ -186,11 +231,14 @@ func parseRecord(text []byte) (*record, error) {
 	if err := json.Unmarshal(text, r); err != nil {
 		return nil, err
 	}
-	if r.Reference == "" && r.Image == nil {
+	if r.Reference == "" && r.all() == nil {
 		return nil, fmt.Errorf("it names neither a reference nor an image")
 	}
-	if r.Image != nil {
-		if err := r.Image.check(); err != nil {
+	for _, im := range []*stored{r.Image, r.Lost} {
+		if im == nil {
+			continue
+		}
+		if err := im.check(); err != nil {
 			return nil, err
 		}
 	}
@@ -204,7 +252,7 @@ func parseRecord(text []byte) (*record, error) {
 		}
 		return r.named(ref), nil
 	}
-	r.name = r.Image.ID
+	r.name = r.all().ID
 	return r, nil
 }
 

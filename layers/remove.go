@@ -79,17 +79,18 @@ func (s *Store) mayRemove(names []string, force bool) error {
 	defer s.mu.Unlock()
 	for _, name := range names {
 		r := s.names[name]
-		if r == nil || r.Image == nil || len(s.holders[r.Image.ID]) == 0 {
+		if r == nil || r.all() == nil || len(s.holders[r.all().ID]) == 0 {
 			continue
 		}
+		id := r.all().ID
 		why := "%s; remove that first, or force it, and the layers stay for the container"
 		switch {
 		case r.Reference == "": // there is no tag that force could take away
 			why = "%s, and it has no tag to lose; it goes with its last container"
-		case force, len(s.tagsOf(r.Image.ID)) > len(names):
+		case force, len(s.tagsOf(id)) > len(names):
 			continue
 		}
-		holders := slices.Sorted(maps.Keys(s.holders[r.Image.ID]))
+		holders := slices.Sorted(maps.Keys(s.holders[id]))
 		e := failf("remove", name, Busy, why, usedBy(holders))
 		e.Holders = holders
 		return e

@@ -22,7 +22,7 @@ func (in *inspection) mendBlob(digest string) (how string, err error) {
 	delete(in.blobs, digest) // so that it is fetched
 	var owner *stored
 	var l *storedLayer
-	for _, st := range in.images {
+	for _, st := range in.described() {
 		if st.ID == digest || st.Manifest == digest {
 			owner = st
 		}
@@ -112,8 +112,10 @@ func (in *inspection) origins(st *stored) []reference.Reference {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	for _, name := range in.tagsOf(st.ID) {
-		add(name)
+	for name, r := range in.names {
+		if r.Reference != "" && r.all() != nil && r.all().ID == st.ID {
+			add(name)
+		}
 	}
 	return all
 }
@@ -184,7 +186,7 @@ func (in *inspection) unpackAgain(st *stored, i int) (*freshLayer, error) {
 		}
 		return trees, nil
 	}
-	blob, err := os.Open(in.blobPath(u.layer.Digest))
+	blob, err := sys.OpenRegular(in.blobPath(u.layer.Digest))
 	if err != nil {
 		return nil, err
 	}
@@ -286,56 +288,6 @@ func (s *Store) unused(key string) error {
 		s.views.drop(id)
 	}
 	return nil
-}
-
-// giveUp makes an image that lost something for good one whose pull failed, as it
-// is found at a start.
-func (s *Store) giveUp(st *stored) (how string, err error) {
-	if err := s.lockChange(s.ctx); err != nil {
-		return "", err
-	}
-	defer s.unlockChange()
-	s.mu.Lock()
-	held := len(s.holders[st.ID]) > 0
-	var records []*record
-	for _, r := range s.names {
-		if r.Image != nil && r.Image.ID == st.ID {
-			records = append(records, r)
-		}
-	}
-	s.mu.Unlock()
-	if held {
-		return "", failf("repair", st.ID, Busy, "containers are made of it; remove those first")
-	}
-	for _, old := range records {
-		if old.Reference == "" {
-			if err := s.forget(old); err != nil {
-				return "", err
-			}
-			continue
-		}
-		copied := *old
-		r := &copied
-		r.lose()
-		if err := s.writeRecord(r); err != nil {
-			return "", err
-		}
-		s.mu.Lock()
-		s.names[r.name] = r
-		s.mu.Unlock()
-	}
-	s.mu.Lock()
-	s.publish()
-	s.mu.Unlock()
-	s.collect(0)
-	return "given up; pull it again", nil
-}
-
-// lose makes the record that of an image of which something is missing.
-func (r *record) lose() {
-	r.Image, r.Status, r.ErrorKind = nil, Failed, Corrupt.String()
-	r.digests = nil
-	r.Error = "parts of " + r.name + " are missing in the store; pull it again, or remove it"
 }
 
 // isKnown says whether a name in layers/ or blobs/ belongs to something.

@@ -45,6 +45,9 @@ func (s *Store) publish() {
 		slices.Sort(t)
 	}
 	for name, r := range s.names {
+		if r.Reference == "" && r.Image == nil {
+			continue // a lost one without a name can only be repaired
+		}
 		im := s.imageOf(r, s.pulls[name], tags)
 		sn.list = append(sn.list, im)
 		sn.record[im] = r

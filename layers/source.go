@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"os"
+
+	"hull/layers/internal/sys"
 )
 
 // openBlob opens a layer's compressed bytes: a blob the store has, or one that
@@ -55,7 +57,7 @@ func (s *Store) openHad(digest string) *os.File {
 	if !have {
 		return nil
 	}
-	file, err := os.Open(s.blobPath(digest))
+	file, err := sys.OpenRegular(s.blobPath(digest))
 	if err != nil {
 		return nil // somebody has removed it: fetch it
 	}

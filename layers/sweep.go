@@ -18,7 +18,7 @@ func (s *Store) Sweep(ctx context.Context, keep func(imageID string) bool) error
 	}
 	defer s.unlockChange()
 	for _, r := range s.untagged() {
-		if !s.tagged(r.Image.ID) && (r.Kept || (keep != nil && keep(r.Image.ID)) || s.held(r.Image.ID)) {
+		if id := r.all().ID; !s.tagged(id) && (r.Kept || (keep != nil && keep(id)) || s.held(id)) {
 			continue
 		}
 		if err := s.removeRecord(r); err != nil {
