@@ -41,12 +41,13 @@ func merged(t testing.TB, o union.Options) string {
 func TestCommit(t *testing.T) {
 	needRoot(t)
 	base := t.TempDir()
+	long := strings.Repeat("n", 255) // whose whiteout has a longer name than any file
 	must(t,
 		os.MkdirAll(base+"/etc/dir/sub", 0o755), os.WriteFile(base+"/etc/passwd", []byte("root"), 0o644),
 		os.WriteFile(base+"/etc/gone", nil, 0o644), os.WriteFile(base+"/etc/dir/sub/f", nil, 0o644),
 		os.WriteFile(base+"/first", []byte("1"), 0o644), os.Link(base+"/first", base+"/second"),
 		os.MkdirAll(base+"/opaque/old", 0o755), os.Symlink("etc", base+"/link"), os.Mkdir(base+"/was-dir", 0o755),
-		os.WriteFile(base+"/was-file", nil, 0o644), os.Mkdir(base+"/moved", 0o755), os.WriteFile(base+"/moved/f", []byte("m"), 0o644),
+		os.WriteFile(base+"/"+long, nil, 0o644), os.WriteFile(base+"/was-file", nil, 0o644), os.Mkdir(base+"/moved", 0o755), os.WriteFile(base+"/moved/f", []byte("m"), 0o644),
 	)
 	lower, _ := packed(t, Layer, base, Options{})
 	below := unpacked(t, lower)
@@ -54,7 +55,7 @@ func TestCommit(t *testing.T) {
 	view := merged(t, union.Options{Lowers: []*os.File{below}, Upper: root(t, upperDir)})
 	in := func(name string) string { return filepath.Join(view, name) }
 	must(t,
-		os.Remove(in("etc/gone")), os.RemoveAll(in("etc/dir/sub")), os.WriteFile(in("etc/passwd"), []byte("root2"), 0o644),
+		os.Remove(in("etc/gone")), os.Remove(in(long)), os.RemoveAll(in("etc/dir/sub")), os.WriteFile(in("etc/passwd"), []byte("root2"), 0o644),
 		os.WriteFile(in("first"), []byte("changed"), 0o644), os.RemoveAll(in("opaque")), os.Mkdir(in("opaque"), 0o700),
 		os.WriteFile(in("opaque/new"), nil, 0o600), os.Remove(in("was-dir")), os.WriteFile(in("was-dir"), nil, 0o600),
 		os.Remove(in("was-file")), os.MkdirAll(in("was-file/x"), 0o700), os.Chmod(view, 0o711),

@@ -40,10 +40,15 @@ func parseName(raw string, depth int) (name, error) {
 	if i := strings.LastIndexByte(p, '/'); i >= 0 {
 		n.parent, n.base = p[:i], p[i+1:]
 	}
-	if !strings.Contains(p, whiteoutPrefix) {
-		return n, nil
+	if strings.Contains(p, whiteoutPrefix) {
+		if n, err = n.whiteout(raw); err != nil {
+			return n, err
+		}
 	}
-	return n.whiteout(raw)
+	if size := len(n.parent) + len("/") + len(n.base); size > maxPath {
+		return n, tooLarge(raw[:64]+"…", "the name has %d bytes, the most is %d", size, maxPath)
+	}
+	return n, nil
 }
 
 // whiteout reads the ".wh." names.
@@ -75,13 +80,14 @@ func (n name) whiteout(raw string) (name, error) {
 
 // clean makes a path relative to the layer's root: leading "/" and "." and ".."
 // go away, without a look at the disk (as Docker does it). A path that would
-// leave the root is refused.
+// leave the root is refused. A whiteout may have a longer name than any file: it is
+// the file's, after ".wh.".
 func clean(raw string, depth int) (string, error) {
 	if strings.IndexByte(raw, 0) >= 0 {
 		return "", corrupt(raw, "a name may not hold a NUL byte")
 	}
-	if len(raw) > maxPath {
-		return "", tooLarge(raw[:64]+"…", "the name has %d bytes, the most is %d", len(raw), maxPath)
+	if most := maxPath + len(whiteoutPrefix); len(raw) > most {
+		return "", tooLarge(raw[:64]+"…", "the name has %d bytes, the most is %d", len(raw), most)
 	}
 	var parts []string
 	rest := raw
@@ -95,7 +101,7 @@ func clean(raw string, depth int) (string, error) {
 				return "", hostile(raw, "the name leads out of the layer")
 			}
 			parts = parts[:len(parts)-1]
-		case len(part) > maxName:
+		case len(strings.TrimPrefix(part, whiteoutPrefix)) > maxName:
 			return "", tooLarge(raw, "a name may have %d bytes", maxName)
 		default:
 			if parts == nil {

@@ -44,6 +44,7 @@ func TestRefused(t *testing.T) {
 		{"root as a file", Hostile, []entry{file(".", "")}},
 		{"root as a link", Hostile, []entry{link(".", "/etc")}},
 		{"long name", TooLarge, []entry{file(strings.Repeat("n", 256), "")}},
+		{"whiteout of a long name", TooLarge, []entry{file(".wh."+strings.Repeat("n", 256), "")}},
 		{"long path", TooLarge, []entry{file(strings.Repeat("n/", 2500)+"f", "")}},
 		{"owner 2³²-1", Corrupt, []entry{file("x", "", owner(1<<32-1, 0))}},
 		{"owner out of range", Corrupt, []entry{file("x", "", owner(0, 1<<40))}},
