@@ -80,7 +80,12 @@ func run(m *testing.M) int {
 		log.Print(err)
 		return 1
 	}
-	return m.Run()
+	code := m.Run()
+	if err := dockerd.end(); err != nil {
+		log.Printf("ending dockerd: %v", err)
+		return 1
+	}
+	return code
 }
 
 // withPassword lets nobody but alice by.

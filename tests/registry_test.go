@@ -51,7 +51,7 @@ const secretHash = "$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a
 
 // dockerRegistry starts Debian's docker-registry on loopback. more is added to its
 // configuration.
-func dockerRegistry(t *testing.T, more ...string) (at string) {
+func dockerRegistry(t testing.TB, more ...string) (at string) {
 	t.Helper()
 	path := tool(t, "docker-registry")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -99,7 +99,7 @@ func dockerRegistry(t *testing.T, more ...string) (at string) {
 
 // tool finds a program of the machine, or skips the test, or fails it where
 // everything must be there.
-func tool(t *testing.T, name string) string {
+func tool(t testing.TB, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err == nil {
