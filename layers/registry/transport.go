@@ -87,6 +87,9 @@ func (t *transports) RoundTrip(req *http.Request) (*http.Response, error) {
 	plain, _ := req.Context().Value(plainKey{}).(string)
 	switch {
 	case req.URL.Scheme == "https":
+	case req.URL.Scheme != "http":
+		closeBody(req)
+		return nil, refusef("it redirects to an address of the kind %s, and hull speaks https", printable(req.URL.Scheme))
 	case req.URL.Scheme == "http" && (t.lax(host, registry) || plain == host && host != ""):
 	default:
 		closeBody(req)

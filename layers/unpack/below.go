@@ -20,6 +20,7 @@ type below struct {
 	asked bool
 	roots []sys.FD
 
+	shown  string   // a directory that the layer itself does not hide, nor any around it
 	path   string   // whose directories are in merged
 	merged []sys.FD // highest first
 }
@@ -90,7 +91,7 @@ func (b *below) enter(path string) ([]sys.FD, error) {
 		if b.path == "" {
 			dirs = b.roots
 		}
-		next, err := step(dirs, part)
+		next, err := step(dirs, part, b.u.step)
 		p := join(b.path, part)
 		b.drop()
 		if err != nil {
@@ -102,8 +103,8 @@ func (b *below) enter(path string) ([]sys.FD, error) {
 }
 
 // step opens the directory base in each of the merged directories that has one,
-// down to where a file, a whiteout or an opaque directory hides the rest.
-func step(dirs []sys.FD, base string) (next []sys.FD, err error) {
+// if allow lets it, down to where a file, a whiteout or an opaque directory hides the rest.
+func step(dirs []sys.FD, base string, allow func() error) (next []sys.FD, err error) {
 	defer func() {
 		if err != nil {
 			for _, fd := range next {
@@ -113,6 +114,9 @@ func step(dirs []sys.FD, base string) (next []sys.FD, err error) {
 		}
 	}()
 	for _, d := range dirs {
+		if err := allow(); err != nil {
+			return next, err
+		}
 		fd, err := d.Step(base)
 		switch {
 		case errors.Is(err, unix.ENOENT):
@@ -155,8 +159,15 @@ func (b *below) find(path string, st *unix.Stat_t) (in sys.FD, ok bool, err erro
 }
 
 // hidden says whether the layer itself hides what is below in the directory path.
+// What it has found of one is remembered for those within, since a thousand in one
+// another would else be a million to look at.
 func (b *below) hidden(path string) (bool, error) {
+	whole := path
 	for {
+		if b.shown != "" && strings.HasPrefix(b.shown+"/", path+"/") {
+			b.shown = whole
+			return false, nil
+		}
 		d, err := b.u.dirs.open(path, false)
 		if err != nil {
 			return true, err
@@ -165,6 +176,7 @@ func (b *below) hidden(path string) (bool, error) {
 			return true, err
 		}
 		if path == "" {
+			b.shown = whole
 			return false, nil
 		}
 		path, _ = cut(path)

@@ -11,10 +11,6 @@ import (
 	"hull/layers/internal/sys"
 )
 
-// maxNoted is how many bytes of paths and records are kept until the end of a
-// layer, when the times of its directories are set.
-const maxNoted = 256 << 20
-
 // maxSteps is how many components of paths are walked for a layer: some minutes of
 // work. Honest layers need a few for each entry.
 const maxSteps = 64 << 20
@@ -32,22 +28,24 @@ type unpacker struct {
 	result Result
 
 	rootSeen bool        // the layer has an entry for its root
-	times    []dirTimes  // of directories with an entry
-	implied  []string    // paths of directories made without one
+	times    notes       // of directories with an entry
+	implied  notes       // of directories made without one; no times
 	steps    int         // components of paths walked
-	noted    int         // bytes of both
 	replaced bool        // a directory was removed: times may speak of what is gone
 	stat     unix.Stat_t // for passing calls: one allocation instead of one a file
 }
 
 func newUnpacker(ctx context.Context, root sys.FD, o Options) *unpacker {
 	u := &unpacker{ctx: ctx, o: o, dirs: newDirs(root, o.Limits.Depth), buf: make([]byte, chunkSize)}
+	u.times.in, u.implied.in = root, root
 	u.dirs.implied, u.dirs.step = u.makeImplied, u.step
 	u.below = &below{u: u}
 	return u
 }
 
 func (u *unpacker) close() {
+	u.times.close()
+	u.implied.close()
 	u.dirs.close()
 	u.below.close()
 }
@@ -249,7 +247,7 @@ func (u *unpacker) directory(d *dir, base string, a attributes) error {
 		err = errors.Join(clearXattrs(fd), fd.Removexattr(ImpliedRoot))
 	}
 	if err == nil && opaque {
-		err = mark(fd, opaqueXattr, yes)
+		err = u.markOpaque(fd)
 	}
 	if err == nil {
 		err = a.set(fd)

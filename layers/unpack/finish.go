@@ -2,31 +2,12 @@ package unpack
 
 import (
 	"errors"
-	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
-// dirTimes are the times of a directory, set when nothing is made in it any more.
-type dirTimes struct {
-	path  string
-	times [2]unix.Timespec
-}
-
-// note counts what is kept in memory until the end.
-func (u *unpacker) note(size int) error {
-	if u.noted += size + 64; u.noted > maxNoted {
-		return tooLarge("", "the names of its directories take more than %d MiB", maxNoted>>20)
-	}
-	return nil
-}
-
 func (u *unpacker) noteTimes(path string, times [2]unix.Timespec) error {
-	if err := u.note(len(path)); err != nil {
-		return err
-	}
-	u.times = append(u.times, dirTimes{path, times})
-	return nil
+	return u.times.add(path, times)
 }
 
 // finish gives directories what had to wait until all entries were there.
@@ -43,15 +24,12 @@ func (u *unpacker) finish() error {
 			return err
 		}
 	}
-	for i := range u.times {
+	return u.times.each(func(t dirTimes) error {
 		if u.ctx.Err() != nil {
 			return stopped(u.ctx)
 		}
-		if err := u.setTimes(&u.times[i]); err != nil {
-			return failed(u.times[i].path, err)
-		}
-	}
-	return nil
+		return failed(t.path, u.setTimes(&t))
+	})
 }
 
 // setTimes sets the times of one directory; one that a later entry replaced is
@@ -84,19 +62,15 @@ func (u *unpacker) setTimes(t *dirTimes) error {
 	return d.fd.Utimes(base, &t.times)
 }
 
-// inherit gives the directories without an entry what they have below.
+// inherit gives the directories without an entry what they have below, in the order
+// in which they were made: the outer ones first.
 func (u *unpacker) inherit() error {
-	slices.Sort(u.implied)
-	u.implied = slices.Compact(u.implied)
-	for _, path := range u.implied {
+	return u.implied.each(func(t dirTimes) error {
 		if u.ctx.Err() != nil {
 			return stopped(u.ctx)
 		}
-		if err := u.inheritOne(path); err != nil {
-			return failed(path, err)
-		}
-	}
-	return nil
+		return failed(t.path, u.inheritOne(t.path))
+	})
 }
 
 func (u *unpacker) inheritOne(path string) error {

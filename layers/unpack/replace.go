@@ -26,6 +26,7 @@ func (u *unpacker) remove(d *dir, base string, st *unix.Stat_t) error {
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
 		u.replaced = true
+		u.below.shown = ""
 		u.dirs.forget(join(d.path, base))
 		return d.fd.RemoveAll(u.ctx, base)
 	case unix.S_IFLNK:

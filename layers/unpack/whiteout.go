@@ -16,7 +16,7 @@ func (u *unpacker) whiteout(n name) error {
 		return err
 	}
 	if n.opaque {
-		return mark(d.fd, opaqueXattr, yes)
+		return u.markOpaque(d.fd)
 	}
 	err = d.fd.Mknod(n.base, unix.S_IFCHR, 0)
 	if errors.Is(err, unix.EEXIST) {
@@ -37,6 +37,12 @@ func (u *unpacker) whiteout(n name) error {
 	return nil
 }
 
+// markOpaque hides what the layers below have in a directory.
+func (u *unpacker) markOpaque(fd sys.FD) error {
+	u.below.shown = ""
+	return mark(fd, opaqueXattr, yes)
+}
+
 // whiteoutOver is the whiteout of a name that this layer has itself: a directory
 // must not merge with the one below, a file hides what is below anyway.
 func (u *unpacker) whiteoutOver(d *dir, base string) error {
@@ -51,7 +57,7 @@ func (u *unpacker) whiteoutOver(d *dir, base string) error {
 		return err
 	}
 	defer fd.Close()
-	if err := mark(fd, opaqueXattr, yes); err != nil {
+	if err := u.markOpaque(fd); err != nil {
 		return err
 	}
 	// Without an entry of its own the directory is a new one: the one below, whose
@@ -94,14 +100,13 @@ func (u *unpacker) makeImplied(d *dir, base string, overWhiteout bool) error {
 	defer fd.Close()
 	path := join(d.path, base)
 	if overWhiteout {
-		if err := mark(fd, opaqueXattr, yes); err != nil {
+		if err := u.markOpaque(fd); err != nil {
 			return err
 		}
 		return u.fresh(fd, path)
 	}
-	if err := u.note(len(path)); err != nil {
+	if err := u.implied.add(path, [2]unix.Timespec{}); err != nil {
 		return err
 	}
-	u.implied = append(u.implied, path)
 	return mark(fd, ImpliedRoot, yes)
 }

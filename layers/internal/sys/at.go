@@ -143,6 +143,18 @@ func (fd FD) WriteAt(b []byte, offset int64) error {
 	return nil
 }
 
+// ReadAt reads what is at an offset, at least a byte; io.EOF if there is none.
+func (fd FD) ReadAt(b []byte, offset int64) (n int, err error) {
+	err = retry(func() error {
+		n, err = unix.Pread(int(fd), b, offset)
+		return err
+	})
+	if err == nil && n == 0 && len(b) > 0 {
+		err = io.EOF
+	}
+	return max(n, 0), err
+}
+
 // Read reads like an io.Reader.
 func (fd FD) Read(b []byte) (int, error) {
 	for {
