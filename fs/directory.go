@@ -2,7 +2,6 @@ package fs
 
 import (
 	"context"
-	"sort"
 	"syscall"
 	"time"
 
@@ -19,25 +18,25 @@ type directory struct {
 }
 
 var (
-	_ fusefs.NodeGetattrer     = (*directory)(nil)
-	_ fusefs.NodeSetattrer     = (*directory)(nil)
-	_ fusefs.NodeLookuper      = (*directory)(nil)
-	_ fusefs.NodeReaddirer     = (*directory)(nil)
-	_ fusefs.NodeMkdirer       = (*directory)(nil)
-	_ fusefs.NodeRmdirer       = (*directory)(nil)
-	_ fusefs.NodeUnlinker      = (*directory)(nil)
-	_ fusefs.NodeRenamer       = (*directory)(nil)
-	_ fusefs.NodeSymlinker     = (*directory)(nil)
-	_ fusefs.NodeCreater       = (*directory)(nil)
-	_ fusefs.NodeLinker        = (*directory)(nil)
-	_ fusefs.NodeMknoder       = (*directory)(nil)
-	_ fusefs.NodeTmpfiler      = (*directory)(nil)
-	_ fusefs.NodeFsyncer       = (*directory)(nil)
-	_ fusefs.NodeStatfser      = (*directory)(nil)
-	_ fusefs.NodeGetxattrer    = (*directory)(nil)
-	_ fusefs.NodeSetxattrer    = (*directory)(nil)
-	_ fusefs.NodeListxattrer   = (*directory)(nil)
-	_ fusefs.NodeRemovexattrer = (*directory)(nil)
+	_ fusefs.NodeGetattrer      = (*directory)(nil)
+	_ fusefs.NodeSetattrer      = (*directory)(nil)
+	_ fusefs.NodeLookuper       = (*directory)(nil)
+	_ fusefs.NodeOpendirHandler = (*directory)(nil)
+	_ fusefs.NodeMkdirer        = (*directory)(nil)
+	_ fusefs.NodeRmdirer        = (*directory)(nil)
+	_ fusefs.NodeUnlinker       = (*directory)(nil)
+	_ fusefs.NodeRenamer        = (*directory)(nil)
+	_ fusefs.NodeSymlinker      = (*directory)(nil)
+	_ fusefs.NodeCreater        = (*directory)(nil)
+	_ fusefs.NodeLinker         = (*directory)(nil)
+	_ fusefs.NodeMknoder        = (*directory)(nil)
+	_ fusefs.NodeTmpfiler       = (*directory)(nil)
+	_ fusefs.NodeFsyncer        = (*directory)(nil)
+	_ fusefs.NodeStatfser       = (*directory)(nil)
+	_ fusefs.NodeGetxattrer     = (*directory)(nil)
+	_ fusefs.NodeSetxattrer     = (*directory)(nil)
+	_ fusefs.NodeListxattrer    = (*directory)(nil)
+	_ fusefs.NodeRemovexattrer  = (*directory)(nil)
 )
 
 // attrTimeout spares a second question about a directory, link, verb or ctl to whoever has just looked it up. Files that
@@ -98,24 +97,6 @@ func (d *directory) Lookup(ctx context.Context, name string, out *fuse.EntryOut)
 		return d.lookupRoot(ctx, e, out)
 	}
 	return d.add(ctx, e, out), 0
-}
-
-func (d *directory) Readdir(ctx context.Context) (fusefs.DirStream, syscall.Errno) {
-	if d.e.alive() != nil {
-		return nil, syscall.ESTALE
-	}
-	es, err := d.place.list(d.e.t.caller(ctx))
-	if err != nil {
-		return nil, Errno(err)
-	}
-	list := make([]fuse.DirEntry, 0, len(es)+2)
-	list = append(list, fuse.DirEntry{Name: ".", Mode: syscall.S_IFDIR, Ino: inode(d.e.key)},
-		fuse.DirEntry{Name: "..", Mode: syscall.S_IFDIR, Ino: inode(d.e.key + "/..")})
-	for _, e := range es {
-		list = append(list, fuse.DirEntry{Name: e.name, Mode: e.format(), Ino: inode(e.key)})
-	}
-	sort.Slice(list[2:], func(i, j int) bool { return list[i+2].Name < list[j+2].Name })
-	return fusefs.NewListDirStream(list), 0
 }
 
 func (d *directory) Mkdir(ctx context.Context, name string, _ uint32, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {

@@ -56,14 +56,13 @@ func (t *Tree) Mount(dir string) (*Mount, error) {
 	}
 	defer func() { unix.Close(tree) }()
 	m.server, err = fuse.NewServer(t.filesystem(), "/dev/fd/"+strconv.Itoa(fd), &fuse.MountOptions{
-		AllowOther:         true,
-		FsName:             "hull",
-		Name:               "hull",
-		MaxWrite:           maxWrite,
-		MaxStackDepth:      2,
-		DisableReadDirPlus: true,
-		ExtraCapabilities:  fuse.CAP_ATOMIC_O_TRUNC | handleKillPriv2,
-		Logger:             log.New(logWriter{t}, "", 0),
+		AllowOther:        true,
+		FsName:            "hull",
+		Name:              "hull",
+		MaxWrite:          maxWrite,
+		MaxStackDepth:     2,
+		ExtraCapabilities: fuse.CAP_ATOMIC_O_TRUNC | handleKillPriv2,
+		Logger:            log.New(logWriter{t}, "", 0),
 	})
 	if err != nil { // go-fuse has closed the device
 		return nil, &Error{Op: "mount", Kind: System, Err: err, Sentence: "The kernel does not agree with hull about FUSE: " + err.Error() + "."}

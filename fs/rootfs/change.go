@@ -49,7 +49,7 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 		_ = unix.Close(fd)
 		return nil, nil, 0, fusefs.ToErrno(err)
 	}
-	c, errno := n.child(ctx, s, name, &st, out)
+	c, errno := n.child(ctx, s.held, s.fd, name, &st, out)
 	if errno != 0 {
 		_ = unix.Close(fd)
 		return nil, nil, 0, errno
@@ -77,7 +77,7 @@ func (n *node) made(ctx context.Context, name string, out *fuse.EntryOut, kind u
 	if uint32(st.Mode)&unix.S_IFMT != kind {
 		return nil, syscall.ESTALE // the container has put something else there already
 	}
-	return n.child(ctx, s, name, &st, out)
+	return n.child(ctx, s.held, s.fd, name, &st, out)
 }
 
 // Mkdir makes a directory.
@@ -124,7 +124,7 @@ func (n *node) Link(ctx context.Context, target fusefs.InodeEmbedder, name strin
 	if err := stat(s.fd, name, &st); err != nil {
 		return nil, lost(err)
 	}
-	return n.child(ctx, s, name, &st, out)
+	return n.child(ctx, s.held, s.fd, name, &st, out)
 }
 
 // Unlink removes a name that is no directory's.

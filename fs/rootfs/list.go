@@ -26,6 +26,7 @@ var (
 	_ fusefs.FileSeekdirer    = (*listing)(nil)
 	_ fusefs.FileReleasedirer = (*listing)(nil)
 	_ fusefs.FileFsyncdirer   = (*listing)(nil)
+	_ fusefs.FileLookuper     = (*listing)(nil)
 )
 
 // OpendirHandle opens a directory.
@@ -70,6 +71,24 @@ func (l *listing) Readdirent(ctx context.Context) (*fuse.DirEntry, syscall.Errno
 		e.Ino = l.dir.tree.ids.of(number, kind).Ino
 	}
 	return e, 0
+}
+
+// Lookup tells the kernel what an entry is together with its name (READDIRPLUS), which spares it a question for each.
+// Where it would have to ask again at once, because it may not believe the answer, it gets just the name.
+func (l *listing) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
+	h, errno := l.dir.tree.borrow(ctx)
+	if errno != 0 {
+		return nil, errno
+	}
+	defer h.giveBack()
+	var st unix.Statx_t
+	if err := stat(l.fd, name, &st); err != nil {
+		return nil, fusefs.ToErrno(err)
+	}
+	if !h.view.ReadOnly && st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		return nil, syscall.ENOSYS
+	}
+	return l.dir.child(ctx, h, l.fd, name, &st, out)
 }
 
 // Seekdir goes to an offset that an entry had.

@@ -121,12 +121,11 @@ func mount(t *testing.T, lenders map[string]*lender) (string, map[string]*Tree) 
 		NullPermissions: true,
 		MountOptions: fuse.MountOptions{
 			FsName: "hull-test", Name: "hull", DirectMountStrict: true,
-			DirectMountFlags:   unix.MS_NOSUID | unix.MS_NODEV,
-			Options:            []string{"default_permissions"},
-			AllowOther:         true,
-			DisableReadDirPlus: true,
-			MaxStackDepth:      2,
-			ExtraCapabilities:  fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_HANDLE_KILLPRIV_V2,
+			DirectMountFlags:  unix.MS_NOSUID | unix.MS_NODEV,
+			Options:           []string{"default_permissions"},
+			AllowOther:        true,
+			MaxStackDepth:     2,
+			ExtraCapabilities: fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_HANDLE_KILLPRIV_V2,
 		},
 	})
 	if err != nil {

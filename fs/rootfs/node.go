@@ -183,26 +183,26 @@ func (n *node) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fu
 	if err := stat(s.fd, name, &st); err != nil {
 		return nil, fusefs.ToErrno(err)
 	}
-	return n.child(ctx, s, name, &st, out)
+	return n.child(ctx, s.held, s.fd, name, &st, out)
 }
 
-// child makes the inode of a name that was found, and what the kernel is told of it.
-func (n *node) child(ctx context.Context, s *spot, name string, st *unix.Statx_t, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
+// child makes the inode of a name that was found in n, which dir stands for, and what the kernel is told of it.
+func (n *node) child(ctx context.Context, h *held, dir int, name string, st *unix.Statx_t, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
 	kind := uint32(st.Mode) & unix.S_IFMT
-	c := &node{tree: n.tree, place: placeOf(st).from(s.home)}
+	c := &node{tree: n.tree, place: placeOf(st).from(h.home)}
 	id := n.tree.ids.of(c.place.number(n.tree.seed, n.StableAttr().Ino, kind), kind)
-	fill(&out.Attr, st, s.view.Base)
+	fill(&out.Attr, st, h.view.Base)
 	out.Ino = id.Ino
-	belief := s.belief()
+	belief := h.belief()
 	out.SetAttrTimeout(belief)
 	if kind == unix.S_IFLNK {
 		c.parent = n
-		size, errno := shownSize(s.held, s.fd, name, n)
+		size, errno := shownSize(h, dir, name, n)
 		if errno != 0 {
 			return nil, errno
 		}
 		out.Size = size
-		if !s.view.ReadOnly {
+		if !h.view.ReadOnly {
 			belief = beliefNone
 		}
 	}
