@@ -54,7 +54,7 @@ func (n *node) Create(ctx context.Context, name string, flags, mode uint32, out 
 		_ = unix.Close(fd)
 		return nil, nil, 0, errno
 	}
-	h, fuseFlags := n.opened(fd, s.held, 0)
+	h, fuseFlags := n.opened(fd, s.held)
 	return c, h, fuseFlags, 0
 }
 

@@ -59,26 +59,27 @@ func (n *node) Open(ctx context.Context, flags uint32) (fusefs.FileHandle, uint3
 	if err != nil {
 		return nil, 0, fusefs.ToErrno(err)
 	}
-	h, fuseFlags := n.opened(fd, s.held, s.st.Size)
+	h, fuseFlags := n.opened(fd, s.held)
 	return h, fuseFlags, 0
 }
 
-// passFrom is the size from which on it is worth having the kernel read a file by itself: it takes two more system calls
-// to open it. All who have a file open must have it open in the same way, or the kernel refuses with EIO, so only files
-// that never change their size come into question.
-const passFrom = 1 << 20
-
 // opened makes the handle of an open file, and tells the kernel how to use it.
-func (n *node) opened(fd int, h *held, size uint64) (fusefs.FileHandle, uint32) {
+//
+// The kernel reads the files of a read-only tree by itself, with two more system calls here to open one and none to
+// read it. It takes what it has already read from the page cache beneath, so nothing is held in memory twice. A tree
+// that changes is read through here: all who have a file open must have it open in the same way, or the kernel refuses
+// with EIO, and what the kernel believes of a file's size would not follow what the container writes.
+func (n *node) opened(fd int, h *held) (fusefs.FileHandle, uint32) {
 	f := &file{fd: fd, held: h.keep()}
 	flags := uint32(fuse.FOPEN_NOFLUSH)
 	if !h.view.ReadOnly {
 		return f, flags
 	}
-	if n.tree.o.Passthrough && size >= passFrom {
+	flags |= fuse.FOPEN_KEEP_CACHE // not with passthrough, for which go-fuse takes it away again
+	if n.tree.o.Passthrough {
 		return passing{f}, flags
 	}
-	return f, flags | fuse.FOPEN_KEEP_CACHE
+	return f, flags
 }
 
 // plain gives the file of a handle of either kind.

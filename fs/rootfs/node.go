@@ -16,7 +16,7 @@ import (
 // never changes. A symbolic link is looked up each time, because what it shows depends on where it lies.
 const (
 	beliefChanging = 250 * time.Millisecond
-	beliefFixed    = time.Minute
+	beliefFixed    = time.Hour
 	beliefNone     = 0 // which the mount's own default must be too, because go-fuse takes that for 0
 )
 

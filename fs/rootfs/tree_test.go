@@ -81,7 +81,7 @@ func TestReadOnly(t *testing.T) {
 	needRoot(t)
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "file"), "x")
-	large := strings.Repeat("0123456789abcdef", passFrom/8)
+	large := strings.Repeat("0123456789abcdef", 1<<17)
 	write(t, filepath.Join(dir, "large"), large)
 	at, _ := mount(t, map[string]*lender{"image": {dir: dir, readOnly: true}})
 	shown := filepath.Join(at, "image")
