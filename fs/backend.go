@@ -40,6 +40,11 @@ type Images interface {
 	// with force all of them go, and containers keep its layers.
 	Remove(ctx context.Context, name string, force bool) error
 
+	// Load makes images of the archive that r gives, to its end. What it loads and by which names is told by events. When
+	// it fails, nothing is left of the image that was being loaded. r has a method Ended, which is called when the
+	// archive's end mark has been read.
+	Load(ctx context.Context, r io.Reader) error
+
 	// Documents returns the texts of an image.
 	Documents(ref string) (*Documents, error)
 	// Progress opens the lines a pull or push has printed, which may still grow; nil without error if there are none.

@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"fmt"
+	"io"
 	"strconv"
 	"time"
 )
@@ -35,6 +36,11 @@ func pullReference(ctx context.Context, t *Tree, e *entry, args []string) error 
 		return err
 	}
 	return t.Images.Pull(ctx, ref, t.Budget)
+}
+
+// loadArchive is what is written to load.
+func loadArchive(ctx context.Context, t *Tree, _ *entry, r io.Reader) error {
+	return t.Images.Load(ctx, r)
 }
 
 func pruneStore(ctx context.Context, t *Tree, e *entry, args []string) error {

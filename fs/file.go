@@ -85,7 +85,7 @@ func (f *file) truncate(ctx context.Context, h fusefs.FileHandle, size int64) er
 	case ctlRow:
 		return nil
 	case verbRow:
-		if f.e.row.take != nil {
+		if f.e.row.take != nil || f.e.row.stream != nil {
 			return nil
 		}
 	case settingRow, scratchRow:
@@ -144,6 +144,12 @@ func (f *file) handle(ctx context.Context, by Credential, flags uint32) (fusefs.
 				return nil, 0, err
 			}
 			return &inputHandle{e: f.e, by: by}, direct, nil
+		}
+		if access == syscall.O_WRONLY && f.e.row.stream != nil {
+			if err := may(by, f.e, Session); err != nil {
+				return nil, 0, err
+			}
+			return newStreamHandle(f.e, by), direct, nil
 		}
 		if access != syscall.O_RDONLY {
 			h, err := f.session(by, access)

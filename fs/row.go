@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"io"
 	"strings"
 )
 
@@ -61,6 +62,8 @@ type row struct {
 	setting  Setting
 	// take does with what is written to a verb that takes its input so, line by line.
 	take func(ctx context.Context, t *Tree, e *entry, line string) error
+	// stream does with all that is written to a verb that takes its input so, as one.
+	stream func(ctx context.Context, t *Tree, e *entry, r io.Reader) error
 
 	when   func(e *entry) bool // the row is there; nil means always
 	hidden bool                // resolves but is not listed

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"io"
 	"strings"
 	"time"
 )
@@ -68,6 +69,12 @@ func verb(name, summary string) *row {
 // input has a verb take what is written to it: it may be opened write-only.
 func (r *row) input(take func(context.Context, *Tree, *entry, string) error) *row {
 	r.take = take
+	return r
+}
+
+// streams has a verb take all that is written to it as one stream: it may be opened write-only.
+func (r *row) streams(f func(context.Context, *Tree, *entry, io.Reader) error) *row {
+	r.stream = f
 	return r
 }
 

@@ -13,7 +13,7 @@ func table(settings []Setting) *row {
 		text("README", 0o644, "how to use this tree", readme),
 		verb("run", "IMAGE [COMMAND…] with docker run's flags; pulls the image if it is absent"),
 		verb("pull", "REFERENCE; shows progress on a terminal, ends when the pull ends (-q quiet, -a all tags)"),
-		verb("load", "a docker or OCI archive on its input becomes images; prints their names"),
+		verb("load", "a docker or OCI archive on its input, or written to it, becomes images; prints their names").streams(loadArchive),
 		verb("prune", "[-n] [-a] containers|images|all: what nobody uses goes; prints it, and how many bytes"),
 		ctl("ctl", "commands of the whole", rootCommands()).only(kept),
 		text("error", 0o644, "the last failure of your own calls", userError),

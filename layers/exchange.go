@@ -67,10 +67,14 @@ func (s *source) Blob(_ context.Context, digest string) (io.ReadCloser, error) {
 	return sys.OpenRegular((*Store)(s).blobPath(digest))
 }
 
+// Ender is the reader of an archive that wants to know when its end mark was read.
+type Ender interface{ Ended() }
+
 // Load takes the images of an archive into the store, and returns their names:
 // familiar references, or IDs of those without any. Names that exist move to the
 // archive's images. When it fails half way, what it returns is here nevertheless. r
-// has to give up when ctx ends.
+// has to give up when ctx ends; if it is an Ender, it is told when nothing but padding
+// can follow.
 func (s *Store) Load(ctx context.Context, r io.Reader, by uint32) (names []string, err error) {
 	if err := s.room("load", "", 0); err != nil {
 		return nil, err
@@ -80,9 +84,13 @@ func (s *Store) Load(ctx context.Context, r io.Reader, by uint32) (names []strin
 		return nil, wrap("load", "", err)
 	}
 	defer s.discard(dir)
-	images, err := archive.Load(ctx, r, archive.LoadOptions{
+	o := archive.LoadOptions{
 		Dir: dir, Platform: s.o.Platform, Room: func(more int64) error { return s.room("load", "", more) },
-	})
+	}
+	if e, ok := r.(Ender); ok {
+		o.Ended = e.Ended
+	}
+	images, err := archive.Load(ctx, r, o)
 	if err != nil {
 		return nil, wrap("load", "", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -111,6 +112,11 @@ func (i images) inUse(name string, err error) error {
 		Op: e.Op, Object: "images/" + name, Kind: fs.Busy, Err: err,
 		Sentence: fmt.Sprintf("Cannot remove %s while containers are made of it: %s. Remove those first, or write remove force to its ctl, and the layers stay for them.", name, strings.Join(names, ", ")),
 	}
+}
+
+func (i images) Load(ctx context.Context, r io.Reader) error {
+	_, err := i.store.Load(ctx, r, uid(ctx))
+	return fromStore("images", err)
 }
 
 func (i images) Documents(ref string) (*fs.Documents, error) {

@@ -1,8 +1,10 @@
 package fstest
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -264,6 +266,28 @@ func (s fakeImages) Push(ctx context.Context, ref, target string) error {
 	}
 	f.registry[target] = i.ID
 	return nil
+}
+
+// Load takes a text whose lines are references, and ends at one that is a dot.
+func (s fakeImages) Load(ctx context.Context, r io.Reader) error {
+	in := bufio.NewScanner(r)
+	for in.Scan() {
+		if in.Text() == "." {
+			r.(interface{ Ended() }).Ended()
+			continue
+		}
+		ref, err := s.Parse(in.Text())
+		if err != nil {
+			return err
+		}
+		s.f.mu.Lock()
+		s.f.registry[ref] = digest("image " + ref)
+		s.f.mu.Unlock()
+		if err := s.Pull(ctx, ref, 0); err != nil {
+			return err
+		}
+	}
+	return in.Err()
 }
 
 func (s fakeImages) Documents(ref string) (*fs.Documents, error) {

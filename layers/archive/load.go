@@ -21,7 +21,10 @@ type LoadOptions struct {
 	Platform v1.Platform
 	// Room, if not nil, is asked before more bytes are written, and every few MiB
 	// with 0; its error ends the loading and is returned.
-	Room   func(more int64) error
+	Room func(more int64) error
+	// Ended, if not nil, is called when the archive's end mark has been read, after
+	// which only padding comes. An archive without a mark ends with its stream.
+	Ended  func()
 	Limits Limits
 }
 
@@ -107,6 +110,9 @@ func (s *spool) stream(ctx context.Context, r io.Reader) error {
 	out := &output{r: plain, in: in, limits: s.o.Limits}
 	err = s.entries(out)
 	if err == nil {
+		if s.o.Ended != nil && !out.over {
+			s.o.Ended()
+		}
 		// What follows the end is read, so that the writer at the other end of a pipe
 		// is not killed over it, and so that a compressed stream's checksum is seen.
 		_, err = io.Copy(io.Discard, out)
@@ -149,12 +155,14 @@ type output struct {
 	r      io.Reader
 	in     *input
 	n      int64
+	over   bool // it has been read to its end
 	limits Limits
 }
 
 func (o *output) Read(b []byte) (int, error) {
 	n, err := o.r.Read(b)
 	o.n += int64(n)
+	o.over = errors.Is(err, io.EOF)
 	if o.n > o.limits.Bytes {
 		return n, problem(TooLarge, "", "it has more than %d bytes", o.limits.Bytes)
 	}
