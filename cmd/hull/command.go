@@ -113,8 +113,11 @@ func umountCommand() *cobra.Command {
 	var stop, leave bool
 	c := &cobra.Command{
 		Use:   "umount [flags] [DIR]",
-		Short: "unmount the tree; refused while containers run",
-		Args:  cobra.MaximumNArgs(1),
+		Short: "unmount the tree at DIR (" + defaultMount + " if not given)",
+		Long: `Unmounts hull's tree and ends the hull behind it. While containers run it is
+refused: stop them, or say --stop or --leave. Images, containers and their logs
+stay in the store for the next mount.`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := needRoot("umount"); err != nil {
 				return err

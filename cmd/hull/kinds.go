@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"net"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -121,10 +123,42 @@ func fromStore(object string, err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &e):
-		return &fs.Error{Op: e.Op, Object: object, Kind: layersKinds[e.Kind], Sentence: e.Error(), Err: err}
+		kind := layersKinds[e.Kind]
+		if e.Kind == layers.Unavailable && noWay(err) {
+			kind = fs.Unreachable
+		}
+		return &fs.Error{Op: e.Op, Object: object, Kind: kind, Sentence: e.Error(), Err: err}
 	default:
 		return fromContext(object, err)
 	}
+}
+
+// noWay tells that nobody was reached who could have refused.
+func noWay(err error) bool {
+	var dns *net.DNSError
+	return errors.As(err, &dns) || errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH)
+}
+
+// fromVerb makes what a verb failed with one of the tree's failures. A sentence
+// without a kind is about how the verb was called; what the kernel said is not.
+func fromVerb(object string, err error) error {
+	var (
+		known *fs.Error
+		e     *engine.Error
+		l     *layers.Error
+		errno syscall.Errno
+	)
+	switch {
+	case err == nil, errors.As(err, &known):
+		return err
+	case errors.As(err, &e):
+		return fromEngine(object, err)
+	case errors.As(err, &l):
+		return fromStore(object, err)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.As(err, &errno):
+		return fromContext(object, err)
+	}
+	return &fs.Error{Object: object, Kind: fs.Invalid, Sentence: err.Error(), Err: err}
 }
 
 func fromContext(object string, err error) error {

@@ -25,6 +25,7 @@ func (v verbs) handle(ctx context.Context, c *session.Call) (*session.Answer, er
 		if a, err = v.do(ctx, c); err == nil {
 			return a, nil
 		}
+		err = fromVerb(path, err)
 	}
 	if ctx.Err() == nil { // a caller who left is told nothing, and nothing has failed
 		_ = v.tree.Failed(by, c.Kind, path, err)

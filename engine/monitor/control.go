@@ -42,7 +42,7 @@ func Dial(ctx context.Context, run string) (*Control, error) {
 	if err := connectUnix(fd, filepath.Join(run, socketName)); err != nil {
 		_ = unix.Close(fd)
 		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED) {
-			return nil, &Error{Op: "dial", Kind: NotFound, Sentence: "no hull is mounted with the run directory " + run, Err: err}
+			return nil, &Error{Op: "dial", Kind: NotFound, Sentence: "no hull is mounted with the run directory " + run}
 		}
 		return nil, &Error{Op: "dial", Kind: System, Sentence: "hull's monitor could not be reached", Err: err}
 	}
