@@ -54,7 +54,9 @@ func (s *Store) saved(p *pull, name string) (archive.Saved, error) {
 		if err != nil {
 			return out, err
 		}
-		out.References = []reference.Reference{ref}
+		if ref.Digest == "" { // a digest is no name that an archive could give
+			out.References = []reference.Reference{ref}
+		}
 	}
 	return out, s.bringBlobs(p.ctx, p, st)
 }
