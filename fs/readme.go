@@ -9,17 +9,25 @@ const readmeHead = `hull: containers as files.
 
 This directory is a container engine. mkdir, rmdir, mv, ln -s, cat and echo work it:
 
-  mkdir images/debian:12                        pull an image
+  mkdir images/debian:12                        pull an image; ./pull debian:12 to watch
+  mkdir -p images/ghcr.io/acme/app:1.2          names with slashes are directories
   mkdir images/debian:12/containers/web         make a container of it and start it
   cat containers/web/logs                       see what it writes; tail -f follows
   containers/web/exec/bash                      a shell in it
   echo stop > containers/web/ctl                stop it
   rmdir containers/web                          remove it
+  ln -s images/debian:12 images/mine:1          tag; mv retags, rmdir untags and deletes
   ./run -it --rm debian:12 bash                 as docker run, docker's flags too
 
   mkdir containers/db                           a container that is not started yet
   echo redis:7 > containers/db/config/image     settings are files
   echo start > containers/db/ctl                one command a line; cat ctl lists them
+
+  registries/docker.io/login                    log in; rm it to log out
+  echo push > images/me/app:1/ctl               push; images/me/app:1/wait waits for it
+  images/debian:12/save > f.tar                 save; ./load < f.tar or cat f.tar > load
+  ./prune -n all                                what nobody uses; without -n it goes
+  cat df; echo check > ctl                      what takes the disk; whether all is whole
 
 When something fails, the error file says why in one sentence: that of the image
 or container, and ./error for your own last call:
