@@ -259,8 +259,11 @@ type Upkeep interface {
 	Check(ctx context.Context) error
 	// Repair mends what it can; what is left is a Corrupt error.
 	Repair(ctx context.Context) error
-	// Prune removes what nobody uses of "containers", "images" (those without a name) or "all".
-	Prune(ctx context.Context, what string) error
+	// Prune removes what nobody uses of "containers", "images" (those without a name, or with all every one) or "all".
+	Prune(ctx context.Context, what string, all bool) error
+	// Run makes and starts a container by what would follow run -d in a shell. It waits for no image: a container whose
+	// image is not here starts when that is.
+	Run(ctx context.Context, line string) error
 }
 
 // Host tells about this hull and the machine it runs on.

@@ -43,12 +43,23 @@ func loadArchive(ctx context.Context, t *Tree, _ *entry, r io.Reader) error {
 	return t.Images.Load(ctx, r)
 }
 
+func runContainer(ctx context.Context, t *Tree, e *entry, rest string) error {
+	if rest == "" {
+		return fail(Invalid, "run", e.path(), "run takes an IMAGE after it, and may take flags before that and a COMMAND behind.")
+	}
+	return t.Upkeep.Run(ctx, rest)
+}
+
 func pruneStore(ctx context.Context, t *Tree, e *entry, args []string) error {
+	all := len(args) > 0 && args[0] == "-a"
+	if all {
+		args = args[1:]
+	}
 	what, err := one(e, "prune", "containers, images or all", args)
 	if err != nil {
 		return err
 	}
-	return t.Upkeep.Prune(ctx, what)
+	return t.Upkeep.Prune(ctx, what, all)
 }
 
 // The commands of an image's ctl.

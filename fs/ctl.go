@@ -106,7 +106,7 @@ func (h *ctlHandle) run(ctx context.Context, text string) error {
 	}
 	for _, c := range h.e.row.commands {
 		if c.name == words[0] {
-			if err := c.run(ctx, h.e.t, h.e, words[1:]); err != nil {
+			if err := c.do(ctx, h.e, text, words); err != nil {
 				return err
 			}
 			h.e.t.succeeded(h.e)
@@ -118,6 +118,14 @@ func (h *ctlHandle) run(ctx context.Context, text string) error {
 		names = append(names, c.name)
 	}
 	return fail(Invalid, "ctl", h.e.path(), fmt.Sprintf("%s has no command %q; it knows %s.", h.e.path(), words[0], strings.Join(names, ", ")))
+}
+
+// do runs one command.
+func (c *command) do(ctx context.Context, e *entry, text string, words []string) error {
+	if c.whole != nil {
+		return c.whole(ctx, e.t, e, strings.TrimSpace(strings.TrimLeft(text, " \t")[len(c.name):]))
+	}
+	return c.run(ctx, e.t, e, words[1:])
 }
 
 // none and optional check how many words follow a command.

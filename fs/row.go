@@ -73,6 +73,8 @@ type row struct {
 type command struct {
 	name, args, summary string
 	run                 func(ctx context.Context, t *Tree, e *entry, args []string) error
+	// whole takes what follows the command as it was written, for one that knows quotes; then there is no run.
+	whole func(ctx context.Context, t *Tree, e *entry, rest string) error
 }
 
 // usage is what reading a ctl file shows.

@@ -139,37 +139,38 @@ func registryRow() *row {
 // rootCommands are those of the root's ctl.
 func rootCommands() []command {
 	return []command{
-		{"check", "", "verify everything in the store; error names what is wrong", checkStore},
-		{"repair", "", "mend what is wrong: fetch it again, or drop it", repairStore},
-		{"pull", "REF", "pull an image, as mkdir does", pullReference},
-		{"prune", "WHAT", "remove what nobody uses of containers, images or all", pruneStore},
+		{"check", "", "verify everything in the store; error names what is wrong", checkStore, nil},
+		{"repair", "", "mend what is wrong: fetch it again, or drop it", repairStore, nil},
+		{"pull", "REF", "pull an image, as mkdir does", pullReference, nil},
+		{"run", "[FLAGS] IMAGE [COMMAND…]", "make a container and start it, as ./run -d does", nil, runContainer},
+		{"prune", "[-a] WHAT", "remove what nobody uses of containers, images or all", pruneStore, nil},
 	}
 }
 
 // imageCommands are those of an image's ctl.
 func imageCommands() []command {
 	return []command{
-		{"tag", "REF", "give the image another name, or move that name to it", tagImage},
-		{"untag", "", "drop this name; the image goes with its last one", untagImage},
-		{"pull", "", "pull again; a failed pull goes on where it stopped", pullImage},
-		{"push", "[REF]", "bring it to its registry, or to REF, which becomes a name of it", pushImage},
-		{"remove", "[force]", "drop the image; force: with all its names, and even if containers use it", removeImage},
-		{"cancel", "", "end the pull or push under way", cancelPull},
+		{"tag", "REF", "give the image another name, or move that name to it", tagImage, nil},
+		{"untag", "", "drop this name; the image goes with its last one", untagImage, nil},
+		{"pull", "", "pull again; a failed pull goes on where it stopped", pullImage, nil},
+		{"push", "[REF]", "bring it to its registry, or to REF, which becomes a name of it", pushImage, nil},
+		{"remove", "[force]", "drop the image; force: with all its names, and even if containers use it", removeImage, nil},
+		{"cancel", "", "end the pull or push under way", cancelPull, nil},
 	}
 }
 
 // containerCommands are those of a container's ctl.
 func containerCommands() []command {
 	return []command{
-		{"start", "", "start it", startContainer},
-		{"stop", "[SECONDS]", "stop signal, then SIGKILL after its stop_timeout or SECONDS", stopContainer},
-		{"restart", "[SECONDS]", "stop and start it", restartContainer},
-		{"kill", "[SIGNAL]", "send SIGKILL or SIGNAL; acts during a stop too", killContainer},
-		{"pause", "", "freeze its processes", pauseContainer},
-		{"unpause", "", "let them go on", unpauseContainer},
-		{"rename", "NAME", "give it another name, as mv does", renameContainer},
-		{"commit", "REF", "make an image of its files and settings", commitContainer},
-		{"remove", "[force]", "remove it; force: kill it first if it runs", removeContainer},
+		{"start", "", "start it", startContainer, nil},
+		{"stop", "[SECONDS]", "stop signal, then SIGKILL after its stop_timeout or SECONDS", stopContainer, nil},
+		{"restart", "[SECONDS]", "stop and start it", restartContainer, nil},
+		{"kill", "[SIGNAL]", "send SIGKILL or SIGNAL; acts during a stop too", killContainer, nil},
+		{"pause", "", "freeze its processes", pauseContainer, nil},
+		{"unpause", "", "let them go on", unpauseContainer, nil},
+		{"rename", "NAME", "give it another name, as mv does", renameContainer, nil},
+		{"commit", "REF", "make an image of its files and settings", commitContainer, nil},
+		{"remove", "[force]", "remove it; force: kill it first if it runs", removeContainer, nil},
 	}
 }
 

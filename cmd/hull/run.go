@@ -26,22 +26,9 @@ func (v verbs) run(ctx context.Context, c *session.Call) (*session.Answer, error
 	if err != nil {
 		return nil, err
 	}
-	// Executing run is one right, making a container and pulling are others.
-	by := fs.Credential(c.By)
-	if err := v.tree.May(by, "containers", fs.Change); err != nil {
-		return nil, err
-	}
 	policy, _ := c.Option("pull")
-	m, ok := v.store.Find(n.Image)
-	if ok {
-		if err := v.tree.May(by, "images/"+shown(m).Reference, fs.Read); err != nil {
-			return nil, err
-		}
-	}
-	if !ok || !m.Usable() || policy == "always" {
-		if err := v.tree.May(by, "images", fs.Change); err != nil {
-			return nil, err
-		}
+	if err := v.mayRun(fs.Credential(c.By), n.Image, policy); err != nil {
+		return nil, err
 	}
 	if err := v.fetch(ctx, n.Image, policy, c.By.UID); err != nil {
 		return nil, err
@@ -55,6 +42,51 @@ func (v verbs) run(ctx context.Context, c *session.Call) (*session.Answer, error
 		return &session.Answer{Text: made.ID + "\n"}, nil
 	}
 	return v.runAttached(ctx, c, n)
+}
+
+// mayRun tells why somebody may not: executing run is one right, making a container,
+// looking into its image and pulling are others.
+func (v verbs) mayRun(by fs.Credential, image, policy string) error {
+	if err := v.tree.May(by, "containers", fs.Change); err != nil {
+		return err
+	}
+	m, ok := v.store.Find(image)
+	if ok {
+		if err := v.tree.May(by, "images/"+shown(m).Reference, fs.Read); err != nil {
+			return err
+		}
+	}
+	if !ok || !m.Usable() || policy == "always" {
+		return v.tree.May(by, "images", fs.Change)
+	}
+	return nil
+}
+
+// runDetached is run for who does not wait: a missing image is on its way when it
+// returns, and the container starts when that is here.
+func (v verbs) runDetached(ctx context.Context, c *session.Call) error {
+	n, err := v.newContainer(c)
+	if err != nil {
+		return err
+	}
+	policy, _ := c.Option("pull")
+	if err := v.mayRun(fs.Credential(c.By), n.Image, policy); err != nil {
+		return err
+	}
+	m, ok := v.store.Find(n.Image)
+	switch {
+	case ok && m.Usable() || policy != "" && policy != "missing":
+		err = v.fetch(ctx, n.Image, policy, c.By.UID)
+	default:
+		o := layers.PullOptions{Budget: v.ResolveBudget, By: c.By.UID, Keychain: keychain(c.By.UID)}
+		err = v.store.Pull(ctx, n.Image, o)
+	}
+	if err != nil {
+		return err
+	}
+	n.Start = true
+	_, err = v.engine.Create(ctx, n)
+	return err
 }
 
 func (v verbs) runAttached(ctx context.Context, c *session.Call, n engine.New) (*session.Answer, error) {

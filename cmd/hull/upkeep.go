@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"hull/cmd/hull/verb"
 	"hull/engine"
 	tree "hull/fs"
 	"hull/fs/session"
@@ -69,9 +71,39 @@ func (f *findings) text() string {
 }
 
 // Prune removes what nobody uses.
-func (u upkeep) Prune(ctx context.Context, what string) error {
-	_, err := u.prune(ctx, what, false, false)
+func (u upkeep) Prune(ctx context.Context, what string, all bool) error {
+	_, err := u.prune(ctx, what, all, false)
 	return err
+}
+
+// Run reads the flags as the program does, less those that are about the caller's
+// files and environment, which are not the daemon's to read.
+func (u upkeep) Run(ctx context.Context, line string) error {
+	words, err := shellWords(line)
+	if err != nil {
+		return &tree.Error{Op: "run", Kind: tree.Invalid, Sentence: err.Error(), Err: err}
+	}
+	flags := slices.DeleteFunc(runFlags(), func(f verb.Flag) bool { return f.Kind == verb.EnvFile })
+	by, _ := tree.By(ctx)
+	c := &session.Call{Verb: session.Verb{Kind: "run", Name: "run"}, By: session.Credential(by)}
+	if c.Options, c.Args, err = verb.Parse(words, flags); err == nil {
+		err = verbs(u).runDetached(ctx, c)
+	}
+	return fromVerb("run", err)
+}
+
+// shellWords reads a line in shell quoting, as the setting command does.
+func shellWords(line string) ([]string, error) {
+	row, ok := engine.FindSetting("command")
+	if !ok {
+		return nil, errors.New("there is no setting for a command")
+	}
+	v, err := row.Parse(line)
+	if err != nil {
+		return nil, err
+	}
+	words, _ := v.([]string)
+	return words, nil
 }
 
 // prune removes what is named, or with dry only says what would go, and tells it in

@@ -40,6 +40,15 @@ const maxEnvFile = 1 << 20
 // errHelp is that the caller asked for the flags.
 var errHelp = errors.New("help")
 
+// Parse reads the flags of a verb that nobody executes: there is no environment to take variables from.
+func Parse(args []string, flags []Flag) ([]wire.Option, []string, error) {
+	options, rest, err := parse(args, flags, func(string) (string, bool) { return "", false })
+	if errors.Is(err, errHelp) {
+		err = errors.New("execute the file with --help to see its flags")
+	}
+	return options, rest, err
+}
+
 // parse reads flags as docker does: they end at the first argument that is none, or after "--". The options come in
 // the order in which they were given, those of files before the others.
 func parse(args []string, flags []Flag, lookup func(string) (string, bool)) ([]wire.Option, []string, error) {
