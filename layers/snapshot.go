@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"sync"
 
 	"hull/layers/reference"
 )
@@ -18,6 +19,9 @@ type snapshot struct {
 	digest map[string]string  // repository@digest to the ID
 	live   map[*Image]moving  // whose Done and Total still grow
 	record map[*Image]*record // what it was made of
+
+	counted sync.Once // makes users
+	users   map[string]users
 }
 
 // moving is a pull or a push.

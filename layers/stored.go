@@ -1,9 +1,9 @@
 package layers
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -48,35 +48,47 @@ func shownLayer(key string, l *layer) StoredLayer {
 	return StoredLayer{ID: key, DiffID: l.DiffID, Size: l.Size, Entries: l.Entries, Made: l.made}
 }
 
+// users are who has a layer, of one snapshot.
+type users struct {
+	names   []string // references, or the IDs of images without one
+	digests []string // of the layer in compressed form
+}
+
+// usersOf makes the whole table when it is asked for first: a walk over all layers
+// asks for each.
+func (sn *snapshot) usersOf(id string) users {
+	sn.counted.Do(func() {
+		sn.users = map[string]users{}
+		for im, r := range sn.record {
+			if r.Image == nil {
+				continue
+			}
+			name := cmp.Or(im.Reference, im.ID)
+			for _, l := range r.Image.Layers {
+				u := sn.users[l.Key]
+				u.names, u.digests = append(u.names, name), append(u.digests, l.Blob)
+				sn.users[l.Key] = u
+			}
+		}
+		for key, u := range sn.users {
+			sn.users[key] = users{sorted(u.names), sorted(u.digests)}
+		}
+	})
+	return sn.users[id]
+}
+
+func sorted(list []string) []string {
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
 // LayerUsers are the images that have a layer, sorted: references, or the IDs of
 // images without one.
-func (s *Store) LayerUsers(id string) (names []string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for name, r := range s.names {
-		if r.Image != nil && slices.Contains(r.Image.keys, id) {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
+func (s *Store) LayerUsers(id string) (names []string) { return s.snapshot.Load().usersOf(id).names }
 
 // LayerDigests are the digests that images' manifests give a layer in its compressed
 // form, sorted.
-func (s *Store) LayerDigests(id string) []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	digests := map[string]bool{}
-	for _, st := range s.images {
-		for _, l := range st.Layers {
-			if l.Key == id {
-				digests[l.Blob] = true
-			}
-		}
-	}
-	return slices.Sorted(maps.Keys(digests))
-}
+func (s *Store) LayerDigests(id string) []string { return s.snapshot.Load().usersOf(id).digests }
 
 // LayerView is one layer's own tree, read-only and as it is on the disk: what it
 // takes away is shown by the devices 0/0 that overlay knows it by. Close dir when

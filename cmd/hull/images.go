@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"hull/engine"
@@ -17,14 +18,27 @@ import (
 type images struct {
 	store  *layers.Store
 	engine *engine.Engine
+	last   *atomic.Pointer[shownList]
 }
 
+// shownList is a list of the store's and what was made of it.
+type shownList struct {
+	of  []*layers.Image
+	out []*fs.Image
+}
+
+// List gives the same list as long as the store does, so that the tree makes its
+// directories once for each.
 func (i images) List() []*fs.Image {
 	list := i.store.List()
+	if l := i.last.Load(); l != nil && len(l.of) == len(list) && (len(list) == 0 || &l.of[0] == &list[0]) {
+		return l.out
+	}
 	out := make([]*fs.Image, 0, len(list))
 	for _, m := range list {
 		out = append(out, shown(m))
 	}
+	i.last.Store(&shownList{list, out})
 	return out
 }
 
