@@ -67,14 +67,15 @@ func (p *imageContainers) find(_ context.Context, name string) (*entry, error) {
 	return nil, nil
 }
 
-// reference is the image as the user named it: its ID where that is how the directory was reached.
-func (p *imageContainers) reference() string {
-	name := base(parent(p.e.path()))
-	if i, err := p.e.image(); err == nil && !strings.ContainsAny(strings.TrimPrefix(name, "sha256:"), ":@") && i.ID != "" &&
+// asNamed is the image of one of its directory's entries as the user named it: its ID where that is how the directory was
+// reached.
+func (e *entry) asNamed() string {
+	name := base(parent(e.path()))
+	if i, err := e.image(); err == nil && !strings.ContainsAny(strings.TrimPrefix(name, "sha256:"), ":@") && i.ID != "" &&
 		strings.HasPrefix(strings.TrimPrefix(i.ID, "sha256:"), strings.TrimPrefix(name, "sha256:")) {
 		return i.ID
 	}
-	return p.e.obj.id
+	return e.obj.id
 }
 
 // mkdir answers with the directory that mkdir must have; the next look-up shows a link.
@@ -83,7 +84,7 @@ func (p *imageContainers) mkdir(ctx context.Context, name string) (*entry, error
 		return nil, err
 	}
 	by, _ := By(ctx)
-	c, err := p.e.t.Containers.Create(ctx, NewContainer{Name: name, Image: p.reference(), Start: true, Owner: by})
+	c, err := p.e.t.Containers.Create(ctx, NewContainer{Name: name, Image: p.e.asNamed(), Start: true, Owner: by})
 	if err != nil {
 		return nil, err
 	}

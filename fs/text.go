@@ -129,7 +129,11 @@ func (e *entry) verb() session.Verb {
 	if strings.ToUpper(kind) == kind { // a row for many names, as in exec/
 		kind = e.row.parent.name
 	}
-	return session.Verb{Kind: kind, Object: e.obj.id, Name: e.name}
+	object := e.obj.id
+	if e.obj.kind == imageObject {
+		object = e.asNamed()
+	}
+	return session.Verb{Kind: kind, Object: object, Name: e.name}
 }
 
 // script is what reading a verb file shows and the kernel finds when it executes it.
