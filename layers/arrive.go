@@ -35,9 +35,32 @@ func (p *pull) bytes() (done, total int64) {
 	return done, total
 }
 
+// transfers are the layers that are coming at this moment.
+func (p *pull) transfers() []Transfer {
+	parts := p.parts.Load()
+	if parts == nil {
+		return nil
+	}
+	var list []Transfer
+	for _, pt := range *parts {
+		u := pt.at.Load()
+		if u == nil {
+			continue
+		}
+		f := u.fetch.Load()
+		if f == nil || isClosed(f.done) {
+			continue
+		}
+		if done := f.progress(); done > 0 && done < f.layer.Size {
+			list = append(list, Transfer{shortDigest(f.layer.Digest), downloading, done, f.layer.Size})
+		}
+	}
+	return list
+}
+
 // doPull resolves the reference, brings the layers, and commits.
 func (s *Store) doPull(p *pull) error {
-	image, err := p.client.Resolve(p.ctx, p.ref)
+	image, err := p.client.Telling(repeating(p.progress.say)).Resolve(p.ctx, p.ref)
 	if err != nil {
 		return err
 	}
@@ -58,7 +81,7 @@ func (s *Store) doPull(p *pull) error {
 	s.beginLayers(p, image)
 	version := p.ref.Tag
 	if version == "" {
-		version = p.ref.Digest
+		version = p.ref.String()
 	}
 	p.progress.line("%s: Pulling from %s", version, p.ref.Path)
 	if s.upToDate(p, st) {
@@ -163,6 +186,14 @@ const unpacksAtOnce = 8
 
 // bringParts brings the layers side by side. The first failure ends the others.
 func (s *Store) bringParts(p *pull, parts []*part) error {
+	for _, pt := range parts {
+		what := "Pulling fs layer"
+		if s.had(pt) {
+			pt.had.Store(true)
+			what = "Already exists"
+		}
+		p.progress.phase(shortDigest(pt.layer.Digest), what)
+	}
 	group, ctx := errgroup.WithContext(p.ctx)
 	for i, pt := range parts {
 		var turn chan struct{}

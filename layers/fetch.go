@@ -140,13 +140,13 @@ func (s *Store) runFetch(ctx context.Context, p *pull, f *fetch) error {
 		}
 	}
 	defer func() { <-p.slots }()
-	f.phases.add("Downloading")
+	f.phases.add(downloading)
 	if err := f.rehash(ctx); err != nil {
 		return err
 	}
 	s.crash("ingest.begun")
 	if f.n < f.layer.Size {
-		if err := p.blobs().Blob(ctx, p.ref, f.layer, f, f.n); err != nil {
+		if err := p.blobs().Telling(repeating(f.phases.add)).Blob(ctx, p.ref, f.layer, f, f.n); err != nil {
 			return s.fetchFailed(ctx, p, f, err)
 		}
 	}

@@ -100,12 +100,9 @@ func (s *Store) makeParts(p *pull, image *registry.Image) []*part {
 // fetch and unpack when turn is closed (nil = at once).
 func (s *Store) bring(ctx context.Context, p *pull, pt *part, turn <-chan struct{}) error {
 	short := shortDigest(pt.layer.Digest)
-	if s.had(pt) {
-		pt.had.Store(true)
-		p.progress.line("%s: Already exists", short)
+	if pt.had.Load() {
 		return nil
 	}
-	p.progress.line("%s: Pulling fs layer", short)
 	if turn != nil {
 		select {
 		case <-turn:
@@ -121,7 +118,7 @@ func (s *Store) bring(ctx context.Context, p *pull, pt *part, turn <-chan struct
 			return err
 		}
 		pt.at.Store(u)
-		leave := u.phases.watch(func(phase string) { p.progress.line("%s: %s", short, phase) })
+		leave := u.phases.watch(func(phase string) { p.progress.phase(short, phase) })
 		err = u.wait(ctx, pt.chain)
 		leave()
 		if err != nil {

@@ -3,10 +3,15 @@ package layers
 import (
 	"fmt"
 	"io"
+	"math"
 	"sync"
+	"sync/atomic"
+	"time"
+
+	"hull/layers/registry"
 )
 
-// Progress is the growing text of one pull, in the lines docker pull prints
+// Progress is the growing text of one pull or push, in the lines docker prints
 // when its output is not a terminal. Text is only ever appended, so a reader
 // that remembers an offset sees each line once. It is kept in memory until the
 // next pull of the same reference, and its length is bounded by the number of
@@ -14,6 +19,7 @@ import (
 type Progress struct {
 	mu      sync.Mutex
 	text    []byte
+	full    []byte        // with the lines that are for terminals only
 	changed chan struct{} // closed and replaced at each growth
 	ended   bool
 }
@@ -51,14 +57,62 @@ func (p *Progress) Changed() (grown <-chan struct{}, ended bool) {
 	return p.changed, p.ended
 }
 
+// Full is the text from off on with the lines that docker prints on terminals
+// only, where others take their place: that a layer is under way.
+func (p *Progress) Full(off int) []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]byte(nil), p.full[min(off, len(p.full)):]...)
+}
+
 func (p *Progress) line(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended {
 		return // shared work goes on for another pull
 	}
-	p.text = fmt.Appendf(p.text, format+"\n", args...)
+	at := len(p.full)
+	p.full = fmt.Appendf(p.full, format+"\n", args...)
+	p.text = append(p.text, p.full[at:]...)
 	p.wake()
+}
+
+// say adds one line as it is.
+func (p *Progress) say(line string) { p.line("%s", line) }
+
+// phase tells what a layer goes through.
+func (p *Progress) phase(layer, phase string) {
+	switch phase {
+	case downloading, extracting, pushing:
+	default:
+		p.line("%s: %s", layer, phase)
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.ended {
+		p.full = fmt.Appendf(p.full, "%s: %s\n", layer, phase)
+		p.wake()
+	}
+}
+
+// maxRepeated is how many lines are written of attempts that are made again: a
+// blob that comes in a thousand pieces needs no thousand lines.
+const maxRepeated = 20
+
+// repeating makes lines of attempts that are going to be made again.
+func repeating(line func(string)) func(time.Duration, *registry.Error) {
+	var told atomic.Int32
+	return func(wait time.Duration, err *registry.Error) {
+		if told.Add(1) > maxRepeated {
+			return
+		}
+		seconds, plural := int(math.Ceil(wait.Seconds())), "s"
+		if seconds == 1 {
+			plural = ""
+		}
+		line(fmt.Sprintf("Retrying in %d second%s: %s", seconds, plural, err.Why()))
+	}
 }
 
 func (p *Progress) end() {
@@ -72,6 +126,13 @@ func (p *Progress) wake() {
 	close(p.changed)
 	p.changed = make(chan struct{})
 }
+
+// The phases that docker shows on terminals only.
+const (
+	downloading = "Downloading"
+	extracting  = "Extracting"
+	pushing     = "Pushing"
+)
 
 // phases is the list of what a piece of shared work has gone through, told to
 // everybody who joined it: pulls that share a layer each show all its lines.

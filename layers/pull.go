@@ -3,6 +3,7 @@ package layers
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,43 @@ type PullOptions struct {
 	By uint32
 	// Keychain are the credentials of who asks; nil = the store's.
 	Keychain registry.Keychain
+	// Attend, if not nil, says that the caller stays with what it asked for, and may
+	// Leave it.
+	Attend *Attendance
+}
+
+// Attendance is somebody's staying with pulls. Its zero value is of none.
+type Attendance struct{ pulls []*pull } // guarded by the store's mu
+
+// Leave ends the pulls that were asked for with an Attendance and that nobody else
+// has asked for, and returns when they have ended. What has arrived is kept for
+// the next attempt.
+func (s *Store) Leave(a *Attendance) {
+	var ended []*pull
+	s.mu.Lock()
+	for _, p := range a.pulls {
+		p.attended--
+		if p.attended == 0 && !p.wished && !p.over {
+			p.cancel(context.Canceled)
+			ended = append(ended, p)
+		}
+	}
+	a.pulls = nil
+	s.mu.Unlock()
+	for _, p := range ended {
+		<-p.ended
+	}
+}
+
+// attend takes down who asks for a pull. The caller holds mu.
+func (p *pull) attend(a *Attendance) {
+	switch {
+	case a == nil:
+		p.wished = true
+	case !slices.Contains(a.pulls, p):
+		p.attended++
+		a.pulls = append(a.pulls, p)
+	}
 }
 
 // pull is a pull under way, or what arrives otherwise (an archive, a container's
@@ -56,6 +94,8 @@ type pull struct {
 	over     bool            // it has ended, err is set
 	takenUp  bool            // it goes on with what an earlier daemon began
 	callers  int             // in Pull before it was accepted
+	attended int             // by so many, who may leave it
+	wished   bool            // asked for by somebody who does not stay
 	wanted   []string        // its blobs
 	pins     map[string]bool // keys of the layers it needs, here or not yet
 }
@@ -170,6 +210,7 @@ func (s *Store) joinPull(ref reference.Reference, o PullOptions) (*pull, error) 
 	defer s.mu.Unlock()
 	if p := s.pulls[ref.Familiar()]; p != nil {
 		p.callers++
+		p.attend(o.Attend)
 		return p, nil
 	}
 	if s.pushes[ref.Familiar()] != nil {
@@ -180,6 +221,7 @@ func (s *Store) joinPull(ref reference.Reference, o PullOptions) (*pull, error) 
 	}
 	p := s.startPull(ref, o)
 	p.callers++
+	p.attend(o.Attend)
 	return p, nil
 }
 
@@ -283,9 +325,12 @@ func (s *Store) pullFailed(p *pull, err error) {
 	s.mu.Lock()
 	old := s.names[p.name]
 	record := p.accepted && old != nil && s.ctx.Err() == nil
+	// One that was not accepted is told to its callers. But of an image that never
+	// came, the newest reason is what everybody wants to know.
+	again := !p.accepted && old != nil && old.Status == Failed && s.ctx.Err() == nil && KindOf(err) != Cancelled
 	s.mu.Unlock()
 	r := old
-	if record {
+	if record || again {
 		copied := *old
 		r = &copied
 		r.Error, r.ErrorKind, r.Wanted = err.Error(), KindOf(err).String(), p.wanted
@@ -306,7 +351,7 @@ func (s *Store) pullFailed(p *pull, err error) {
 	s.mu.Lock()
 	p.err, p.over = err, true
 	delete(s.pulls, p.name)
-	if record {
+	if record || again {
 		s.names[p.name] = r
 	} else if old == nil {
 		delete(s.recent, p.name)

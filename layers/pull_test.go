@@ -92,7 +92,7 @@ func TestPullProgressText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := strings.Join([]string{
+	full := []string{
 		"1: Pulling from acme/app",
 		short + ": Pulling fs layer",
 		short + ": Downloading",
@@ -103,8 +103,12 @@ func TestPullProgressText(t *testing.T) {
 		"Digest: " + digest.String(),
 		"Status: Downloaded newer image for " + ref,
 		"",
-	}, "\n")
-	if got := text(t, p); got != want {
+	}
+	if got, want := string(p.Full(0)), strings.Join(full, "\n"); got != want {
+		t.Errorf("progress for a terminal is\n%s\nwant\n%s", got, want)
+	}
+	plain := slices.Delete(slices.Delete(slices.Clone(full), 5, 6), 2, 3)
+	if got, want := text(t, p), strings.Join(plain, "\n"); got != want {
 		t.Errorf("progress is\n%s\nwant\n%s", got, want)
 	}
 	if _, ended := p.Changed(); !ended {

@@ -108,7 +108,7 @@ func (s *Store) doPush(p *push) (digest string, err error) {
 	}
 	s.crash("push.begun")
 	p.progress.line("The push refers to repository [%s/%s]", p.ref.Domain, p.ref.Path)
-	digest, err = p.client.Push(p.ctx, p.ref, img, registry.PushOptions{
+	digest, err = p.client.Telling(repeating(p.progress.say)).Push(p.ctx, p.ref, img, registry.PushOptions{
 		Open:     func(l registry.Layer, offset int64) (io.ReadCloser, error) { return s.openForPush(p, l, offset) },
 		From:     func(l registry.Layer) []string { return s.from(p.ref.Domain, l.Digest) },
 		Progress: p.transfer,
@@ -148,8 +148,10 @@ func (p *push) transfer(t registry.Transfer) {
 	switch t.Stage {
 	case registry.Waiting:
 		line, done = "Preparing", 0
+	case registry.Queued:
+		line, done = "Waiting", 0
 	case registry.Pushing:
-		line, done = "Pushing", t.Done
+		line, done = pushing, t.Done
 	case registry.Pushed:
 		line = "Pushed"
 	case registry.Present:
@@ -165,7 +167,7 @@ func (p *push) transfer(t registry.Transfer) {
 	p.told[t.Layer.Digest] = line
 	p.mu.Unlock()
 	if !told {
-		p.progress.line("%s: %s", shortDigest(t.Layer.DiffID), line)
+		p.progress.phase(shortDigest(t.Layer.DiffID), line)
 	}
 }
 
@@ -182,6 +184,19 @@ func (p *push) bytes() (done, total int64) {
 		}
 	}
 	return done, total
+}
+
+// transfers are the layers that are going at this moment.
+func (p *push) transfers() []Transfer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var list []Transfer
+	for _, l := range p.image.Layers {
+		if p.told[l.Blob] == pushing {
+			list = append(list, Transfer{shortDigest(l.DiffID), pushing, p.sent[l.Blob], l.BlobSize})
+		}
+	}
+	return list
 }
 
 // pushEnded takes a push off, and puts on record how it ended: its failure, or

@@ -13,7 +13,7 @@ import (
 // tells the cause, and whether it is worth another attempt.
 func (s *Store) openBlob(ctx context.Context, p *pull, u *unpacking) (r io.Reader, end func(error) (bool, error), err error) {
 	if file := s.openHad(u.layer.Digest); file != nil {
-		u.phases.add("Extracting")
+		u.phases.add(extracting)
 		return file, func(err error) (bool, error) {
 			_ = file.Close() // it was only read
 			if KindOf(err) == Corrupt {
@@ -40,7 +40,7 @@ func (s *Store) openBlob(ctx context.Context, p *pull, u *unpacking) (r io.Reade
 	f.phases.watch(func(phase string) {
 		u.phases.add(phase)
 		if phase == downloaded {
-			u.phases.add("Extracting")
+			u.phases.add(extracting)
 		}
 	})
 	return &follower{f: f, stop: ctx.Done()}, func(err error) (bool, error) {

@@ -118,7 +118,7 @@ func (s *Store) takeUp() error {
 		s.names[r.name] = r
 		if r.Tries <= maxTakeUps && s.pulls[r.name] == nil && !s.closed {
 			p := s.startPull(ref, PullOptions{By: r.By, Keychain: s.loginsOf(r.By)})
-			p.accepted, p.takenUp = true, true
+			p.accepted, p.takenUp, p.wished = true, true, true
 		}
 		s.publish()
 		s.mu.Unlock()

@@ -93,6 +93,27 @@ func (s *Store) nameOf(op, text string) (string, error) {
 	return ref.Familiar(), err
 }
 
+// Transfer is how far one layer of a pull or push is.
+type Transfer struct {
+	Layer       string // as it is called in Progress
+	Phase       string // "Downloading", "Pushing"
+	Done, Total int64  // bytes
+}
+
+// Transfers are the layers of a pull or push that are on their way at this moment.
+func (s *Store) Transfers(name string) []Transfer {
+	s.mu.Lock()
+	p, q := s.pulls[name], s.pushes[name]
+	s.mu.Unlock()
+	switch {
+	case p != nil:
+		return p.transfers()
+	case q != nil:
+		return q.transfers()
+	}
+	return nil
+}
+
 // Progress is the text of the last pull or push of an image since the store was opened.
 func (s *Store) Progress(text string) (*Progress, bool) {
 	name, err := s.nameOf("progress", text)

@@ -124,16 +124,26 @@ func cmdCrash(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// cmdFault makes the in-process registry misbehave: fault REPOSITORY [FAULT].
+// cmdFault makes the in-process registry misbehave: fault REPOSITORY [FAULT [N]].
 func cmdFault(ts *testscript.TestScript, _ bool, args []string) {
 	switch len(args) {
 	case 1:
 		reg.set(args[0], "")
-	case 2:
-		reg.set(args[0], args[1])
+	case 2, 3:
+		reg.set(args[0], strings.Join(args[1:], " "))
 	default:
-		ts.Fatalf("usage: fault REPOSITORY [FAULT]")
+		ts.Fatalf("usage: fault REPOSITORY [FAULT [N]]")
 	}
+}
+
+// cmdServed prints what the in-process registry was asked for in a repository
+// since the last time: blobs (how many different ones were fetched), requests
+// and bytes (of the one of which most was sent), uploads, mounts, manifests, refusals.
+func cmdServed(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: served REPOSITORY")
+	}
+	ts.Check(ts.Exec("printf", "%s", reg.told(args[0])))
 }
 
 // mounted is one script's hull.

@@ -80,6 +80,7 @@ func run(m *testing.M) int {
 		log.Print(err)
 		return 1
 	}
+	reg.forget()
 	code := m.Run()
 	if err := dockerd.end(); err != nil {
 		log.Printf("ending dockerd: %v", err)

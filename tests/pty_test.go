@@ -29,7 +29,7 @@ func cmdPTY(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	cmd := exec.Command("sh", "-c", args[1])
 	cmd.Dir = of(ts).path("hull")
-	cmd.Env = append(os.Environ(), "TERM=xterm", "PS1=host> ", "H="+ts.Getenv("H"), "I="+ts.Getenv("I"), "REG="+ts.Getenv("REG"), "HOME="+ts.Getenv("HOME"))
+	cmd.Env = append(os.Environ(), "TERM=xterm", "PS1=host> ", "H="+ts.Getenv("H"), "I="+ts.Getenv("I"), "REG="+ts.Getenv("REG"), "HOME="+ts.Getenv("HOME"), "AUTH="+ts.Getenv("AUTH"), "WORK="+ts.Getenv("WORK"))
 	f, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: 80})
 	ts.Check(err)
 	c := &conversation{f: f, cmd: cmd, ended: make(chan error, 1)}

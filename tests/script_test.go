@@ -73,6 +73,7 @@ func scripts(t *testing.T, addr, auth string, files []string) {
 			"pty":    cmdPTY,
 			"crash":  cmdCrash,
 			"fault":  cmdFault,
+			"served": cmdServed,
 			"as":     cmdAs,
 		},
 		RequireExplicitExec: true,

@@ -180,7 +180,10 @@ func (v verbs) fetch(ctx context.Context, ref, policy string, by uint32) error {
 	default:
 		return fmt.Errorf("--pull takes missing, always or never, not %q", policy)
 	}
-	if err := v.store.Pull(ctx, ref, layers.PullOptions{Budget: resolvePatience, By: by, Keychain: keychain(by)}); err != nil {
+	attend := &layers.Attendance{}
+	defer v.leave(ctx, attend) // as docker's run, one that is interrupted wants no image any more
+	o := layers.PullOptions{Budget: resolvePatience, By: by, Keychain: keychain(by), Attend: attend}
+	if err := v.store.Pull(ctx, ref, o); err != nil {
 		return err
 	}
 	return v.store.Wait(ctx, ref)

@@ -82,7 +82,8 @@ const notAdmitted = "this opened file does not admit the session; execute the fi
 
 // converse runs the call while it listens to the helper.
 func (s *Server) converse(conn *wire.Conn, call *Call) {
-	ctx, cancel := context.WithCancel(s.ctx)
+	ctx, end := context.WithCancelCause(s.ctx)
+	cancel := func() { end(ErrLeft) }
 	defer cancel()
 	t := &talk{ctx: ctx, cancel: cancel, server: s}
 	var heard sync.WaitGroup
@@ -112,6 +113,9 @@ func (s *Server) converse(conn *wire.Conn, call *Call) {
 		a.Gone(s.ctx)
 	}
 }
+
+// ErrLeft is the cause of a call's end when its caller has left, and not the daemon.
+var ErrLeft = errors.New("the caller has left")
 
 // talk is what is known of a call by who hears its helper.
 type talk struct {

@@ -111,6 +111,7 @@ type Client struct {
 	schemes    *schemes
 	tokens     *tokens
 	resting    *resting
+	repeat     func(wait time.Duration, err *Error) // told before each wait; nil = nobody is
 }
 
 // New makes a Client. It does not connect to anything yet.
@@ -165,6 +166,15 @@ func (c *Client) With(k Keychain) *Client {
 func (c *Client) Direct() *Client {
 	other := *c
 	other.opt.Mirrors = nil
+	return &other
+}
+
+// Telling is a Client that says when it is going to try something again, after
+// which wait, and what went wrong; it shares all else. f must not block, and is
+// called by the goroutine of the call that is repeated.
+func (c *Client) Telling(f func(wait time.Duration, err *Error)) *Client {
+	other := *c
+	other.repeat = f
 	return &other
 }
 

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -67,13 +66,14 @@ type Error struct {
 }
 
 // Error is one sentence: what failed, why, and what the registry says.
-func (e *Error) Error() string {
-	var b strings.Builder
-	b.WriteString("cannot " + e.tried() + ": " + e.Reason)
-	if e.Message != "" {
-		b.WriteString(" (the registry says: " + e.Message + ")")
+func (e *Error) Error() string { return "cannot " + e.tried() + ": " + e.Why() }
+
+// Why is the clause that says what is wrong, with what the registry says of it.
+func (e *Error) Why() string {
+	if e.Message == "" {
+		return e.Reason
 	}
-	return b.String()
+	return e.Reason + " (the registry says: " + e.Message + ")"
 }
 
 // Unwrap gives the cause.

@@ -27,6 +27,7 @@ type Stage int
 // reaches one.
 const (
 	Waiting Stage = iota + 1
+	Queued        // as many others as may be on their way are before it
 	Pushing
 	Pushed
 	Present // the registry has it already
@@ -93,9 +94,12 @@ func (c *Client) Push(ctx context.Context, target reference.Reference, img *Imag
 	conf.open = func(offset int64) (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(img.Config[offset:])), nil
 	}
-	layers := p.layers(img)
 	if err := conf.carry(ctx); err != nil {
 		return "", err
+	}
+	layers := p.layers(img)
+	for _, l := range layers[min(o.Parallel, len(layers)):] {
+		l.tell(Transfer{Stage: Queued})
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(o.Parallel)
@@ -134,11 +138,12 @@ func (p *push) check(img *Image) error {
 	return nil
 }
 
-// layers lists what there is to carry, each blob once.
+// layers lists what there is to carry, each blob once, the highest first as docker
+// does: the lowest, which others have most often, come last to be looked for.
 func (p *push) layers(img *Image) []*cargo {
 	var all []*cargo
 	seen := map[string]bool{img.ConfigDigest: true}
-	for _, l := range img.Layers {
+	for _, l := range slices.Backward(img.Layers) {
 		if seen[l.Digest] {
 			continue
 		}

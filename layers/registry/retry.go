@@ -41,6 +41,9 @@ func (t *retrier) next(ctx context.Context, err error) error {
 		return err // that would only be "too late", a lesser answer than this
 	}
 	t.c.opt.Logger.Debug("trying again", "image", e.Reference, "op", e.Op, "attempt", t.failed, "wait", wait, "err", e)
+	if t.c.repeat != nil {
+		t.c.repeat(wait, e)
+	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {

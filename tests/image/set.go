@@ -3,6 +3,7 @@ package image
 import (
 	"archive/tar"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -36,6 +37,7 @@ const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 //	true:1              host with CMD true
 //	stubborn:1          host, a command that ignores SIGTERM
 //	bad/one:1 … bad/six:1   host:1 again, each for one script to have its registry misbehave
+//	big/one:1 … big/twelve:1   one layer of 3 MB that does not compress, and a small one of each; one script each has its registry misbehave
 //	odd:1               whiteouts, opaque directories, hard links, set-user-ID, file capabilities, odd names, links that lead out
 //	oci:1               the same programs as OCI media types with a zstd layer
 //	multi:1             an index: the host's platform and another
@@ -65,6 +67,7 @@ func Set() (map[string]any, error) {
 		User: "app", WorkingDir: "/srv/app", Labels: map[string]string{"team": "tests"},
 		ExposedPorts: map[string]struct{}{"80/tcp": {}},
 	}, File{Name: "srv/", Mode: 0o755}, File{Name: "home/", Mode: 0o755}, File{Name: "home/app/", Mode: 0o755, UID: 1000, GID: 1000})
+	s.big()
 	s.oci()
 	s.indexes()
 	return s.out, s.err
@@ -161,6 +164,31 @@ func odd() []File {
 		{Name: "odd/sp ace", Mode: 0o644, Body: []byte("space\n")},
 		{Name: "odd/fifo", Mode: 0o644, Type: tar.TypeFifo},
 		{Name: "odd/owned", Mode: 0o600, UID: 1234, GID: 4321, Body: []byte("owned\n")},
+	}
+}
+
+// BigSize is how much there is in the large layer of the big images.
+const BigSize = 3 << 20
+
+// big makes images whose pull can be watched and broken in the middle.
+func (s *set) big() {
+	noise := make([]byte, BigSize)
+	_, _ = rand.NewChaCha8([32]byte{'b', 'i', 'g'}).Read(noise) // it never fails
+	large, err := layer([]File{{Name: "noise", Mode: 0o644, Body: noise}})
+	if err != nil {
+		s.err = err
+		return
+	}
+	for _, n := range strings.Fields("one two three four five six seven eight nine ten eleven twelve") {
+		small, err := layer([]File{{Name: "which", Mode: 0o644, Body: []byte(n + "\n")}})
+		if err != nil {
+			s.err = err
+			return
+		}
+		if s.out["big/"+n+":1"], err = Build(v1.Config{Cmd: []string{"true"}}, large, small); err != nil {
+			s.err = err
+			return
+		}
 	}
 }
 

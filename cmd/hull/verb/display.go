@@ -36,7 +36,9 @@ func (d *display) print(text string) {
 
 func (d *display) line(b *strings.Builder, line string) {
 	if !d.drawing {
-		b.WriteString(printable(line) + "\n")
+		if !passing(line) {
+			b.WriteString(printable(line) + "\n")
+		}
 		return
 	}
 	d.clear(b)
@@ -92,6 +94,17 @@ func keyOf(line string) (string, bool) {
 		return "", false
 	}
 	return key, true
+}
+
+// passing tells whether a line is of the kind that another soon takes the place of, which docker prints on terminals
+// only.
+func passing(line string) bool {
+	key, keyed := keyOf(line)
+	if !keyed {
+		return false
+	}
+	state := line[len(key)+len(": "):]
+	return strings.HasPrefix(state, "Downloading") || strings.HasPrefix(state, "Extracting") || strings.HasPrefix(state, "Pushing")
 }
 
 // size is the height and width of a terminal.

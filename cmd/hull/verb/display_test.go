@@ -28,7 +28,7 @@ func TestDisplayPlain(t *testing.T) {
 	got := shown(t, false, func(d *display) {
 		d.print("7: Pulling from library/redis\n0123456789ab: Pull")
 		d.meter(1, 2)
-		d.print("ing\n0123456789ab: Pull complete\nStatus: \x1b]0;evil\x07done")
+		d.print("ing\n0123456789ab: Downloading  1kB/2kB\n0123456789ab: Pull complete\nStatus: \x1b]0;evil\x07done")
 	})
 	if want := "7: Pulling from library/redis\n0123456789ab: Pulling\n0123456789ab: Pull complete\nStatus: ]0;evildone\n"; got != want {
 		t.Errorf("%q", got)
