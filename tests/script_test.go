@@ -3,6 +3,7 @@ package tests
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -31,7 +32,7 @@ func all(t *testing.T, pattern string) []string {
 // A script starts with nothing mounted. In its environment: H, where `mount`
 // mounts; REG, the registry's address; I, the registry's directory of images
 // ($H/images/$REG); AUTH, the address of the registry with a password; HULL, the binary; STORE and RUN, hull's directories.
-func scripts(t *testing.T, addr, auth string, files []string) {
+func scripts(t *testing.T, addr, auth string, files []string, more ...string) {
 	t.Helper()
 	testscript.Run(t, testscript.Params{
 		Files: files,
@@ -63,6 +64,10 @@ func scripts(t *testing.T, addr, auth string, files []string) {
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("TERM", "xterm")
 			e.Setenv("LANG", "C.UTF-8")
+			for _, pair := range more {
+				name, value, _ := strings.Cut(pair, "=")
+				e.Setenv(name, value)
+			}
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){

@@ -51,6 +51,7 @@ func (c *Client) Search(ctx context.Context, domain, term string, limit int) ([]
 	if err != nil {
 		return nil, err
 	}
+	c = c.impatient()
 	query := url.Values{"q": {term}, "n": {strconv.Itoa(limit)}}
 	if r.query != "" {
 		r.query += "&"
@@ -66,6 +67,15 @@ func (c *Client) Search(ctx context.Context, domain, term string, limit int) ([]
 		return c.searchCatalog(ctx, r, term, limit)
 	}
 	return all, err
+}
+
+// searchRetries is how often a search that failed is repeated: a person waits.
+const searchRetries = 2
+
+func (c *Client) impatient() *Client {
+	other := *c
+	other.opt.Retries = min(c.opt.Retries, searchRetries)
+	return &other
 }
 
 // searchedAt turns a search to where the user says.
