@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sync/errgroup"
@@ -122,6 +123,9 @@ func (s *Store) beginLayers(p *pull, image *registry.Image) {
 // could not be run or recorded.
 func describe(op, name string, image *registry.Image) (*stored, error) {
 	config, err := parseConfig(image.Config)
+	if errors.Is(err, errTooManyValues) {
+		return nil, failf(op, name, TooLarge, "its config is not what an image has: %w", err)
+	}
 	if err != nil {
 		return nil, failf(op, name, Corrupt, "its config is not what an image has: %w", err)
 	}
@@ -178,8 +182,7 @@ func (s *Store) roomFor(p *pull, image *registry.Image) error {
 	return s.room("pull", p.name, need)
 }
 
-// unpacksAtOnce is how many layers of an image are unpacked at the same time: each
-// may ask for a decoder's window of memory. A layer follows the one so many places
+// unpacksAtOnce is how many layers of an image are unpacked at the same time. A layer follows the one so many places
 // below it, and not whichever is done first, because the lowest unfinished one,
 // for which the others may wait, must never wait itself.
 const unpacksAtOnce = 8

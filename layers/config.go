@@ -2,6 +2,7 @@ package layers
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"sync"
 
@@ -16,12 +17,37 @@ type parsedConfigs struct {
 	byID map[string]*v1.ConfigFile
 }
 
+// maxValues is how many values a config may have: real ones have some hundreds. In
+// memory "{}," of a history takes fifty times what it takes in the text.
+const maxValues = 64 << 10
+
+var errTooManyValues = errors.New("it lists more than any image has")
+
 func parseConfig(text []byte) (*v1.ConfigFile, error) {
+	if values(text) > maxValues {
+		return nil, errTooManyValues
+	}
 	c := new(v1.ConfigFile)
 	if err := json.Unmarshal(text, c); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// values is how many values a JSON text has, within two for each that is nested.
+func values(text []byte) (n int) {
+	quoted := false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case !quoted && (c == ',' || c == '{' || c == '['):
+			n++
+		}
+	}
+	return n
 }
 
 func (c *parsedConfigs) get(id string) *v1.ConfigFile {

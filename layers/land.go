@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"os"
 	"time"
@@ -120,7 +121,7 @@ func (s *Store) addFiles(p *pull, parts []*part, documents map[string]string) er
 			continue
 		}
 		if pt.from == nil || pt.from.layer.Digest != pt.layer.Digest {
-			if err := verify(p, pt.layer, path); err != nil {
+			if err := s.verify(p, pt.layer, path); err != nil {
 				return err
 			}
 		}
@@ -130,13 +131,13 @@ func (s *Store) addFiles(p *pull, parts []*part, documents map[string]string) er
 }
 
 // verify demands that a compressed layer has the diff ID it should.
-func verify(p *pull, l registry.Layer, path string) error {
+func (s *Store) verify(p *pull, l registry.Layer, path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	diff, err := diffOf(p.ctx, f, l.MediaType)
+	diff, err := s.diffOf(p.ctx, f)
 	if err != nil {
 		return err
 	}
@@ -147,8 +148,19 @@ func verify(p *pull, l registry.Layer, path string) error {
 }
 
 // diffOf is the digest of a blob's content.
-func diffOf(ctx context.Context, blob io.Reader, mediaType string) (string, error) {
-	tar, err := unpack.Decompress(&stoppable{ctx, blob}, mediaType)
+func (s *Store) diffOf(ctx context.Context, blob *os.File) (string, error) {
+	diff, err := s.diffWithin(ctx, blob, &claim{m: s.memory})
+	if errors.Is(err, unpack.ErrWindow) {
+		return s.diffWithin(ctx, blob, &claim{m: s.memory, wide: true})
+	}
+	return diff, err
+}
+
+func (s *Store) diffWithin(ctx context.Context, blob *os.File, c *claim) (string, error) {
+	if _, err := blob.Seek(0, io.SeekStart); err != nil {
+		return "", err
+	}
+	tar, err := decode(ctx, &stoppable{ctx, blob}, c)
 	if err != nil {
 		return "", err
 	}

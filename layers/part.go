@@ -36,12 +36,19 @@ type loan struct {
 	giveUp func()
 }
 
-// below waits for the layers below and lends their trees, highest first. It gives
-// up with the pull that the part belongs to.
-func (s *Store) below(pullCtx context.Context, pt *part) func(context.Context) ([]loan, error) {
-	return func(ctx context.Context) ([]loan, error) {
+// errWaits says that a layer below is not ready, and that it was not to be waited for.
+var errWaits = errors.New("a layer below is not here yet")
+
+// lender lends the trees of the layers below, highest first, once they are ready;
+// without wait, which has to be so for who holds memory, errWaits is its error until
+// then. It gives up with the pull that the part belongs to.
+func (s *Store) lender(pullCtx context.Context, pt *part) func(ctx context.Context, wait bool) ([]loan, error) {
+	return func(ctx context.Context, wait bool) ([]loan, error) {
 		loans := make([]loan, 0, len(pt.lower))
 		for i := len(pt.lower) - 1; i >= 0; i-- {
+			if !wait && !isClosed(pt.lower[i].ready) {
+				return loans, errWaits
+			}
 			select {
 			case <-pt.lower[i].ready:
 			case <-pullCtx.Done():
@@ -113,7 +120,7 @@ func (s *Store) bring(ctx context.Context, p *pull, pt *part, turn <-chan struct
 	key := pt.layer.DiffID
 	for {
 		//nolint:contextcheck // it is shared, and may outlive this pull
-		u, started, err := s.wantLayer(p, key, pt.chain, pt.layer, s.below(ctx, pt))
+		u, started, err := s.wantLayer(p, key, pt.chain, pt.layer, s.lender(ctx, pt))
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"hull/layers/internal/sys"
 	"hull/layers/reference"
 	"hull/layers/registry"
+	"hull/layers/unpack"
 )
 
 // mendBlob fetches a damaged blob again. Until it is here the damaged one keeps its
@@ -165,26 +166,29 @@ func (f *freshLayer) drop(s *Store) {
 
 // unpackAgain unpacks an image's layer from its blob into staging/.
 func (in *inspection) unpackAgain(st *stored, i int) (*freshLayer, error) {
+	fresh, err := in.unpackWith(st, i, false)
+	if errors.Is(err, unpack.ErrWindow) {
+		return in.unpackWith(st, i, true)
+	}
+	return fresh, err
+}
+
+func (in *inspection) unpackWith(st *stored, i int, wide bool) (*freshLayer, error) {
 	layers := make([]registry.Layer, 0, len(st.Layers))
 	for _, l := range st.Layers {
 		layers = append(layers, registry.Layer{Digest: l.Blob, MediaType: l.MediaType, Size: l.BlobSize, DiffID: l.DiffID})
 	}
-	u := &unpacking{layer: layers[i], chain: chainIDs(layers)[i]}
-	var trees []*os.File
-	defer func() {
-		for _, f := range trees {
-			_ = f.Close() // only a place in a tree
-		}
-	}()
-	u.below = func(context.Context) ([]*os.File, error) {
+	u := &unpacking{layer: layers[i], chain: chainIDs(layers)[i], wide: wide, bound: make(chan struct{})}
+	defer u.returnLoans()
+	u.lender = func(context.Context, bool) (loans []loan, err error) {
 		for j := i - 1; j >= 0; j-- {
 			f, err := openTree(in.path("layers", layerName(st.Layers[j].Key), "diff"))
 			if err != nil {
-				return nil, err
+				return loans, err
 			}
-			trees = append(trees, f)
+			loans = append(loans, loan{f, func() { _ = f.Close() }}) // only a place in a tree
 		}
-		return trees, nil
+		return loans, nil
 	}
 	blob, err := sys.OpenRegular(in.blobPath(u.layer.Digest))
 	if err != nil {

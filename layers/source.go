@@ -32,18 +32,25 @@ func (s *Store) openBlob(ctx context.Context, p *pull, u *unpacking) (r io.Reade
 			return false, err
 		}, nil
 	}
-	f, err := s.wantBlob(p, u.layer) //nolint:contextcheck // it is shared, and outlives this unpacking
-	if err != nil {
-		return nil, nil, err
-	}
-	u.fetch.Store(f)
-	f.phases.watch(func(phase string) {
-		u.phases.add(phase)
-		if phase == downloaded {
-			u.phases.add(extracting)
+	f := u.kept
+	if u.kept = nil; f == nil {
+		f, err = s.wantBlob(p, u.layer) //nolint:contextcheck // it is shared, and outlives this unpacking
+		if err != nil {
+			return nil, nil, err
 		}
-	})
+		u.fetch.Store(f)
+		f.phases.watch(func(phase string) {
+			u.phases.add(phase)
+			if phase == downloaded {
+				u.phases.add(extracting)
+			}
+		})
+	}
 	return &follower{f: f, stop: ctx.Done()}, func(err error) (bool, error) {
+		if u.tryAgain(err) {
+			u.kept = f // it goes on meanwhile
+			return false, err
+		}
 		defer s.releaseFetch(f)
 		return f.verdict(ctx, err)
 	}, nil

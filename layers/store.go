@@ -85,6 +85,7 @@ type Store struct {
 
 	change chan struct{} // lock 1: full while held
 	turns  chan struct{} // pulls that may fetch layers at once
+	memory memory        // of layers being unpacked
 
 	mu       sync.Mutex                     // lock 2, guards the maps
 	closed   bool                           // no new goroutines
@@ -151,6 +152,7 @@ func newStore(ctx context.Context, dir string, o Options) *Store {
 		}),
 		change:   make(chan struct{}, 1),
 		turns:    make(chan struct{}, pullsAtOnce),
+		memory:   newMemory(),
 		names:    map[string]*record{},
 		images:   map[string]*stored{},
 		holders:  map[string]map[string]struct{}{},

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,8 +22,10 @@ import (
 type unpacking struct {
 	chain  string
 	layer  registry.Layer
-	below  func(context.Context) ([]*os.File, error)
-	loans  []loan // its own goroutine's: given up when it ends
+	lender func(ctx context.Context, wait bool) ([]loan, error) // of the layers below
+	loans  []loan                                               // its own goroutine's: given up when it ends
+	wide   bool                                                 // its own goroutine's: the stream asks for more memory than most
+	kept   *fetch                                               // its own goroutine's: between two attempts
 	phases phases
 	done   chan struct{}
 	err    error // valid once done is closed
@@ -48,7 +51,7 @@ type unpacking struct {
 
 // wantLayer joins the unpacking of a layer under a key, or starts it for a
 // pull. Give it back with releaseUnpacking.
-func (s *Store) wantLayer(p *pull, key, chain string, l registry.Layer, below func(context.Context) ([]loan, error)) (u *unpacking, started bool, err error) {
+func (s *Store) wantLayer(p *pull, key, chain string, l registry.Layer, lender func(ctx context.Context, wait bool) ([]loan, error)) (u *unpacking, started bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if u := s.unpacks[key]; u != nil {
@@ -59,29 +62,37 @@ func (s *Store) wantLayer(p *pull, key, chain string, l registry.Layer, below fu
 		return nil, false, errClosed
 	}
 	ctx, cancel := context.WithCancel(s.ctx)
-	u = &unpacking{key: key, chain: chain, layer: l, done: make(chan struct{}), bound: make(chan struct{}), cancel: cancel, refs: 1}
-	u.below = func(ctx context.Context) ([]*os.File, error) {
-		s.bind(u)
-		loans, err := below(ctx)
-		u.loans = append(u.loans, loans...)
-		trees := make([]*os.File, len(loans))
-		for i, l := range loans {
-			trees[i] = l.tree
-		}
-		return trees, err
-	}
+	u = &unpacking{key: key, chain: chain, layer: l, lender: lender, done: make(chan struct{}), bound: make(chan struct{}), cancel: cancel, refs: 1}
 	s.unpacks[key] = u
 	s.work.Go(func() {
 		u.err = s.runUnpacking(ctx, p, u)
-		for _, l := range u.loans {
-			l.giveUp()
-		}
+		u.returnLoans()
 		if u.err != nil {
 			s.forgetUnpacking(u) // who comes now tries anew
 		}
 		close(u.done)
 	})
 	return u, true, nil
+}
+
+// below opens the layers below for an unpacking, which from now on is of use above
+// these only.
+func (s *Store) below(ctx context.Context, u *unpacking, wait bool) ([]*os.File, error) {
+	s.bind(u)
+	loans, err := u.lender(ctx, wait)
+	u.loans = append(u.loans, loans...)
+	trees := make([]*os.File, len(loans))
+	for i, l := range loans {
+		trees[i] = l.tree
+	}
+	return trees, err
+}
+
+// returnLoans gives back what below has opened.
+func (u *unpacking) returnLoans() {
+	for _, l := range u.loans {
+		l.giveUp()
+	}
 }
 
 // bind lets only those find the unpacking from now on who have the same chain.
@@ -136,21 +147,57 @@ func (s *Store) releaseUnpacking(u *unpacking) {
 // runUnpacking fetches and unpacks a layer. If what the store had of its blob
 // from earlier turns out to be damaged, it starts once more from nothing.
 func (s *Store) runUnpacking(ctx context.Context, p *pull, u *unpacking) error {
-	again, err := s.unpackOnce(ctx, p, u)
+	again, err := s.unpackWithin(ctx, p, u)
 	if !again && KindOf(err) == Corrupt && s.o.Mirrors != nil && u.fetch.Load() != nil && p.direct.CompareAndSwap(false, true) {
 		again = true // not from a mirror this time
 	}
 	if again {
 		s.log.Warn("what was there of a blob is damaged, fetching it anew", "image", p.name, "blob", u.layer.Digest, "err", err)
-		_, err = s.unpackOnce(ctx, p, u)
+		_, err = s.unpackWithin(ctx, p, u)
 	}
 	return err
+}
+
+// tryAgain says that an attempt would need more memory than most layers do, or would
+// wait for a layer below while it holds some: it has to begin anew.
+func (u *unpacking) tryAgain(err error) bool {
+	return errors.Is(err, errWaits) || errors.Is(err, unpack.ErrWindow) && !u.wide
+}
+
+// unpackWithin unpacks with the memory that there is, in up to three attempts.
+func (s *Store) unpackWithin(ctx context.Context, p *pull, u *unpacking) (again bool, err error) {
+	defer func() {
+		if u.kept != nil {
+			s.releaseFetch(u.kept)
+			u.kept = nil
+		}
+	}()
+	for {
+		again, err = s.unpackOnce(ctx, p, u)
+		if !u.tryAgain(err) {
+			return again, err
+		}
+		if !errors.Is(err, errWaits) {
+			u.wide = true
+			continue
+		}
+		if _, err := s.below(ctx, u, true); err != nil {
+			return false, wrap(p.op, p.name, err)
+		}
+	}
 }
 
 func (s *Store) unpackOnce(ctx context.Context, p *pull, u *unpacking) (again bool, err error) {
 	blob, end, err := s.openBlob(ctx, p, u)
 	if err != nil {
 		return false, wrap(p.op, p.name, err)
+	}
+	if f := u.fetch.Load(); f != nil && u.wide {
+		// It will have all the memory there is, and not while it waits for a network.
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+		}
 	}
 	var record *layer
 	dir, tree, err := s.stage()
@@ -195,13 +242,15 @@ func (s *Store) stage() (dir string, tree *os.File, err error) {
 // unpackInto unpacks the blob and checks that it is the layer that the image's
 // config names.
 func (s *Store) unpackInto(ctx context.Context, p *pull, u *unpacking, blob io.Reader, tree *os.File) (*layer, error) {
-	tar, err := unpack.Decompress(blob, u.layer.MediaType)
+	c := &claim{m: s.memory, wide: u.wide}
+	tar, err := decode(ctx, blob, c)
 	if err != nil {
 		return nil, err
 	}
 	result, err := unpack.Layer(ctx, &watched{r: tar, room: func() error { return s.room(p.op, p.name, 0) }}, tree, unpack.Options{
-		Below: u.below, Compressed: u.layer.Size,
-		Limits: unpack.Limits{Bytes: s.o.Limits.Bytes, Entries: s.o.Limits.Entries},
+		Below:      func(ctx context.Context) ([]*os.File, error) { return s.below(ctx, u, !c.held()) },
+		Compressed: u.layer.Size,
+		Limits:     unpack.Limits{Bytes: s.o.Limits.Bytes, Entries: s.o.Limits.Entries},
 	})
 	if e := tar.Close(); err == nil {
 		err = e

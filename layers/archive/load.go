@@ -47,6 +47,8 @@ const (
 	maxNesting   = 8  // indexes in one another
 	maxLinks     = 16 // links to links
 
+	maxWindow = 32 << 20 // of a zstd stream, kept in memory
+
 	ratioFloor = 256 << 20
 	roomStep   = 8 << 20
 	bufferSize = 256 << 10
@@ -103,7 +105,7 @@ func (s *spool) stream(ctx context.Context, r io.Reader) error {
 			return problem(Unsupported, "", "it is compressed with %s, which hull does not read; pipe it through %[1]s -dc", other[0])
 		}
 	}
-	plain, err := unpack.Decompress(begin, "")
+	plain, err := unpack.Decompress(begin, unpack.Decoder{Window: maxWindow})
 	if err != nil {
 		return in.explain(err)
 	}

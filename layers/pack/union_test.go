@@ -145,7 +145,7 @@ func TestBlob(t *testing.T) {
 	if digests[0] != digests[1] || !bytes.Equal(blobs[0].Bytes(), blobs[1].Bytes()) {
 		t.Error("two blobs of one tree differ")
 	}
-	plain, err := unpack.Decompress(&blobs[0], "")
+	plain, err := unpack.Decompress(&blobs[0], unpack.Decoder{})
 	must(t, err)
 	defer plain.Close()
 	got, err := io.ReadAll(plain)

@@ -10,18 +10,37 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// zstdWindow is the most history a zstd stream may ask us to keep: what the zstd
-// program itself accepts unless told otherwise (window log 27).
-const zstdWindow = 128 << 20
+// How much history a zstd stream may ask us to keep: what the Go encoder and the
+// zstd program at its usual levels ask for, and the most that the program accepts
+// unless told otherwise (window log 27).
+const (
+	Window     = 8 << 20
+	WideWindow = 128 << 20
+)
+
+// ErrWindow is wrapped by the error of a zstd stream that asks for more.
+var ErrWindow = errors.New("its zstd stream wants a wider window")
+
+// Decoder says how a blob is opened. The zero value is fit for use.
+type Decoder struct {
+	// Window is the widest window that is accepted; 0 means Window.
+	Window int64
+	// Claim, if not nil, is called before memory is taken for a decoder, and not if
+	// there is nothing to decode; its error is Decompress's.
+	Claim func(zstd bool) error
+}
 
 // Decompress opens a layer's blob: gzip (of any number of members), zstd or plain
-// tar. The first bytes decide; the media type is only what the manifest claims,
-// (and not used): registries hold layers whose type lies. An empty blob is an empty layer.
+// tar. The first bytes decide, for registries hold layers whose media type lies. An
+// empty blob is an empty layer.
 //
 // Damage to the compressed stream is an *[Error] of kind Corrupt; what r itself
 // returns is passed on as it is. Close does not close r.
-func Decompress(r io.Reader, _ string) (io.ReadCloser, error) {
-	src := &source{r: r}
+func Decompress(r io.Reader, o Decoder) (io.ReadCloser, error) {
+	if o.Window == 0 {
+		o.Window = Window
+	}
+	src := &source{r: r, window: o.Window}
 	in := bufio.NewReaderSize(src, 128<<10)
 	magic, err := in.Peek(4)
 	if len(magic) == 0 && errors.Is(err, io.EOF) {
@@ -29,6 +48,11 @@ func Decompress(r io.Reader, _ string) (io.ReadCloser, error) {
 	}
 	if src.err != nil {
 		return nil, src.err
+	}
+	if o.Claim != nil {
+		if err := o.Claim(isZstd(magic)); err != nil {
+			return nil, err
+		}
 	}
 	switch {
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
@@ -39,7 +63,7 @@ func Decompress(r io.Reader, _ string) (io.ReadCloser, error) {
 		return &stream{r: z, src: src, close: func() { _ = z.Close() }}, nil
 	case isZstd(magic):
 		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxWindow(zstdWindow))
+			zstd.WithDecoderMaxWindow(uint64(o.Window)))
 		if err != nil {
 			return nil, src.explain(err)
 		}
@@ -63,8 +87,9 @@ func isZstd(magic []byte) bool {
 // source remembers the error of the blob's reader, so that it can be told from
 // damage the decoder found.
 type source struct {
-	r   io.Reader
-	err error
+	r      io.Reader
+	window int64
+	err    error
 }
 
 func (s *source) Read(b []byte) (int, error) {
@@ -80,7 +105,7 @@ func (s *source) explain(err error) error {
 		return s.err
 	}
 	if errors.Is(err, zstd.ErrWindowSizeExceeded) || errors.Is(err, zstd.ErrDecoderSizeExceeded) {
-		return tooLarge("", "its zstd stream wants a window of more than %d MiB", zstdWindow>>20)
+		return tooLarge("", "%w than %d MiB", ErrWindow, s.window>>20)
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		return corrupt("", "the compressed stream ends too early")

@@ -63,7 +63,7 @@ func TestDecompress(t *testing.T) {
 		{"zstd with a huge window", window, TooLarge, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r, err := Decompress(bytes.NewReader(c.blob), "")
+			r, err := Decompress(bytes.NewReader(c.blob), Decoder{})
 			var got []byte
 			if err == nil {
 				got, err = io.ReadAll(r)
@@ -97,7 +97,7 @@ func TestDecompressSource(t *testing.T) {
 	}
 	for name, blob := range map[string][]byte{"gzip": gzipped(t, plain), "zstd": zstandard(t, plain), "plain": plain} {
 		for _, keep := range []int{0, 2, 5, len(blob) / 2} {
-			r, err := Decompress(io.MultiReader(bytes.NewReader(blob[:keep]), failing{broken}), "")
+			r, err := Decompress(io.MultiReader(bytes.NewReader(blob[:keep]), failing{broken}), Decoder{})
 			if err == nil {
 				_, err = io.Copy(io.Discard, r)
 				r.Close()

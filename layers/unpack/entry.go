@@ -90,6 +90,8 @@ func (u *unpacker) run() error {
 	if err := u.in.drain(u.ctx); err != nil {
 		return err
 	}
+	u.in.dropBuffers() // finish may wait for other layers
+	u.buf = nil
 	return u.finish()
 }
 

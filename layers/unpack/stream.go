@@ -157,5 +157,8 @@ func (a *ahead) close() {
 	}
 }
 
+// dropBuffers gives the memory of the chunks back. Only after drain.
+func (a *ahead) dropBuffers() { a.free, a.rest, a.own = nil, nil, nil }
+
 // digest is that of everything read. Only after drain.
 func (a *ahead) digest() string { return "sha256:" + hex.EncodeToString(a.sum.Sum(nil)) }
