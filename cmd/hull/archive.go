@@ -15,7 +15,9 @@ import (
 )
 
 // pipe is the helper's pipe, made so that the end of the context ends a read or
-// write under way. Nobody else has this end of it.
+// write under way. Nobody else has this end of it. Whatever else somebody may have
+// sent in the place of a pipe is refused: root's reads and writes can do to a file of
+// the kernel's what those of who opened it cannot, and none of them would end.
 func pipe(ctx context.Context, f *os.File) (own *os.File, done func(), err error) {
 	if f == nil {
 		return nil, nil, errors.New("execute this file: its input and output are what it works on")
@@ -26,6 +28,13 @@ func pipe(ctx context.Context, f *os.File) (own *os.File, done func(), err error
 	}
 	fd, failed := -1, error(nil)
 	err = raw.Control(func(n uintptr) {
+		var st unix.Stat_t
+		if failed = unix.Fstat(int(n), &st); failed == nil && st.Mode&unix.S_IFMT != unix.S_IFIFO {
+			failed = errors.New("an archive goes through a pipe, which hull's own helper makes")
+		}
+		if failed != nil {
+			return
+		}
 		if fd, failed = unix.FcntlInt(n, unix.F_DUPFD_CLOEXEC, 3); failed == nil {
 			failed = unix.SetNonblock(fd, true)
 		}
