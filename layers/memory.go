@@ -22,7 +22,7 @@ const (
 	plainMemory  = 3 << 20
 	zstdMemory   = plainMemory + unpack.Window
 	// spareMemory is how much garbage may gather beside a wide window.
-	spareMemory = 24 << 20
+	spareMemory = 12 << 20
 )
 
 // memory shares that out. Who waits for some holds none, and nobody who holds some
@@ -58,7 +58,9 @@ func (c *claim) take(ctx context.Context, zstd bool) error {
 	defer c.mu.Unlock()
 	c.size = size
 	if c.isWhole() {
-		// The collector lets a heap double before it looks, which is too much of this one.
+		// What others have just given up is given back, and the collector, which lets a
+		// heap double before it looks, does not let this one.
+		debug.FreeOSMemory()
 		c.old = debug.SetMemoryLimit(inUse() + unpack.WideWindow + spareMemory)
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -293,6 +294,50 @@ func plain(t *testing.T, sentence string) {
 func TestHostileImages(t *testing.T) {
 	needs(t)
 	v, h := newVictim(t), newHostile(t)
+	v.ready(t, h)
+	for _, a := range append(layerAttacks(v.canary), registryAttacks()...) {
+		t.Run(a.name, func(t *testing.T) {
+			a.image(h, a.repo())
+			v.forget(t)
+			r := v.suffer(t, h, a)
+			r.judge(t, v, a)
+			if r.errno == 0 {
+				v.drop(t, h.addr+"/"+a.repo()+":1")
+			}
+			v.unhurt(t)
+		})
+	}
+}
+
+// TestBombs pulls all at once what takes little to send and much to unpack.
+func TestBombs(t *testing.T) {
+	needs(t)
+	v, h := newVictim(t), newHostile(t)
+	v.ready(t, h)
+	all := bombs()
+	for _, a := range all {
+		a.image(h, a.repo())
+	}
+	v.forget(t)
+	results := make([]result, len(all))
+	var pulls sync.WaitGroup
+	for i, a := range all {
+		pulls.Go(func() { results[i] = v.suffer(t, h, a) })
+	}
+	pulls.Wait()
+	t.Logf("%d MB for all together", v.peak(t)/1e6)
+	for i, a := range all {
+		t.Run(a.name, func(t *testing.T) { results[i].judge(t, v, a) })
+		if results[i].errno == 0 {
+			v.drop(t, h.addr+"/"+a.repo()+":1")
+		}
+	}
+	v.unhurt(t)
+}
+
+// ready has hull pull something harmless, so that what it opens for good is open.
+func (v *victim) ready(t *testing.T, h *hostile) {
+	t.Helper()
 	v.look(t)
 	h.image("good", layer(tarOf(put("f", "x"))))
 	if s, _ := v.pull(t, h.addr+"/good:1"); s != "" {
@@ -301,54 +346,45 @@ func TestHostileImages(t *testing.T) {
 	v.drop(t, h.addr+"/good:1")
 	eventually(t, "files of the store", v.inside, v.stored)
 	v.open = v.descriptors(t)
-	all := append(layerAttacks(v.canary), bombs()...)
-	all = append(all, registryAttacks()...)
-	for _, a := range all {
-		t.Run(a.name, func(t *testing.T) { v.suffer(t, h, a) })
-	}
 }
 
-// suffer pulls one image, looks at what came of it, and removes it.
-func (v *victim) suffer(t *testing.T, h *hostile, a attack) {
-	repo := "a/" + strings.NewReplacer("^", "").Replace(a.name)
-	a.image(h, repo)
-	defer h.forget(repo)
-	v.forget(t)
+// result is what came of an attack.
+type result struct {
+	sentence string // that refuses it
+	errno    syscall.Errno
+	took     time.Duration
+}
+
+func (a attack) repo() string { return "a/" + strings.ReplaceAll(a.name, "^", "") }
+
+// suffer pulls one image.
+func (v *victim) suffer(t *testing.T, h *hostile, a attack) result {
 	begun := time.Now()
-	sentence, errno := v.pull(t, h.addr+"/"+repo+":1")
-	t.Logf("%.1fs, %d MB: %.200s", time.Since(begun).Seconds(), v.peak(t)>>20, sentence)
+	sentence, errno := v.pull(t, h.addr+"/"+a.repo()+":1")
+	return result{sentence, errno, time.Since(begun)}
+}
+
+// judge looks at what came of an image.
+func (r result) judge(t *testing.T, v *victim, a attack) {
+	t.Helper()
+	t.Logf("%.1fs, %d MB: %.200s", r.took.Seconds(), v.peak(t)/1e6, r.sentence)
 	switch {
-	case a.refuse == "" && sentence != "":
-		t.Errorf("refused: %s", sentence)
+	case a.refuse == "" && r.sentence != "":
+		t.Errorf("refused: %s", r.sentence)
 	case a.refuse != "":
-		plain(t, sentence)
-		if !regexp.MustCompile(a.refuse).MatchString(sentence) {
-			t.Errorf("the reason is %q, want %q", sentence, a.refuse)
+		plain(t, r.sentence)
+		if !regexp.MustCompile(a.refuse).MatchString(r.sentence) {
+			t.Errorf("the reason is %q, want %q", r.sentence, a.refuse)
 		}
 	case a.wanted != "":
 		holds(t, v.diffs(t), a.wanted)
 	}
-	if errno == 0 {
-		v.drop(t, h.addr+"/"+repo+":1")
-	}
-	v.unhurt(t)
 }
 
-// drop removes an image and the empty directories that led to it.
+// drop removes an image.
 func (v *victim) drop(t *testing.T, ref string) {
 	t.Helper()
 	if err := os.Remove(v.path("hull") + "/images/" + ref); err != nil {
 		t.Error(err)
-	}
-}
-
-// forget takes the answers of a repository away.
-func (h *hostile) forget(repo string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for path := range h.answers {
-		if strings.HasPrefix(path, "/v2/"+repo+"/") {
-			delete(h.answers, path)
-		}
 	}
 }
