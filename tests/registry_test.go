@@ -53,6 +53,13 @@ const secretHash = "$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a
 // configuration.
 func dockerRegistry(t testing.TB, more ...string) (at string) {
 	t.Helper()
+	at, _ = dockerRegistryLog(t, more...)
+	return at
+}
+
+// dockerRegistryLog is dockerRegistry, and the file with a line for each request.
+func dockerRegistryLog(t testing.TB, more ...string) (at, requests string) {
+	t.Helper()
 	path := tool(t, "docker-registry")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -87,7 +94,7 @@ func dockerRegistry(t testing.TB, more ...string) (at string) {
 		r, err := http.Get("http://" + at + "/v2/")
 		if err == nil {
 			_ = r.Body.Close()
-			return at
+			return at, log.Name()
 		}
 		if time.Now().After(deadline) {
 			b, _ := os.ReadFile(log.Name())

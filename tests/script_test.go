@@ -32,6 +32,7 @@ func all(t *testing.T, pattern string) []string {
 // A script starts with nothing mounted. In its environment: H, where `mount`
 // mounts; REG, the registry's address; I, the registry's directory of images
 // ($H/images/$REG); AUTH, the address of the registry with a password; HULL, the binary; STORE and RUN, hull's directories.
+// More variables, as "NAME=value", come with more.
 func scripts(t *testing.T, addr, auth string, files []string, more ...string) {
 	t.Helper()
 	testscript.Run(t, testscript.Params{
