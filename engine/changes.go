@@ -48,6 +48,10 @@ func (e *Engine) Changes(ctx context.Context, id string) ([]Change, error) {
 // change, and neither is a directory that has changed by nothing else.
 var places = []string{"/dev", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/proc", "/sys"}
 
+// Places are what a start makes in an image that lacks them, to mount on: empty files and directories that no image
+// made of the container needs.
+func Places() []string { return slices.Clone(places) }
+
 func withoutPlaces(found []Change) []Change {
 	found = slices.DeleteFunc(found, func(c Change) bool { return c.Kind == 'A' && slices.Contains(places, c.Path) })
 	if i := slices.Index(found, Change{Kind: 'C', Path: "/etc"}); i >= 0 && (i+1 == len(found) || !strings.HasPrefix(found[i+1].Path, "/etc/")) {

@@ -25,7 +25,7 @@ type CommitOptions struct {
 	Base      string           // ID of the image that the container was made of
 	Upper     *os.File         // the container's directory that holds upper/, as Mount takes it; pause the container
 	Container string           // the container's ID, for the record
-	Command   []string         // what the container runs: the history's "created by"
+	Places    []string         // what was made in the container only to be mounted on: left out where that is all it is
 	Edit      func(*v1.Config) // makes the base's config the container's; nil = it stays as it is
 	Author    string
 	Message   string
@@ -90,7 +90,7 @@ func (s *Store) describeChange(p *pull, base *stored, dir string, o CommitOption
 	if err != nil {
 		return nil, failf("commit", p.name, Corrupt, "the config of the image it was made of is damaged (%w); pull that again", err)
 	}
-	top, err := s.packUpper(p, dir, o.Upper)
+	top, err := s.packUpper(p, dir, base, o)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +116,8 @@ func (s *Store) describeChange(p *pull, base *stored, dir string, o CommitOption
 	return image, nil
 }
 
-// changed is the config of an image with one more step (moby's NewChildImage).
+// changed is the config of an image with one more step (moby's NewChildImage), which
+// the container's command has made.
 func changed(c *v1.ConfigFile, diff string, o CommitOptions) *v1.ConfigFile {
 	now := v1.Time{Time: time.Now().UTC()}
 	c.Created, c.Author, c.Container = now, o.Author, o.Container
@@ -129,12 +130,12 @@ func changed(c *v1.ConfigFile, diff string, o CommitOptions) *v1.ConfigFile {
 		c.RootFS.DiffIDs = append(c.RootFS.DiffIDs, hash)
 	}
 	c.RootFS.Type = "layers"
-	c.History = append(c.History, v1.History{
-		Created: now, Author: o.Author, CreatedBy: strings.Join(o.Command, " "), Comment: o.Message, EmptyLayer: empty,
-	})
 	if o.Edit != nil {
 		o.Edit(&c.Config)
 	}
+	c.History = append(c.History, v1.History{
+		Created: now, Author: o.Author, CreatedBy: strings.Join(c.Config.Cmd, " "), Comment: o.Message, EmptyLayer: empty,
+	})
 	return c
 }
 
@@ -148,20 +149,24 @@ func plainRoot(tree *os.File) bool {
 
 // packUpper makes the blob of a container's changes, among the arrival's files. It
 // is a zero Layer if there are none.
-func (s *Store) packUpper(p *pull, dir string, upper *os.File) (registry.Layer, error) {
+func (s *Store) packUpper(p *pull, dir string, base *stored, o CommitOptions) (registry.Layer, error) {
 	top := registry.Layer{MediaType: "application/vnd.oci.image.layer.v1.tar+gzip"}
-	fd, err := unix.Openat(int(upper.Fd()), "upper", unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := unix.Openat(int(o.Upper.Fd()), "upper", unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return top, &os.PathError{Op: "open", Path: "upper", Err: err}
 	}
 	tree := os.NewFile(uintptr(fd), "upper")
 	defer func() { _ = tree.Close() }() // only a place in a tree
+	omit, err := s.onlyPlaces(p.ctx, base, tree, o.Places)
+	if err != nil {
+		return top, err
+	}
 	f, err := os.OpenFile(filepath.Join(dir, "layer"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return top, err
 	}
 	blob := pack.NewBlob(&roomy{w: f, room: func() error { return s.room("commit", p.name, 0) }})
-	result, err := pack.Layer(p.ctx, blob, tree, pack.Options{})
+	result, err := pack.Layer(p.ctx, blob, tree, pack.Options{Omit: omit})
 	if e := blob.Close(); err == nil {
 		err = e
 	}

@@ -233,8 +233,8 @@ func TestCommit(t *testing.T) {
 	s, im := newFilled(t)
 	o := CommitOptions{
 		Base: im.ID, Upper: upperOf(t, map[string]string{"new": "content"}), Container: strings.Repeat("ab", 32),
-		Command: []string{"sh", "-c", "x"}, Author: "A", Message: "m", By: 7,
-		Edit: func(c *v1.Config) { c.Cmd = []string{"/new"} },
+		Author: "A", Message: "m", By: 7,
+		Edit: func(c *v1.Config) { c.Cmd = []string{"/new", "now"} },
 	}
 	id, err := s.Commit(t.Context(), "me/app:2", o)
 	if err != nil {
@@ -249,8 +249,8 @@ func TestCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := c.History[len(c.History)-1]
-	if len(c.RootFS.DiffIDs) != 3 || len(c.History) != 3 || last.CreatedBy != "sh -c x" || last.Comment != "m" ||
-		last.Author != "A" || last.EmptyLayer || c.Author != "A" || !slices.Equal(c.Config.Cmd, []string{"/new"}) ||
+	if len(c.RootFS.DiffIDs) != 3 || len(c.History) != 3 || last.CreatedBy != "/new now" || last.Comment != "m" ||
+		last.Author != "A" || last.EmptyLayer || c.Author != "A" || !slices.Equal(c.Config.Cmd, []string{"/new", "now"}) ||
 		!slices.Equal(c.Config.Env, []string{"PATH=/bin"}) || c.Container != o.Container {
 		t.Errorf("its config is %+v", c)
 	}
@@ -303,6 +303,43 @@ func TestCommitEmpty(t *testing.T) {
 	}
 	wantKind(t, func() error { _, err := s.Commit(t.Context(), "X", CommitOptions{Base: im.ID}); return err }(), Invalid)
 	wantKind(t, func() error { _, err := s.Commit(t.Context(), "x", CommitOptions{Base: "none"}); return err }(), NotFound)
+}
+
+// What a start has made to mount on is in no layer, as long as it is nothing else.
+func TestCommitPlaces(t *testing.T) {
+	s, im := newFilled(t)
+	upper := upperOf(t, map[string]string{"kept": "", "filled": "content"})
+	for _, d := range []string{"dev", "used/sub", "etc"} {
+		if err := os.MkdirAll(filepath.Join(upper.Name(), "upper", d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, f := range []string{"etc/hosts", "a"} {
+		if err := os.WriteFile(filepath.Join(upper.Name(), "upper", f), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	places := []string{"/dev", "/used", "/filled", "/etc/hosts", "/a", "/proc", "/no/where"}
+	id, err := s.Commit(t.Context(), "", CommitOptions{Base: im.ID, Upper: upper, Places: places})
+	if err != nil {
+		t.Fatal(err)
+	}
+	infos, err := s.Layers(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	root := infos[len(infos)-1].Path
+	err = filepath.WalkDir(root, func(p string, _ os.DirEntry, err error) error {
+		if rel, _ := filepath.Rel(root, p); rel != "." {
+			got = append(got, rel)
+		}
+		return err
+	})
+	// The image has a, and no etc: that is the container's own.
+	if want := []string{"a", "etc", "filled", "kept", "used", "used/sub"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("the layer holds %q, want %q, %v", got, want, err)
+	}
 }
 
 // A daemon that dies on the way leaves the image whole or not at all.

@@ -35,6 +35,7 @@ func TestSameTree(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ref := fmt.Sprintf("%s/nasty/%s:1", at, name)
 			ours := treeOf(t, pulled(t, store, ref))
+			undated(t, ours)
 			for _, peer := range []struct {
 				name string
 				tree func(testing.TB, string) string

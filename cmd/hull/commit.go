@@ -38,7 +38,7 @@ func (c containers) Commit(ctx context.Context, id, ref string) error {
 		}
 	}
 	_, err = c.store.Commit(ctx, ref, layers.CommitOptions{
-		Base: x.ImageID, Upper: upper, Container: x.ID, Command: x.Command, Edit: edit(x), By: uid(ctx),
+		Base: x.ImageID, Upper: upper, Container: x.ID, Places: engine.Places(), Edit: edit(x), By: uid(ctx),
 	})
 	if x.State == engine.Up {
 		// Whatever became of the caller, it runs on.
@@ -75,7 +75,7 @@ func edit(x *engine.Container) func(*v1.Config) {
 		text("workdir", &c.WorkingDir)
 		text("stop_signal", &c.StopSignal)
 		if env, ok := set["env"].([]string); ok {
-			c.Env = withVariables(c.Env, env)
+			c.Env = withVariables(env, c.Env)
 		}
 		if own, ok := set["labels"].([]string); ok {
 			labels := maps.Clone(c.Labels)
@@ -91,15 +91,21 @@ func edit(x *engine.Container) func(*v1.Config) {
 	}
 }
 
-// withVariables puts variables into an environment: of one name the last counts.
-func withVariables(env, own []string) []string {
-	env = slices.Clone(env)
+// withVariables are a container's own variables and then those of its image that it
+// does not set, as Docker orders them: of its own of one name the last counts.
+func withVariables(own, image []string) []string {
+	name := func(item string) string { name, _, _ := strings.Cut(item, "="); return name }
+	var env []string
 	for _, item := range own {
-		name, _, _ := strings.Cut(item, "=")
-		i := slices.IndexFunc(env, func(s string) bool { return strings.HasPrefix(s, name+"=") })
-		if i >= 0 {
+		same := func(s string) bool { return name(s) == name(item) }
+		if i := slices.IndexFunc(env, same); i >= 0 {
 			env[i] = item
 		} else {
+			env = append(env, item)
+		}
+	}
+	for _, item := range image {
+		if !slices.ContainsFunc(env, func(s string) bool { return name(s) == name(item) }) {
 			env = append(env, item)
 		}
 	}

@@ -43,7 +43,10 @@ type Options struct {
 	// ids that follow (0 = 65536) becomes 65534, as the kernel shows it.
 	// With Base 0 owners are packed as they are.
 	Base, Size uint32
-	Limits     Limits
+	// Omit are paths, relative to the directory, that are left out with all that is in
+	// them.
+	Omit   []string
+	Limits Limits
 }
 
 // Limits are how much a directory may hold. A zero means the default, which is what

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -97,6 +98,9 @@ func (p *packer) entry(dir sys.FD, parent, name string, depth int) error {
 	path := name
 	if parent != "" {
 		path = parent + "/" + name
+	}
+	if slices.Contains(p.o.Omit, path) {
+		return nil
 	}
 	if len(path) > maxPath {
 		return tooLarge(path[:64]+"…", "the path has %d bytes, the most is %d", len(path), maxPath)

@@ -14,6 +14,9 @@ func (u *unpacker) symlink(d *dir, base, target string, a attributes) error {
 	case len(target) > maxPath:
 		return tooLarge("", "the target of a symbolic link has %d bytes", len(target))
 	}
+	if err := u.room(int64(len(target))); err != nil { // the size that stat(2) gives it, and Docker counts
+		return err
+	}
 	if err := u.creating(d, base, func() error { return d.fd.Symlink(target, base) }); err != nil {
 		return err
 	}
