@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -152,6 +153,9 @@ func plainRoot(tree *os.File) bool {
 func (s *Store) packUpper(p *pull, dir string, base *stored, o CommitOptions) (registry.Layer, error) {
 	top := registry.Layer{MediaType: "application/vnd.oci.image.layer.v1.tar+gzip"}
 	fd, err := unix.Openat(int(o.Upper.Fd()), "upper", unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) { // never started: nothing has changed
+		return registry.Layer{}, nil
+	}
 	if err != nil {
 		return top, &os.PathError{Op: "open", Path: "upper", Err: err}
 	}

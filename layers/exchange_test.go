@@ -301,6 +301,17 @@ func TestCommitEmpty(t *testing.T) {
 	if got.Reference != "" || len(c.RootFS.DiffIDs) != 2 || !c.History[2].EmptyLayer {
 		t.Errorf("it is %+v, its config %+v", got, c)
 	}
+	never, err := os.Open(t.TempDir()) // of a container that was never started
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer never.Close()
+	if id, err = s.Commit(t.Context(), "", CommitOptions{Base: im.ID, Upper: never}); err != nil {
+		t.Fatal(err)
+	}
+	if c, err = s.ImageConfig(id); err != nil || len(c.RootFS.DiffIDs) != 2 || len(c.History) != 3 {
+		t.Errorf("its config is %+v, %v", c, err)
+	}
 	wantKind(t, func() error { _, err := s.Commit(t.Context(), "X", CommitOptions{Base: im.ID}); return err }(), Invalid)
 	wantKind(t, func() error { _, err := s.Commit(t.Context(), "x", CommitOptions{Base: "none"}); return err }(), NotFound)
 }
