@@ -81,10 +81,15 @@ func (e *Engine) recoverEntry(name string) *supervisor {
 	return e.deadSupervisor(name, err)
 }
 
-// emptyRecord tells whether a power failure came between a creation's rename and its record's bytes.
+// emptyRecord tells whether a power failure came between a creation's rename and its record's bytes. What has files
+// has been a container, whatever became of its record.
 func emptyRecord(path string) bool {
-	st, err := os.Stat(filepath.Join(path, recordFile))
-	return errors.Is(err, fs.ErrNotExist) || err == nil && st.Size() == 0
+	st, err := os.Lstat(filepath.Join(path, recordFile))
+	if !errors.Is(err, fs.ErrNotExist) && (err != nil || !st.Mode().IsRegular() || st.Size() > 0) {
+		return false
+	}
+	files, err := os.ReadDir(filepath.Join(path, diskDir, "upper"))
+	return len(files) == 0 && (err == nil || errors.Is(err, fs.ErrNotExist))
 }
 
 // discard takes a directory that is no container away.

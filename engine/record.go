@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"hull/engine/internal/sys"
 )
 
 // recordVersion is what this release writes. A record of a later one is not read: its container is dead until that
@@ -62,6 +64,8 @@ const (
 	diskDir    = "disk"
 	newPrefix  = ".new-"
 	gonePrefix = ".gone-"
+
+	maxRecord = 16 << 20 // bytes: more than any setting's list is long
 )
 
 // writeFile replaces a file whole. With durable, it is on the disk when writeFile returns; without, it may be lost with
@@ -106,7 +110,7 @@ func (r *record) write(dir string, durable bool) error {
 
 // readRecord reads what id's directory holds. Whatever it answers without an error can be worked with.
 func readRecord(dir, id string) (*record, error) {
-	data, err := os.ReadFile(filepath.Join(dir, recordFile))
+	data, err := sys.ReadRegular(filepath.Join(dir, recordFile), maxRecord)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +150,7 @@ func (s *state) write(dir string) error {
 
 // readState answers nil where there is none, or none that can be read: nothing is known of the last run then.
 func readState(dir string) *state {
-	data, err := os.ReadFile(filepath.Join(dir, stateFile))
+	data, err := sys.ReadRegular(filepath.Join(dir, stateFile), maxRecord)
 	if err != nil {
 		return nil
 	}

@@ -164,8 +164,16 @@ func (d *daemon) running() []string {
 }
 
 func (d *daemon) openJournal(context.Context) (func() error, error) {
+	dir := filepath.Join(d.Store, "events")
 	var err error
-	d.journal, err = journal.Open(filepath.Join(d.Store, "events"), journal.Options{})
+	d.journal, err = journal.Open(dir, journal.Options{})
+	if err != nil && !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EROFS) { // something else lies there: nobody must do without hull for old events
+		aside := dir + ".bad"
+		d.log.Error("the events cannot be read; they are put aside and begun anew", "aside", aside, "err", err)
+		if err = errors.Join(os.RemoveAll(aside), os.Rename(dir, aside)); err == nil {
+			d.journal, err = journal.Open(dir, journal.Options{})
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the events in %s cannot be opened: %w", d.Store, err)
 	}

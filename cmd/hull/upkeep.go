@@ -12,6 +12,7 @@ import (
 	"hull/cmd/hull/verb"
 	"hull/engine"
 	tree "hull/fs"
+	"hull/fs/journal"
 	"hull/fs/session"
 	"hull/layers"
 )
@@ -21,27 +22,54 @@ type upkeep struct{ *daemon }
 
 // Check fails if something in the store is not what it should be.
 func (u upkeep) Check(ctx context.Context) error {
-	found := findings{}
+	found := findings{tell: u.told(ctx, "check")}
 	flaws, err := u.store.Check(ctx, found.add)
-	if err != nil || flaws == 0 {
+	if err != nil {
 		return fromStore("", err)
+	}
+	more, err := u.beside(ctx, false, found.add)
+	if err != nil || flaws+more == 0 {
+		return err
 	}
 	return &tree.Error{
 		Op: "check", Kind: tree.Corrupt,
-		Sentence: fmt.Sprintf("The store has %s: %s. Write repair to ctl.", plural(flaws, "flaw"), found.text()),
+		Sentence: fmt.Sprintf("The store has %s: %s. Write repair to ctl.", plural(flaws+more, "flaw"), found.text()),
 	}
 }
 
 // Repair fails if something is left that cannot be mended.
 func (u upkeep) Repair(ctx context.Context) error {
-	found := findings{}
+	found := findings{tell: u.told(ctx, "repair")}
 	left, err := u.store.Repair(ctx, keychain(uid(ctx)), found.add)
-	if err != nil || left == 0 {
+	if err != nil {
 		return fromStore("", err)
+	}
+	more, err := u.beside(ctx, true, found.add)
+	if err != nil || left+more == 0 {
+		return err
 	}
 	return &tree.Error{
 		Op: "repair", Kind: tree.Corrupt,
-		Sentence: fmt.Sprintf("The store still has %s: %s.", plural(left, "flaw"), found.text()),
+		Sentence: fmt.Sprintf("The store still has %s: %s.", plural(left+more, "flaw"), found.text()),
+	}
+}
+
+// beside looks at what is beside the images: the containers' records and what is known
+// of registries.
+func (u upkeep) beside(ctx context.Context, mend bool, report func(string)) (flaws int, err error) {
+	flaws, err = u.engine.Check(ctx, mend, report)
+	if err != nil {
+		return flaws, fromEngine("", err)
+	}
+	more, err := u.book.Check(mend, report)
+	return flaws + more, fromRegistry("", err)
+}
+
+// told writes a line of a report into the events.
+func (u upkeep) told(ctx context.Context, action string) func(line string) {
+	by := uid(ctx)
+	return func(line string) {
+		u.record(journal.Event{Type: "store", Action: action, UID: &by, Extra: map[string]string{"found": line}})
 	}
 }
 
@@ -52,12 +80,17 @@ func plural(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// findings are the first lines of a report; a sentence holds no more.
-type findings struct{ lines []string }
+// findings are the first lines of a report; a sentence holds no more. The events have
+// all.
+type findings struct {
+	lines []string
+	tell  func(line string)
+}
 
 const mostFindings = 5
 
 func (f *findings) add(line string) {
+	f.tell(line)
 	if len(f.lines) <= mostFindings {
 		f.lines = append(f.lines, strings.TrimRight(line, ".\n"))
 	}

@@ -20,6 +20,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Event is one line.
@@ -120,11 +122,14 @@ func name(dir string, n uint64) string {
 
 // openSegment opens a segment that is there and cuts it after its last whole line.
 func openSegment(dir string, n uint64) (*segment, error) {
-	f, err := os.OpenFile(name(dir, n), os.O_RDWR, 0)
+	f, err := os.OpenFile(name(dir, n), os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", f.Name())
+	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

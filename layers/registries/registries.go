@@ -24,6 +24,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"hull/layers/internal/sys"
 	"hull/layers/reference"
 	"hull/layers/registry"
 )
@@ -80,10 +81,7 @@ func Open(dir string, log *slog.Logger) (*Book, error) {
 const maxFile = 1 << 20
 
 func read(path, domain string) (*Registry, error) {
-	if st, err := os.Stat(path); err != nil || st.Size() > maxFile {
-		return nil, errors.Join(err, errors.New("it is too long"))
-	}
-	content, err := os.ReadFile(path)
+	content, err := sys.ReadRegular(path, maxFile)
 	if err != nil {
 		return nil, err
 	}
