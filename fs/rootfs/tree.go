@@ -27,6 +27,7 @@ import (
 	"context"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -69,6 +70,8 @@ type Tree struct {
 	now  func() time.Time
 	ids  identities
 
+	first uint64 // generation of its first inodes
+
 	timers sync.WaitGroup
 
 	mu      sync.Mutex
@@ -107,8 +110,15 @@ func (h *held) drop() bool {
 
 // New makes a Tree. It asks for nothing yet.
 func New(o Options) *Tree {
-	return &Tree{o: o, seed: seedOf(o.ID), now: time.Now}
+	t := &Tree{o: o, seed: seedOf(o.ID), now: time.Now}
+	t.first = trees.Add(1) << 32 // room for more moves than can be made
+	t.ids.floor, t.ids.last = t.first, t.first
+	return t
 }
+
+// trees counts them: the kernel, and go-fuse, may know inodes of a closed tree long after, and a new tree with the same
+// identity must not be given those.
+var trees atomic.Uint64
 
 // Node makes a node for the tree's top, and gives the identity with which it must be added to its parent:
 //
@@ -117,7 +127,7 @@ func New(o Options) *Tree {
 //
 // A new one is made for each lookup; go-fuse keeps the first as long as the kernel knows it.
 func (t *Tree) Node() (fusefs.InodeEmbedder, fusefs.StableAttr) {
-	return &node{tree: t, top: true}, fusefs.StableAttr{Mode: unix.S_IFDIR, Ino: mix(t.seed, 0)}
+	return &node{tree: t, top: true}, fusefs.StableAttr{Mode: unix.S_IFDIR, Ino: mix(t.seed, 0), Gen: t.first}
 }
 
 // Close gives the tree back at once. Everything in it that is still known or open answers ESTALE from then on.

@@ -147,6 +147,9 @@ func (h *helper) attempt(path string, args []string) (status int, again bool) {
 	}
 	if err := over(); err != nil && a.Code == 0 {
 		a.Code = broken(err)
+		if a.Code == statusFailed {
+			h.complain("the output cannot be written: " + err.Error())
+		}
 	}
 	_ = file.Close() // the session is its connection from here on
 	return h.attend(a, files), false
