@@ -396,8 +396,15 @@ func (m *mounted) poll(try func() error) error {
 }
 
 func (m *mounted) remount() error {
+	if err := m.lastUmount(); err != nil {
+		return err
+	}
+	return m.mountToCrash()
+}
+
+func (m *mounted) lastUmount() error {
 	if out, err := exec.Command(hull, m.umountArgs(nil)...).CombinedOutput(); err != nil {
 		return fmt.Errorf("umount: %w: %s", err, out)
 	}
-	return m.mountToCrash()
+	return nil
 }

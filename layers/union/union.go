@@ -161,8 +161,27 @@ func (m *mount) create() error {
 	if err != nil {
 		return m.explain("mounting the union", err)
 	}
+	if attr&unix.MOUNT_ATTR_RDONLY == 0 {
+		if err := m.writable(n); err != nil {
+			sys.FD(n).Close()
+			return m.explain("making the place where changes are prepared", err)
+		}
+	}
 	m.result = sys.FD(n)
 	return nil
+}
+
+// writable finds out whether overlay made a union for reading only, which it does
+// without failing when it cannot make what it needs in work: on a full disk.
+func (m *mount) writable(union int) error {
+	var st, disk unix.Statfs_t
+	if err := unix.Fstatfs(union, &st); err != nil || st.Flags&unix.ST_RDONLY == 0 {
+		return err
+	}
+	if unix.Fstatfs(int(m.upper), &disk) == nil && disk.Flags&unix.ST_RDONLY == 0 && (disk.Bavail == 0 || disk.Ffree == 0) {
+		return unix.ENOSPC
+	}
+	return unix.EROFS
 }
 
 func (m *mount) configure() error {
