@@ -250,6 +250,8 @@ type Root struct {
 	Dir      *os.File // O_PATH descriptor of its top; stays the lender's
 	Base     uint32   // what to take from the owners' ids it shows to get those inside
 	ReadOnly bool
+	Mark     uint64      // another one means that what is beneath is other files than before, though of the same object
+	Gone     func() bool // tells that the object is no more, though the tree is still lent; nil: it is not known
 	Release  func()
 }
 

@@ -136,7 +136,7 @@ func (t *Tree) view(e *entry) *rootfs.Tree {
 	v.mu.Lock()
 	var gone []*rootfs.Tree
 	for k, o := range v.open {
-		if !o.live() {
+		if o.tree.Closed() || !o.live() {
 			gone = append(gone, o.tree)
 			delete(v.open, k)
 		}
@@ -160,19 +160,28 @@ func (t *Tree) view(e *entry) *rootfs.Tree {
 }
 
 func (t *Tree) newView(e *entry) *view {
-	var get source
+	var lend source
 	live := func() bool { return e.alive() == nil }
 	switch e.obj.kind {
 	case containerObject:
-		get = func(ctx context.Context) (*Root, error) { return t.Roots.ContainerRoot(ctx, e.obj.id) }
+		lend = func(ctx context.Context) (*Root, error) { return t.Roots.ContainerRoot(ctx, e.obj.id) }
 	case layerObject:
-		get = func(ctx context.Context) (*Root, error) { return t.Roots.LayerRoot(ctx, e.obj.id) }
+		lend = func(ctx context.Context) (*Root, error) { return t.Roots.LayerRoot(ctx, e.obj.id) }
 	case noObject, imageObject, registryObject: // an image's tree is its ID's
 		id := "sha256:" + e.name
-		get = func(ctx context.Context) (*Root, error) { return t.Roots.ImageRoot(ctx, id) }
+		lend = func(ctx context.Context) (*Root, error) { return t.Roots.ImageRoot(ctx, id) }
 		live = func() bool { _, ok := t.Images.Find(id); return ok }
 	}
-	return &view{rootfs.New(rootfs.Options{Source: get, ID: e.key, Errno: Errno, Passthrough: true}), live}
+	get := func(ctx context.Context) (*Root, error) {
+		r, err := lend(ctx)
+		if err == nil && r.Gone == nil {
+			r.Gone = func() bool { return !live() }
+		}
+		return r, err
+	}
+	return &view{rootfs.New(rootfs.Options{
+		Source: source(get), ID: e.key, Errno: Errno, Passthrough: true, Idle: t.ViewIdle, Noted: t.noted,
+	}), live}
 }
 
 func (v *views) close() {
@@ -187,17 +196,23 @@ func (v *views) close() {
 
 // lookupRoot answers the look-up of a tree of other people's files: fs/rootfs serves what is below.
 func (d *directory) lookupRoot(ctx context.Context, e *entry, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
-	tree := d.e.t.view(e)
-	if tree == nil {
-		return nil, syscall.ENOENT
-	}
-	ops, stable := tree.Node()
-	if g, ok := ops.(fusefs.NodeGetattrer); ok {
-		var a fuse.AttrOut
-		if errno := g.Getattr(ctx, nil, &a); errno != 0 {
-			return nil, errno
+	for again := true; ; again = false {
+		tree := d.e.t.view(e)
+		if tree == nil {
+			return nil, syscall.ENOENT
 		}
-		out.Attr = a.Attr
+		ops, stable := tree.Node()
+		if g, ok := ops.(fusefs.NodeGetattrer); ok {
+			var a fuse.AttrOut
+			errno := g.Getattr(ctx, nil, &a)
+			if errno == syscall.ESTALE && again {
+				continue // it was removed and made again meanwhile: its files are others now
+			}
+			if errno != 0 {
+				return nil, errno
+			}
+			out.Attr = a.Attr
+		}
+		return d.NewInode(ctx, ops, stable), 0
 	}
-	return d.NewInode(ctx, ops, stable), 0
 }

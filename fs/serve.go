@@ -49,6 +49,7 @@ type Options struct {
 	Journal    *journal.Journal // shown as events; refused calls are added to it
 	Binary     string           // path of the hull binary, for the first line of verb files
 	Group      int64            // the group that gets the controls; negative for none
+	ViewIdle   time.Duration    // how long other people's files stay mounted after they were last looked at; 0 = 10 s
 	Budget     time.Duration    // what a mkdir that pulls may ask of the registry before it returns
 	Source     string           // what the mount table shows as the device; hull's run directory, for hull umount
 	Logger     *slog.Logger

@@ -131,14 +131,15 @@ func TestMountWithUpper(t *testing.T) {
 func TestView(t *testing.T) {
 	s, im := newFilled(t)
 	s.views.idle = 1 // nanosecond
-	one, releaseOne, err := s.View(t.Context(), im.ID)
+	first, err := s.View(t.Context(), im.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, releaseTwo, err := s.View(t.Context(), im.ID)
+	second, err := s.View(t.Context(), im.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
+	one, two := first.Dir, second.Dir
 	if one != two {
 		t.Error("two views at once are not one mount")
 	}
@@ -148,17 +149,21 @@ func TestView(t *testing.T) {
 	if err := unix.Mkdirat(int(one.Fd()), "new", 0o755); !errors.Is(err, unix.EROFS) {
 		t.Errorf("writing to it: %v", err)
 	}
-	releaseOne()
-	releaseOne() // once more is no harm
+	first.Release()
+	first.Release() // once more is no harm
 	if got := readNames(t, two); len(got) != 2 {
 		t.Errorf("after one release it holds %v", got)
 	}
-	releaseTwo()
+	second.Release()
 	mounted := func() bool { s.views.mu.Lock(); defer s.views.mu.Unlock(); return len(s.views.byID) > 0 }
 	await(t, "the idle view to be dropped", func() bool { return !mounted() })
-	again, release, err := s.View(t.Context(), im.ID)
+	third, err := s.View(t.Context(), im.ID)
 	if err != nil {
 		t.Fatal(err)
+	}
+	again := third.Dir
+	if third.Gone() || third.Mark != first.Mark {
+		t.Errorf("the same image mounted again is gone (%v) or another: %d, %d", third.Gone(), third.Mark, first.Mark)
 	}
 	if _, err := s.Remove(t.Context(), im.ID, false, 0); err != nil {
 		t.Fatal(err)
@@ -169,11 +174,14 @@ func TestView(t *testing.T) {
 	if _, err := again.Stat(); err != nil {
 		t.Errorf("who looks at it lost it: %v", err)
 	}
-	release()
+	if !third.Gone() {
+		t.Error("who looks at a removed image is not told")
+	}
+	third.Release()
 	if _, err := again.Stat(); err == nil {
 		t.Error("its mount was not given up")
 	}
-	_, _, err = s.View(t.Context(), im.ID)
+	_, err = s.View(t.Context(), im.ID)
 	wantKind(t, err, NotFound)
 }
 

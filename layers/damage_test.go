@@ -214,8 +214,8 @@ func readAll(t *testing.T, s *Store) {
 		if im.ID == "" {
 			continue
 		}
-		if _, release, err := s.View(t.Context(), im.ID); err == nil {
-			release()
+		if v, err := s.View(t.Context(), im.ID); err == nil {
+			v.Release()
 		}
 		s.Usage()
 	}

@@ -92,14 +92,14 @@ func look(t *testing.T, s *Store, ref string) {
 	if !ok || !im.Usable() {
 		return
 	}
-	_, release, err := s.View(t.Context(), im.ID)
+	v, err := s.View(t.Context(), im.ID)
 	if err != nil {
 		if k := KindOf(err); k != NotFound && k != Removed {
 			t.Errorf("it cannot be looked at: %v", err)
 		}
 		return
 	}
-	release()
+	v.Release()
 }
 
 func TestManyLayers(t *testing.T) {

@@ -3,9 +3,14 @@ package layers
 import (
 	"context"
 	"errors"
+	"fmt"
+	"hash/fnv"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"hull/layers/union"
 )
@@ -53,32 +58,64 @@ type views struct {
 type view struct {
 	once sync.Once
 	dir  *os.File
+	mark uint64
 	err  error
 
 	// Guarded by views.mu.
 	refs  int
-	gone  bool // no longer to be found: closed with its last reference
 	timer *time.Timer
+
+	gone atomic.Bool // no longer to be found: closed with its last reference
 }
 
-// View is an image's file system, read-only, as it is on disk (owners are the
+// View is an image that is mounted for browsing.
+type View struct {
+	Dir     *os.File // its top; do not close it
+	Mark    uint64   // the same as long as the layers beneath are the very same directories
+	Gone    func() bool
+	Release func()
+}
+
+// View gives an image's file system, read-only, as it is on disk (owners are the
 // image's). It is mounted when first looked at, shared, and dropped when nobody
-// has used it for a while. Call release when done with dir, and do not close dir.
-func (s *Store) View(ctx context.Context, imageID string) (dir *os.File, release func(), err error) {
+// has used it for a while. Gone tells when the image was removed or mended: what
+// is beneath is being deleted then, and who looks should let go.
+func (s *Store) View(ctx context.Context, imageID string) (*View, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, nil, wrap("view", imageID, err)
+		return nil, wrap("view", imageID, err)
 	}
 	v := s.views.take(imageID)
 	if v == nil {
-		return nil, nil, failf("view", imageID, Cancelled, "%w", errClosed)
+		return nil, failf("view", imageID, Cancelled, "%w", errClosed)
 	}
-	v.once.Do(func() { v.dir, v.err = s.mountUnion("view", imageID, union.Options{ReadOnly: true, NoSuid: true}) })
-	release = sync.OnceFunc(func() { s.views.release(imageID, v) })
+	v.once.Do(func() {
+		v.mark = s.mark(imageID)
+		v.dir, v.err = s.mountUnion("view", imageID, union.Options{ReadOnly: true, NoSuid: true})
+	})
+	release := sync.OnceFunc(func() { s.views.release(imageID, v) })
 	if v.err != nil {
 		release()
-		return nil, nil, v.err
+		return nil, v.err
 	}
-	return v.dir, release, nil
+	return &View{Dir: v.dir, Mark: v.mark, Gone: v.gone.Load, Release: release}, nil
+}
+
+// mark makes a number of which directories an image's layers are. An image that
+// was removed and pulled again has the same ID and other directories.
+func (s *Store) mark(imageID string) uint64 {
+	s.mu.Lock()
+	st := s.images[imageID]
+	s.mu.Unlock()
+	if st == nil {
+		return 0
+	}
+	h := fnv.New64a()
+	for _, key := range st.stack() {
+		var x unix.Statx_t
+		err := unix.Statx(int(s.layersDir.Fd()), layerName(key)+"/diff", unix.AT_SYMLINK_NOFOLLOW, unix.STATX_INO|unix.STATX_BTIME, &x)
+		_, _ = fmt.Fprintln(h, key, x.Ino, x.Btime.Sec, x.Btime.Nsec, err) // a hash takes everything
+	}
+	return h.Sum64()
 }
 
 // take finds or makes a view and counts a reference; nil when closed.
@@ -113,7 +150,7 @@ func (vs *views) release(id string, v *view) {
 	if v.refs > 0 {
 		return
 	}
-	if v.err != nil || v.gone || vs.closed {
+	if v.err != nil || v.gone.Load() || vs.closed {
 		vs.unmount(id, v)
 		return
 	}
@@ -154,7 +191,7 @@ func (vs *views) drop(id string) {
 		return
 	}
 	delete(vs.byID, id)
-	v.gone = true
+	v.gone.Store(true)
 	if v.refs == 0 {
 		vs.unmount(id, v)
 	}
@@ -167,7 +204,7 @@ func (vs *views) close() {
 	defer vs.mu.Unlock()
 	vs.closed = true
 	for id, v := range vs.byID {
-		v.gone = true
+		v.gone.Store(true)
 		if v.refs == 0 {
 			vs.unmount(id, v)
 		}

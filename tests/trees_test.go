@@ -131,12 +131,12 @@ func viewed(t testing.TB, s *layers.Store, ref string) string {
 	if !ok {
 		t.Fatalf("%s is not in the store", ref)
 	}
-	dir, release, err := s.View(t.Context(), im.ID)
+	v, err := s.View(t.Context(), im.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(release)
-	return fmt.Sprintf("/proc/self/fd/%d/", dir.Fd())
+	t.Cleanup(v.Release)
+	return fmt.Sprintf("/proc/self/fd/%d/", v.Dir.Fd())
 }
 
 // dockerTree is where what Docker has unpacked of an image is merged.

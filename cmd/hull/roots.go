@@ -68,11 +68,11 @@ type views struct {
 }
 
 func (v views) ImageRoot(ctx context.Context, id string) (*fs.Root, error) {
-	dir, release, err := v.store.View(ctx, id)
+	w, err := v.store.View(ctx, id)
 	if err != nil {
 		return nil, fromStore("images/"+id, err)
 	}
-	return &fs.Root{Dir: dir, ReadOnly: true, Release: release}, nil
+	return &fs.Root{Dir: w.Dir, ReadOnly: true, Mark: w.Mark, Gone: w.Gone, Release: w.Release}, nil
 }
 
 func (v views) LayerRoot(ctx context.Context, id string) (*fs.Root, error) {

@@ -93,8 +93,12 @@ func plain(h fusefs.FileHandle) (*file, bool) {
 	return nil, false
 }
 
-// gone tells whether the tree was closed while the file was open.
+// gone tells whether the tree was closed while the file was open. Who reads a file of a tree that never changes reads
+// it to its end, like any file that is removed while it is open; the kernel by itself does so too.
 func (f *file) gone() bool {
+	if f.held.view.ReadOnly {
+		return false
+	}
 	f.held.tree.mu.Lock()
 	defer f.held.tree.mu.Unlock()
 	return f.held.tree.closed

@@ -207,6 +207,9 @@ func (n *node) child(ctx context.Context, h *held, dir int, name string, st *uni
 		}
 	}
 	out.SetEntryTimeout(belief)
+	if n.tree.o.Noted != nil {
+		n.tree.o.Noted()
+	}
 	return n.NewInode(ctx, c, id), 0
 }
 

@@ -35,7 +35,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// idle is how long a tree is kept after it was last looked at.
+// idle is how long a tree is kept after it was last looked at, if Options say nothing else.
 const idle = 10 * time.Second
 
 // View is a tree lent by a Source. It has the fields of fs.Root, so that one converts to the other.
@@ -43,6 +43,8 @@ type View struct {
 	Dir      *os.File // O_PATH or readable descriptor of its top; stays the lender's
 	Base     uint32   // first id of the range of 65,536 that owners in it are of; 0 if they are to be shown as they are
 	ReadOnly bool
+	Mark     uint64      // another one means that what is beneath is other files than before, though of the same object
+	Gone     func() bool // tells that the object is no more, though the tree is still lent; nil: it is not known
 	Release  func()
 }
 
@@ -59,23 +61,28 @@ type Options struct {
 	ID string
 	// Errno gives what an error of Source means.
 	Errno func(error) syscall.Errno
-	// Passthrough has the kernel read large files of a read-only tree without asking. The mount needs MaxStackDepth 2.
+	// Passthrough has the kernel read the files of a read-only tree without asking. The mount needs MaxStackDepth 2.
 	Passthrough bool
+	// Idle is how long the view is kept after it was last looked at; 0 is ten seconds.
+	Idle time.Duration
+	// Noted is told of each node that is made; nil if nobody counts them.
+	Noted func()
 }
 
 // Tree is one tree of other people's files.
 type Tree struct {
-	o    Options
-	seed uint64
-	now  func() time.Time
-	ids  identities
-
-	first uint64 // generation of its first inodes
+	o     Options
+	seed  uint64
+	first uint64 // the generation of its nodes: no other Tree of the process has it
+	now   func() time.Time
+	ids   identities
 
 	timers sync.WaitGroup
 
 	mu      sync.Mutex
 	closed  bool
+	marked  bool // there has been a view, with that mark
+	mark    uint64
 	held    *held
 	opening chan struct{} // closed when the one who asks the Source has its answer
 	used    time.Time     // when held was last given back
@@ -108,17 +115,19 @@ func (h *held) drop() bool {
 	return true
 }
 
+// generations gives each Tree nodes of its own, even if it is of the same ID as one that is closed: the kernel may know
+// that one's for as long as somebody stands in it.
+var generations atomic.Uint64
+
 // New makes a Tree. It asks for nothing yet.
 func New(o Options) *Tree {
-	t := &Tree{o: o, seed: seedOf(o.ID), now: time.Now}
-	t.first = trees.Add(1) << 32 // room for more moves than can be made
-	t.ids.floor, t.ids.last = t.first, t.first
+	if o.Idle == 0 {
+		o.Idle = idle
+	}
+	t := &Tree{o: o, seed: seedOf(o.ID), first: generations.Add(1) << 32, now: time.Now}
+	t.ids.last, t.ids.floor = t.first, t.first
 	return t
 }
-
-// trees counts them: the kernel, and go-fuse, may know inodes of a closed tree long after, and a new tree with the same
-// identity must not be given those.
-var trees atomic.Uint64
 
 // Node makes a node for the tree's top, and gives the identity with which it must be added to its parent:
 //
@@ -130,8 +139,22 @@ func (t *Tree) Node() (fusefs.InodeEmbedder, fusefs.StableAttr) {
 	return &node{tree: t, top: true}, fusefs.StableAttr{Mode: unix.S_IFDIR, Ino: mix(t.seed, 0), Gen: t.first}
 }
 
-// Close gives the tree back at once. Everything in it that is still known or open answers ESTALE from then on.
+// Closed tells whether the tree is closed, by Close or because what it showed is gone.
+func (t *Tree) Closed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.closed
+}
+
+// Close gives the tree back at once. Everything in it that is still known or open answers ESTALE from then on; only an
+// open file of a tree that never changed can be read to its end.
 func (t *Tree) Close() {
+	t.end()
+	t.timers.Wait()
+}
+
+// end closes the tree and does not wait for its timers.
+func (t *Tree) end() {
 	t.mu.Lock()
 	t.closed = true
 	h := t.held
@@ -144,7 +167,6 @@ func (t *Tree) Close() {
 	if unused {
 		h.view.Release()
 	}
-	t.timers.Wait()
 }
 
 // borrow gives the view that is held, or asks for one. Each borrow needs a giveBack.
@@ -155,10 +177,14 @@ func (t *Tree) borrow(ctx context.Context) (*held, syscall.Errno) {
 			t.mu.Unlock()
 			return nil, syscall.ESTALE
 		}
-		if t.held != nil {
-			t.held.refs++
-			h := t.held
+		if h := t.held; h != nil {
+			h.refs++
 			t.mu.Unlock()
+			if h.view.Gone != nil && h.view.Gone() {
+				h.giveBack()
+				t.end()
+				return nil, syscall.ESTALE
+			}
 			return h, 0
 		}
 		if wait := t.opening; wait != nil {
@@ -177,7 +203,11 @@ func (t *Tree) borrow(ctx context.Context) (*held, syscall.Errno) {
 		t.mu.Lock()
 		t.opening = nil
 		close(done)
+		if errno == 0 && t.marked && t.mark != h.view.Mark {
+			t.closed = true // the nodes that the kernel knows are of other files
+		}
 		if errno == 0 && !t.closed {
+			t.marked, t.mark = true, h.view.Mark
 			h.refs, t.held = 1, h
 			t.mu.Unlock()
 			return h, 0
@@ -195,7 +225,11 @@ func (t *Tree) borrow(ctx context.Context) (*held, syscall.Errno) {
 func (t *Tree) ask(ctx context.Context) (*held, syscall.Errno) {
 	v, err := t.o.Source.View(ctx)
 	if err != nil {
-		return nil, t.o.Errno(err)
+		errno := t.o.Errno(err)
+		if errno == syscall.ENOENT {
+			errno = syscall.ESTALE // it was there when it was looked up
+		}
+		return nil, errno
 	}
 	h := &held{tree: t, view: v, fd: -1}
 	if raw, err := v.Dir.SyscallConn(); err == nil {
@@ -236,7 +270,7 @@ func (h *held) unused() {
 	t.used = t.now()
 	if t.timer == nil {
 		t.timers.Add(1)
-		t.timer = time.AfterFunc(idle, t.rest)
+		t.timer = time.AfterFunc(t.o.Idle, t.rest)
 	}
 }
 
@@ -259,7 +293,7 @@ func (h *held) let() {
 func (t *Tree) rest() {
 	t.mu.Lock()
 	h := t.held
-	left := idle - t.now().Sub(t.used)
+	left := t.o.Idle - t.now().Sub(t.used)
 	last := false
 	switch {
 	case t.closed || t.timer == nil:
