@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sys/unix"
@@ -230,4 +232,101 @@ func crowdedTree() (v1.Image, error) {
 		return nil, err
 	}
 	return image.Build(v1.Config{Cmd: []string{"true"}}, l)
+}
+
+// TestManyImages looks into many images at once. Each is mounted for as long as
+// somebody has a file of it open, and let go soon after.
+func TestManyImages(t *testing.T) {
+	needs(t)
+	const many = 200
+	shared, err := layer([]image.File{{Name: "etc/", Mode: 0o755}, {Name: "etc/shared", Body: []byte("all have it\n"), Mode: 0o644}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := map[string]any{}
+	for i := range many {
+		own, err := layer([]image.File{{Name: "etc/name", Body: fmt.Appendf(nil, "image %d\n", i), Mode: 0o644}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if set[fmt.Sprintf("many/%d:1", i)], err = image.Build(v1.Config{Cmd: []string{"true"}}, shared, own); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := image.Push(addr, set); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("HULL_VIEW_IDLE", "100ms")
+	base, err := os.MkdirTemp("", "hull-many-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &mounted{base: base}
+	t.Cleanup(func() {
+		for _, p := range m.end() {
+			t.Errorf("left behind: %s", p)
+		}
+	})
+	if out, err := exec.Command(hull, m.mountArgs(nil)...).CombinedOutput(); err != nil {
+		t.Fatalf("mount: %v: %s", err, out)
+	}
+	m.must(t, `mkdir -p images/$REG/many; for i in $(seq 0 199); do mkdir images/$REG/many/$i:1 || exit 1; done`)
+	m.must(t, `for i in $(seq 0 199); do images/$REG/many/$i:1/wait || exit 1; done`)
+
+	// One after the other, and all at once by several.
+	m.must(t, `cd images/$REG/many; for i in $(seq 0 199); do test "$(cat $i:1/rootfs/etc/name $i:1/rootfs/etc/shared | tr '\n' .)" = "image $i.all have it." || exit 1; done`)
+	m.must(t, `cd images/$REG/many; walk() { test "$(grep -rh image */rootfs/etc | sort -u | wc -l)" = 200; }; walk & a=$!; walk & b=$!; walk && wait $a && wait $b`)
+	daemon := m.role("daemon")
+	if len(daemon) != 1 {
+		t.Fatalf("daemons: %v", daemon)
+	}
+	eventually(t, "nothing is kept that nobody looks at", func() bool { return views(daemon[0]) == 0 })
+
+	files := make([]*os.File, many)
+	for i := range files {
+		if files[i], err = os.Open(fmt.Sprintf("%s/images/%s/many/%d:1/rootfs/etc/name", m.path("hull"), addr, i)); err != nil {
+			t.Fatal(err)
+		}
+		defer files[i].Close()
+	}
+	if n := views(daemon[0]); n < many {
+		t.Errorf("%d views while a file of each of %d images is open", n, many)
+	}
+	for i, f := range files {
+		b := make([]byte, 100)
+		n, err := f.Read(b)
+		if want := fmt.Sprintf("image %d\n", i); err != nil || string(b[:n]) != want {
+			t.Errorf("%q, %v, want %q", b[:n], err, want)
+		}
+		_ = f.Close()
+	}
+	eventually(t, "nothing is kept when the files are closed", func() bool { return views(daemon[0]) == 0 })
+	// And again, with what the kernel remembers of them.
+	m.must(t, `cd images/$REG/many; for i in 0 77 199; do test "$(cat $i:1/rootfs/etc/name)" = "image $i" || exit 1; done; rmdir *:1`)
+	eventually(t, "nothing is kept of removed images", func() bool { return views(daemon[0]) == 0 })
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", patience, what)
+		}
+	}
+}
+
+// views counts the descriptors of a process that are directories of overlays.
+func views(pid int) int {
+	n := 0
+	fds, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	if err != nil {
+		return -1
+	}
+	for _, fd := range fds {
+		var st unix.Statfs_t
+		if unix.Statfs(fd, &st) == nil && st.Type == unix.OVERLAYFS_SUPER_MAGIC {
+			n++
+		}
+	}
+	return n
 }

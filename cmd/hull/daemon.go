@@ -185,7 +185,8 @@ func (d *daemon) openStore(ctx context.Context) (func() error, error) {
 	d.store, err = layers.Open(ctx, d.Store, layers.Options{
 		Logger: d.log, Notify: d.imageEvent, Crash: crashPoints(), UserAgent: "hull/" + version,
 		Insecure: d.book.Insecure, Mirrors: d.book.Mirrors, Certificates: certificates,
-		Logins: func(uid uint32) registry.Keychain { return keychain(uid) },
+		ViewIdle: viewIdle(),
+		Logins:   func(uid uint32) registry.Keychain { return keychain(uid) },
 	})
 	if err != nil {
 		return nil, err
@@ -238,7 +239,7 @@ func (d *daemon) openTree(ctx context.Context) (func() error, error) {
 	d.tree, err = fs.New(ctx, fs.Options{
 		Images: images{d.store, d.engine, new(atomic.Pointer[shownList])}, Containers: containers{ctx, d.engine, d.store, d.Store}, Registries: known{d}, Layers: stored{d.store}, Upkeep: upkeep{d}, Roots: views{d.store, d.engine},
 		Host: d.host, Journal: d.journal, Sessions: d.session,
-		Binary: d.Program, Source: d.Run, Group: group, Budget: d.ResolveBudget, Logger: d.log,
+		ViewIdle: viewIdle(), Binary: d.Program, Source: d.Run, Group: group, Budget: d.ResolveBudget, Logger: d.log,
 	})
 	if err != nil {
 		return nil, err

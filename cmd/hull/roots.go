@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"time"
 
 	"hull/engine"
 	"hull/fs"
@@ -59,6 +60,16 @@ func (r roots) Release(imageID, containerID string) { r.store.Release(imageID, c
 func (r roots) Mount(ctx context.Context, imageID string, upper, users *os.File, base uint32, readOnly bool) (*os.File, error) {
 	f, err := r.store.Mount(ctx, imageID, upper, users, base, readOnly)
 	return f, toEngine("start", err)
+}
+
+// viewIdle is how long other people's files stay mounted after they were last looked at; 0 is what the packages think
+// best. Tests set it, which cannot wait that long.
+func viewIdle() time.Duration {
+	d, err := time.ParseDuration(os.Getenv("HULL_VIEW_IDLE"))
+	if err != nil {
+		return 0
+	}
+	return d
 }
 
 // views gives the tree file systems to look into.
