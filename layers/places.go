@@ -19,13 +19,13 @@ import (
 // A directory of the image that is in upper for nothing else is one of them. The paths
 // are relative.
 func (s *Store) onlyPlaces(ctx context.Context, base *stored, upper *os.File, places []string) ([]string, error) {
-	image, release, err := s.View(ctx, base.ID)
+	image, err := s.View(ctx, base.ID)
 	if err != nil {
 		return nil, err
 	}
-	defer release()
+	defer image.Release()
 	defer runtime.KeepAlive(upper)
-	o := &omitting{upper: sys.Of(upper), image: sys.Of(image)}
+	o := &omitting{upper: sys.Of(upper), image: sys.Of(image.Dir)}
 	for _, p := range places {
 		p = strings.Trim(p, "/")
 		if err := o.place(p); err != nil {

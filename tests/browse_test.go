@@ -163,7 +163,7 @@ func hostileTree(outside string) (v1.Image, error) {
 		files = append(files, image.File{Name: deep, Mode: 0o755})
 	}
 	files = append(files, file(deep+"bottom", "the bottom\n", 0o644), link(deep+"out", outside+"/secret"), link(deep+"climb", strings.Repeat("../", 200)+"etc/passwd"))
-	first, err := layer(files)
+	first, err := layerOf(files)
 	if err != nil {
 		return nil, err
 	}
@@ -172,13 +172,13 @@ func hostileTree(outside string) (v1.Image, error) {
 		return nil, err
 	}
 	// A layer that exchanges a directory for a link that leads out, and a link for a directory.
-	second, err := layer([]image.File{
+	second, err := layerOf([]image.File{
 		{Name: "turned/", Mode: 0o755}, file("turned/secret", "IMAGE-SECRET\n", 0o644), link("turning", outside),
 	})
 	if err != nil {
 		return nil, err
 	}
-	third, err := layer([]image.File{
+	third, err := layerOf([]image.File{
 		link("turned", outside), {Name: "turning/", Mode: 0o755}, file("turning/secret", "IMAGE-SECRET\n", 0o644),
 	})
 	if err != nil {
@@ -187,7 +187,7 @@ func hostileTree(outside string) (v1.Image, error) {
 	return image.Build(v1.Config{Cmd: []string{"true"}}, first, devices, second, third)
 }
 
-func layer(files []image.File) (v1.Layer, error) {
+func layerOf(files []image.File) (v1.Layer, error) {
 	b, err := image.Tar(files)
 	if err != nil {
 		return nil, err
@@ -227,7 +227,7 @@ func crowdedTree() (v1.Image, error) {
 	for i := range crowd {
 		files = append(files, image.File{Name: fmt.Sprintf("crowd/file-%06d", i), Mode: 0o644})
 	}
-	l, err := layer(files)
+	l, err := layerOf(files)
 	if err != nil {
 		return nil, err
 	}
@@ -239,13 +239,13 @@ func crowdedTree() (v1.Image, error) {
 func TestManyImages(t *testing.T) {
 	needs(t)
 	const many = 200
-	shared, err := layer([]image.File{{Name: "etc/", Mode: 0o755}, {Name: "etc/shared", Body: []byte("all have it\n"), Mode: 0o644}})
+	shared, err := layerOf([]image.File{{Name: "etc/", Mode: 0o755}, {Name: "etc/shared", Body: []byte("all have it\n"), Mode: 0o644}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	set := map[string]any{}
 	for i := range many {
-		own, err := layer([]image.File{{Name: "etc/name", Body: fmt.Appendf(nil, "image %d\n", i), Mode: 0o644}})
+		own, err := layerOf([]image.File{{Name: "etc/name", Body: fmt.Appendf(nil, "image %d\n", i), Mode: 0o644}})
 		if err != nil {
 			t.Fatal(err)
 		}

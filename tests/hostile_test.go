@@ -160,9 +160,9 @@ func (v *victim) descriptors(t *testing.T) []string {
 	return list
 }
 
-// eventually waits until two lists are equal in length, and says how they differ if
+// goesBack waits until two lists are equal in length, and says how they differ if
 // they never are. Deletion goes on behind the callers' backs.
-func eventually(t *testing.T, what string, want []string, now func(*testing.T) []string) {
+func goesBack(t *testing.T, what string, want []string, now func(*testing.T) []string) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
 	for {
@@ -188,8 +188,8 @@ func (v *victim) unhurt(t *testing.T) {
 	if peak := v.peak(t); peak > mostMemory {
 		t.Errorf("the daemon took %d bytes", peak)
 	}
-	eventually(t, "files of the store", v.inside, v.stored)
-	eventually(t, "descriptors", v.open, v.descriptors)
+	goesBack(t, "files of the store", v.inside, v.stored)
+	goesBack(t, "descriptors", v.open, v.descriptors)
 	if got := v.around(t); strings.Join(got, "\n") != strings.Join(v.outside, "\n") {
 		t.Errorf("outside the store there was\n%s\nand now there is\n%s", strings.Join(v.outside, "\n"), strings.Join(got, "\n"))
 	}
@@ -344,7 +344,7 @@ func (v *victim) ready(t *testing.T, h *hostile) {
 		t.Fatal(s)
 	}
 	v.drop(t, h.addr+"/good:1")
-	eventually(t, "files of the store", v.inside, v.stored)
+	goesBack(t, "files of the store", v.inside, v.stored)
 	v.open = v.descriptors(t)
 }
 
