@@ -30,8 +30,8 @@ test: build $(TOOLS)/gotestsum-$(TESTSUM_VERSION) ## every test: units, and scri
 race: ## every test under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 60m -p 1 ./...
 
-bench: build ## time hull beside docker, podman, crun and runc, as ratios
-	$(GO) run ./tests/bench -hull $(HULL)
+bench: build ## time hull beside docker, podman, skopeo with umoci, crun, runc and curl (BENCH="-quick -rows pull" chooses)
+	$(GO) run ./tests/bench -hull $(HULL) $(BENCH)
 
 demo: build ## go through a whole session on a registry made on the spot (as root)
 	$(GO) run ./tests/demo -hull $(HULL)

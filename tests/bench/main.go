@@ -3,9 +3,23 @@
 //
 // Method: the contestants take turns, round by round, so that what else the
 // machine does hits all of them alike. A row gives the median of a
-// contestant's rounds, the quartiles, and its ratio to hull's median. Peers
-// that are not installed, or that cannot run here, are left out by name, with
-// the reason.
+// contestant's rounds, the quartiles, its ratio to the median of the row's first
+// contestant, and the processor time (user and system, of the whole machine, so
+// that daemons and kernel threads are in it) of its median round. Peers that are
+// not installed, or that cannot run here, are left out by name, with the reason.
+//
+// Pulls come from a registry in this process that serves files and nothing else.
+// Each begins with an empty store, everything written out and the page cache
+// dropped (bench says so where it cannot), and ends when a sync of the whole
+// machine has returned. The floor is curl into tar, for all layers at once, each
+// into a directory of its own: nothing is verified or kept there. The memory shown is
+// the peak of hull's and of docker's daemon (its children not counted), and of
+// podman's, skopeo's and umoci's largest process. The slow link is a relay in this
+// process, see link.go.
+//
+// Browsing runs find, grep and tar over an image's rootfs in hull's tree, and over
+// an overlay of the same layers that is mounted without hull; once from the disk,
+// and once more from memory.
 package main
 
 import (
@@ -13,86 +27,111 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"sort"
-	"time"
+	"slices"
+	"strings"
 )
-
-// contestant starts `true` in a container, knows its end, and removes it.
-type contestant interface {
-	name() string
-	// prepare gets everything ready that is not measured.
-	prepare(ctx context.Context, s *setting) error
-	once(ctx context.Context) error
-	close()
-}
 
 func main() {
 	hull := flag.String("hull", "bin/hull", "the binary to measure")
-	rounds := flag.Int("rounds", 20, "how often each contestant runs")
+	rounds := flag.Int("rounds", 0, "how often each contestant runs (0: as the row says)")
+	quick := flag.Bool("quick", false, "smaller images and fewer rounds")
+	names := flag.String("rows", "", "which rows, by name, with commas between; a prefix is enough (all)")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "usage: bench [flag ...]")
+		flag.PrintDefaults()
+		fmt.Fprintln(flag.CommandLine.Output(), "rows:")
+		for _, r := range rows() {
+			fmt.Fprintf(flag.CommandLine.Output(), "  %-16s %s\n", r.name, r.title)
+		}
+	}
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *hull, *rounds); err != nil {
+	if err := run(ctx, os.Stdout, *hull, *rounds, *quick, *names); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, hull string, rounds int) error {
+func run(ctx context.Context, out io.Writer, hull string, rounds int, quick bool, names string) (err error) {
 	if os.Geteuid() != 0 {
 		return errors.New("it needs root")
+	}
+	chosen, err := choose(rows(), names)
+	if err != nil {
+		return err
 	}
 	path, err := filepath.Abs(hull)
 	if err != nil {
 		return err
 	}
-	s, err := newSetting(path)
+	size := fullSize
+	if quick {
+		size = quickSize
+	}
+	s, err := newSetting(ctx, path, size)
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	var field []contestant
-	for _, c := range []contestant{
-		&byTree{}, &byRun{}, &bundle{program: "runc"}, &bundle{program: "crun"}, &podman{}, &docker{},
-	} {
-		if err := c.prepare(ctx, s); err != nil {
-			fmt.Printf("left out: %s: %v\n", c.name(), err)
-			c.close()
-			continue
+	defer func() { err = errors.Join(err, s.close()) }()
+	for _, r := range chosen {
+		n := r.rounds
+		if quick {
+			n = min(n, 3)
 		}
-		defer c.close()
-		field = append(field, c)
-	}
-	if len(field) == 0 || field[0].name() != (&byTree{}).name() {
-		return errors.New("hull itself could not be measured")
-	}
-	times := make([][]time.Duration, len(field))
-	for range rounds {
-		for i, c := range field {
-			began := time.Now()
-			if err := c.once(ctx); err != nil {
-				return fmt.Errorf("%s: %w", c.name(), err)
-			}
-			times[i] = append(times[i], time.Since(began))
+		if rounds > 0 {
+			n = rounds
 		}
-	}
-	fmt.Printf("`true` in a container: started, its exit known, removed (%d rounds)\n", rounds)
-	base := quantile(times[0], 0.5)
-	for i, c := range field {
-		m := quantile(times[i], 0.5)
-		fmt.Printf("%-28s %8.1f ms  (%.1f–%.1f)  %6.1f × hull\n", c.name(), ms(m),
-			ms(quantile(times[i], 0.25)), ms(quantile(times[i], 0.75)), float64(m)/float64(base))
+		t, err := r.measure(ctx, s, n)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.name, err)
+		}
+		t.print(out)
 	}
 	return nil
 }
 
-func quantile(d []time.Duration, q float64) time.Duration {
-	s := append([]time.Duration{}, d...)
-	sort.Slice(s, func(i, j int) bool { return s[i] < s[j] })
-	return s[int(q*float64(len(s)-1)+0.5)]
+// rows are all there are. The first contestant is hull, or what hull is to be
+// measured by; the others are shown as multiples of it.
+func rows() []row {
+	all := []row{{
+		name: "start", title: "`true` in a container: started, its exit known, removed", rounds: 20,
+		field: []contestant{&byTree{}, &byRun{}, &bundle{program: "runc"}, &bundle{program: "crun"}, &podmanRun{}, &dockerRun{}},
+	}}
+	for _, p := range []struct {
+		name, title, image string
+		rounds             int
+		slow               bool
+	}{
+		{"pull-layers", "pull of an image of 6 layers", imageOfLayers, 5, false},
+		{"pull-files", "pull of an image of many small files", imageOfFiles, 5, false},
+		{"pull-one", "pull of an image of one large layer", imageOfOne, 3, false},
+		{"pull-slow", "pull of an image of 6 layers over 100 Mbit/s with 20 ms", imageOfLayers, 3, true},
+	} {
+		l := load{image: p.image, slow: p.slow}
+		all = append(all, row{name: p.name, title: p.title, rounds: p.rounds, cold: true, field: []contestant{
+			&hullPull{load: l}, &dockerPull{load: l}, &podmanPull{load: l}, &umociPull{load: l}, &curlPull{load: l},
+		}})
+	}
+	return append(all, browsing()...)
 }
 
-func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+// choose picks rows by the beginnings of their names.
+func choose(all []row, names string) ([]row, error) {
+	if names == "" {
+		return all, nil
+	}
+	var chosen []row
+	for n := range strings.SplitSeq(names, ",") {
+		found := slices.DeleteFunc(slices.Clone(all), func(r row) bool { return !strings.HasPrefix(r.name, n) })
+		if len(found) == 0 {
+			return nil, fmt.Errorf("there is no row %q", n)
+		}
+		chosen = append(chosen, found...)
+	}
+	return chosen, nil
+}

@@ -1,18 +1,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
@@ -20,42 +18,154 @@ import (
 	"hull/tests/image"
 )
 
-// imageName is what the image is called everywhere.
+// imageName is what the image of `true` is called where it is loaded.
 const imageName = "bench.local/true:1"
 
-// setting is what all contestants share: one image, as a registry, as an
-// archive and as a bare root file system.
+// setting is what all contestants share: a registry, the image of `true` as an
+// archive and as a bare root file system, a mount of hull, a daemon of docker.
 type setting struct {
-	dir, hull, addr string
-	server          *httptest.Server
-	img             v1.Image
+	dir, hull string
+	registry  *files
+	slow      *link // to the registry
+	size      size
+	made      map[string]bool
+	img       v1.Image
+	mounted   bool
+	docker    *exec.Cmd
 }
 
-func newSetting(hull string) (*setting, error) {
+func newSetting(ctx context.Context, hull string, size size) (*setting, error) {
 	dir, err := os.MkdirTemp("", "hull-bench-")
 	if err != nil {
 		return nil, err
 	}
-	set, err := image.Set()
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	s := &setting{dir: dir, hull: hull, img: set["true:1"].(v1.Image)}
-	s.server = httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
-	s.addr = strings.TrimPrefix(s.server.URL, "http://")
-	if err := image.Push(s.addr, map[string]any{"true:1": s.img}); err != nil {
-		s.close()
-		return nil, err
+	s := &setting{dir: dir, hull: hull, size: size, made: map[string]bool{}}
+	if err := s.serve(ctx); err != nil {
+		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
 
-func (s *setting) close() {
-	s.server.Close()
-	_ = os.RemoveAll(s.dir)
+func (s *setting) serve(ctx context.Context) (err error) {
+	if s.registry, err = newFiles(ctx, s.dir+"/registry"); err != nil {
+		return err
+	}
+	if s.slow, err = newLink(ctx, s.registry.addr); err != nil {
+		return err
+	}
+	set, err := image.Set()
+	if err != nil {
+		return err
+	}
+	s.img = set["true:1"].(v1.Image)
+	return s.registry.add("true:1", s.img)
 }
 
-// archive writes the image as docker save does.
+// close ends what was started, and removes all.
+func (s *setting) close() error {
+	if s.mounted {
+		_ = exec.Command(s.hull, "umount", "--stop", s.tree()).Run() //nolint:noctx // it must happen
+	}
+	if s.docker != nil {
+		_ = s.docker.Process.Signal(os.Interrupt) // it may have ended
+		_ = s.docker.Wait()
+	}
+	if s.slow != nil {
+		s.slow.close()
+	}
+	if s.registry != nil {
+		s.registry.close()
+	}
+	return os.RemoveAll(s.dir)
+}
+
+// tree is where hull is mounted.
+func (s *setting) tree() string { return s.dir + "/hull" }
+
+// mount mounts hull, once.
+func (s *setting) mount(ctx context.Context) error {
+	if s.mounted {
+		return nil
+	}
+	_, err := output(exec.CommandContext(ctx, s.hull, "mount", "--background", "--store", s.dir+"/store", "--run", s.dir+"/run", s.tree()))
+	s.mounted = err == nil
+	return err
+}
+
+// pulled makes sure that hull has an image.
+func (s *setting) pulled(ctx context.Context, name string) error {
+	if err := s.mount(ctx); err != nil {
+		return err
+	}
+	dir := s.tree() + "/images/" + name
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	_, err := output(exec.CommandContext(ctx, dir+"/wait"))
+	return err
+}
+
+// dockerd starts docker's daemon, once.
+func (s *setting) dockerd(ctx context.Context) error {
+	if s.docker != nil {
+		return nil
+	}
+	for _, p := range []string{"dockerd", "docker"} {
+		if _, err := exec.LookPath(p); err != nil {
+			return err
+		}
+	}
+	log, err := os.Create(s.dir + "/dockerd.log")
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	daemon := exec.CommandContext(ctx, "dockerd", "-H", s.dockerHost(), "--data-root", s.dir+"/docker",
+		"--exec-root", s.dir+"/docker-exec", "--pidfile", s.dir+"/docker.pid", "--bridge", "none", "--iptables=false")
+	daemon.Stdout, daemon.Stderr = log, log
+	if err := daemon.Start(); err != nil {
+		return err
+	}
+	s.docker = daemon
+	deadline := time.Now().Add(time.Minute)
+	for s.dockerCommand(ctx, "info").Run() != nil {
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			text, _ := os.ReadFile(s.dir + "/dockerd.log") // as far as there is one
+			return fmt.Errorf("dockerd does not answer: %s", tail(text))
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return nil
+}
+
+func (s *setting) dockerHost() string { return "unix://" + s.dir + "/docker.sock" }
+
+func (s *setting) dockerCommand(ctx context.Context, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, "docker", append([]string{"-H", s.dockerHost()}, args...)...)
+}
+
+// podmanCommand is podman with storage of its own.
+func (s *setting) podmanCommand(ctx context.Context, args ...string) *exec.Cmd {
+	own := []string{"--root", s.dir + "/podman", "--runroot", s.dir + "/podman-run", "--runtime", "runc"}
+	return exec.CommandContext(ctx, "podman", append(own, args...)...)
+}
+
+// output runs a command. Its error has what the command said.
+func output(c *exec.Cmd) (string, error) {
+	out, err := c.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w: %s", filepath.Base(c.Path), err, tail(out))
+	}
+	return string(out), nil
+}
+
+// tail is the end of what a program said.
+func tail(text []byte) string {
+	t := strings.TrimSpace(string(text))
+	return t[max(0, len(t)-1000):]
+}
+
+// archive writes the image of `true` as docker save does.
 func (s *setting) archive() (string, error) {
 	path := filepath.Join(s.dir, "image.tar")
 	if _, err := os.Stat(path); err == nil {
@@ -68,7 +178,7 @@ func (s *setting) archive() (string, error) {
 	return path, tarball.WriteToFile(path, tag, s.img)
 }
 
-// rootfs unpacks the image's file system.
+// rootfs unpacks the file system of the image of `true`.
 func (s *setting) rootfs(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -77,8 +187,6 @@ func (s *setting) rootfs(dir string) error {
 	defer r.Close()
 	tar := exec.Command("tar", "-x", "-C", dir) //nolint:noctx // short
 	tar.Stdin = r
-	if out, err := tar.CombinedOutput(); err != nil {
-		return fmt.Errorf("tar: %w: %s", err, out)
-	}
-	return nil
+	_, err := output(tar)
+	return err
 }

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// contestant does what a row measures.
+type contestant interface {
+	name() string
+	// prepare gets everything ready that is not measured.
+	prepare(ctx context.Context, s *setting) error
+	once(ctx context.Context) error
+}
+
+// resetter has something to undo before each round.
+type resetter interface {
+	reset(ctx context.Context) error
+}
+
+// eater knows the most memory that its last round had taken, in bytes.
+type eater interface{ peak() int64 }
+
+// closer has something to end after the row.
+type closer interface{ close() error }
+
+// row is one thing that is measured.
+type row struct {
+	name, title string
+	rounds      int
+	cold        bool // with nothing in the page cache, and a sync in the time
+	field       []contestant
+}
+
+// sample is one round of a contestant.
+type sample struct {
+	wall, cpu time.Duration
+	peak      int64
+}
+
+// table is a measured row.
+type table struct {
+	row
+	count int
+	names []string
+	rows  [][]sample
+	out   []string // contestants left out, and why
+	warm  error    // why the page cache could not be dropped
+}
+
+// measure lets the contestants take turns.
+func (r row) measure(ctx context.Context, s *setting, rounds int) (t *table, err error) {
+	t = &table{row: r, count: rounds}
+	var field []contestant
+	for i, c := range r.field {
+		if end, ok := c.(closer); ok {
+			defer func() {
+				if e := end.close(); err == nil {
+					err = e
+				}
+			}()
+		}
+		if err := c.prepare(ctx, s); err != nil {
+			if i == 0 || ctx.Err() != nil {
+				return nil, fmt.Errorf("%s: %w", c.name(), err)
+			}
+			t.out = append(t.out, fmt.Sprintf("left out: %s: %v", c.name(), err))
+			continue
+		}
+		field = append(field, c)
+		t.names = append(t.names, c.name())
+	}
+	t.rows = make([][]sample, len(field))
+	for range rounds {
+		for i, c := range field {
+			one, err := t.round(ctx, c)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", c.name(), err)
+			}
+			t.rows[i] = append(t.rows[i], one)
+		}
+	}
+	return t, nil
+}
+
+// round is one contestant's turn.
+func (t *table) round(ctx context.Context, c contestant) (one sample, err error) {
+	if r, ok := c.(resetter); ok {
+		if err := r.reset(ctx); err != nil {
+			return one, err
+		}
+	}
+	if t.cold {
+		unix.Sync()
+		t.warm = os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0)
+	}
+	before, began := busy(), time.Now()
+	if err := c.once(ctx); err != nil {
+		return one, err
+	}
+	if t.cold {
+		unix.Sync()
+	}
+	one.wall, one.cpu = time.Since(began), busy()-before
+	if e, ok := c.(eater); ok {
+		one.peak = e.peak()
+	}
+	return one, nil
+}
+
+// busy is how long the machine's processors have worked.
+func busy() time.Duration {
+	text, _ := os.ReadFile("/proc/stat") // each Linux has it
+	line, _, _ := strings.Cut(string(text), "\n")
+	var ticks time.Duration
+	for i, f := range strings.Fields(line) {
+		if n, err := strconv.Atoi(f); err == nil && i != 4 && i != 5 && i < 8 { // not idle, not waiting for the disk
+			ticks += time.Duration(n)
+		}
+	}
+	return ticks * time.Second / 100
+}
+
+func (t *table) print(w io.Writer) {
+	fmt.Fprintf(w, "%s: %s (%d rounds)\n", t.name, t.title, t.count)
+	if t.warm != nil {
+		fmt.Fprintf(w, "  the page cache could not be dropped: %v\n", t.warm)
+	}
+	var base sample
+	for i, name := range t.names {
+		m, low, high := quantile(t.rows[i], 0.5), quantile(t.rows[i], 0.25), quantile(t.rows[i], 0.75)
+		if i == 0 {
+			base = m
+		}
+		fmt.Fprintf(w, "  %-26s %9.1f ms  (%.1f–%.1f)  %6.2f × %s  cpu %.2f s", name, ms(m.wall), ms(low.wall), ms(high.wall),
+			float64(m.wall)/float64(base.wall), strings.Fields(t.names[0])[0], m.cpu.Seconds())
+		if m.peak > 0 {
+			fmt.Fprintf(w, "  memory %d MB", m.peak>>20)
+		}
+		fmt.Fprintln(w)
+	}
+	for _, why := range t.out {
+		fmt.Fprintf(w, "  %s\n", why)
+	}
+}
+
+// quantile is a round by its time.
+func quantile(all []sample, q float64) sample {
+	s := slices.SortedFunc(slices.Values(all), func(a, b sample) int { return int(a.wall - b.wall) })
+	return s[int(q*float64(len(s)-1)+0.5)]
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
