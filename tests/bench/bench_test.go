@@ -49,7 +49,7 @@ func TestRows(t *testing.T) {
 		}
 	}()
 	for _, r := range rows() {
-		r.cold = false // others' tests want the page cache
+		r.cold, r.settle = false, 0 // others' tests want the page cache
 		var want []string
 		for i, c := range r.field {
 			if p, ok := c.(puller); ok {

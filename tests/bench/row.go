@@ -36,7 +36,8 @@ type closer interface{ close() error }
 type row struct {
 	name, title string
 	rounds      int
-	cold        bool // with nothing in the page cache, and a sync in the time
+	cold        bool          // with nothing in the page cache, and a sync in the time
+	settle      time.Duration // between the removal of what the last round left and the next
 	field       []contestant
 }
 
@@ -79,7 +80,10 @@ func (r row) measure(ctx context.Context, s *setting, rounds int) (t *table, err
 		t.names = append(t.names, c.name())
 	}
 	t.rows = make([][]sample, len(field))
-	for range rounds {
+	for n := range rounds {
+		if err := t.reset(ctx, field, n > 0); err != nil {
+			return nil, err
+		}
 		for i, c := range field {
 			one, err := t.round(ctx, c)
 			if err != nil {
@@ -91,13 +95,29 @@ func (r row) measure(ctx context.Context, s *setting, rounds int) (t *table, err
 	return t, nil
 }
 
-// round is one contestant's turn.
-func (t *table) round(ctx context.Context, c contestant) (one sample, err error) {
-	if r, ok := c.(resetter); ok {
-		if err := r.reset(ctx); err != nil {
-			return one, err
+// reset removes what the last round left, of all contestants.
+func (t *table) reset(ctx context.Context, field []contestant, left bool) error {
+	for _, c := range field {
+		if r, ok := c.(resetter); ok {
+			if err := r.reset(ctx); err != nil {
+				return fmt.Errorf("%s: %w", c.name(), err)
+			}
 		}
 	}
+	if t.settle == 0 || !left {
+		return nil
+	}
+	unix.Sync()
+	select {
+	case <-time.After(t.settle):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// round is one contestant's turn.
+func (t *table) round(ctx context.Context, c contestant) (one sample, err error) {
 	if t.cold {
 		unix.Sync()
 		t.warm = os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0)

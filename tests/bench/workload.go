@@ -122,34 +122,34 @@ func (l *layer) Size() (int64, error)                 { return l.size, nil }
 func (l *layer) MediaType() (types.MediaType, error)  { return types.DockerLayer, nil }
 func (l *layer) Uncompressed() (io.ReadCloser, error) { return nil, fmt.Errorf("nobody needs it") }
 
-// writer writes a layer's files. A third of their content is text, a third like
-// machine code, a fifth cannot be compressed: gzip makes 2.5 times less of it, as of
-// the usual image.
+// writer writes a layer's files. Half of their content is text of repeated phrases, a
+// third is like machine code, the rest cannot be compressed: gzip makes 2.5 times
+// less of it, as of the usual image.
 type writer struct {
 	tar     *tar.Writer
 	rand    *rand.Rand
-	words   []string
+	phrases [][]byte
 	codes   [][]byte
 	scratch []byte
 	dirs    map[string]bool
 }
 
 func newWriter(w io.Writer, seed uint64) *writer {
-	r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // it is to be the same each time
-	out := &writer{tar: tar.NewWriter(w), rand: r, dirs: map[string]bool{}}
-	for range 4096 {
-		word := make([]byte, 2+r.IntN(10))
-		for i := range word {
-			word[i] = byte('a' + r.IntN(26))
-		}
-		out.words = append(out.words, string(word))
-		code := make([]byte, 2+r.IntN(14))
-		for i := range code {
-			code[i] = byte(r.IntN(1 << (1 + r.IntN(8))))
-		}
-		out.codes = append(out.codes, code)
+	out := &writer{tar: tar.NewWriter(w), rand: rand.New(rand.NewPCG(seed, 1)), dirs: map[string]bool{}}
+	for range 1024 {
+		out.phrases = append(out.phrases, out.made(10, 60, 26, 'a'))
+		out.codes = append(out.codes, out.made(3, 24, 256, 0))
 	}
 	return out
+}
+
+// made makes a string of as many different bytes as said, from first on.
+func (w *writer) made(least, most, different int, first byte) []byte {
+	b := make([]byte, least+w.rand.IntN(most-least))
+	for i := range b {
+		b[i] = first + byte(w.rand.IntN(1+w.rand.IntN(different)))
+	}
+	return b
 }
 
 // mixed writes files of very different sizes, as programs and libraries have them.
@@ -222,9 +222,9 @@ func (w *writer) block() []byte {
 	kind := w.rand.IntN(10)
 	for len(b) < length {
 		switch {
-		case kind < 4:
-			b = append(append(b, w.words[w.common()]...), ' ')
-		case kind < 8:
+		case kind < 5:
+			b = append(append(b, w.phrases[w.common()]...), ' ')
+		case kind < 9:
 			b = append(b, w.codes[w.common()]...)
 		default:
 			v := w.rand.Uint64()
@@ -236,4 +236,4 @@ func (w *writer) block() []byte {
 }
 
 // common picks a low number more often than a high one.
-func (w *writer) common() int { return w.rand.IntN(1 + w.rand.IntN(len(w.words))) }
+func (w *writer) common() int { return w.rand.IntN(1 + w.rand.IntN(1+w.rand.IntN(len(w.codes)))) }
