@@ -260,7 +260,7 @@ func (h *hub) serve(t *testing.T, path string) (authority string) {
 	}
 	s := httptest.NewUnstartedServer(h)
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{leaf}, PrivateKey: key}}} //nolint:gosec // the default of versions will do
-	s.Config.ErrorLog = log.New(io.Discard, "", 0) // of those who do not trust it
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)                                                       // of those who do not trust it
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	h.tls = s.Listener.Addr().String()
