@@ -183,7 +183,11 @@ func (e *entry) private() *Image {
 	if e.obj.kind != imageObject {
 		return nil
 	}
-	if i, err := e.image(); err == nil && i.Private {
+	i, err := e.image()
+	switch {
+	case err != nil:
+		return &Image{Private: true} // it has just been removed: nothing of it is shown to everybody any more
+	case i.Private:
 		return i
 	}
 	return nil

@@ -113,6 +113,7 @@ func tags(t *testing.T, b Backend, hex string) {
 		t.Errorf("after Tag: %+v", i)
 	}
 	kind(t, "Untag of an ID with two names", s.Untag(ctx, hex), fs.Busy)
+	kind(t, "Remove of an image with two names", s.Remove(ctx, b.Reference, false), fs.Busy)
 	ok(t, "Untag", s.Untag(ctx, b.Other))
 	kind(t, "Untag again", s.Untag(ctx, b.Other), fs.NotFound)
 	kind(t, "Cancel of nothing", s.Cancel(ctx, b.Missing), fs.NotFound)
