@@ -112,7 +112,7 @@ func containerRow(settings []Setting) *row {
 func layerRow() *row {
 	return member("ID", "one layer", nil,
 		layerText("id", "its name here: the diff ID, or the chain ID of a layer that takes something from those below it", func(l *Layer) string { return line(l.ID) }),
-		layerText("diff", "the digest of its tar, as images' configs name it", func(l *Layer) string { return line(l.DiffID) }),
+		layerText("diff_id", "the digest of its tar, as images' configs name it", func(l *Layer) string { return line(l.DiffID) }),
 		text("digest", 0o644, "its digests in compressed form, as images' manifests name it, one a line", layerDigests),
 		layerText("size", "bytes of its files, unpacked", func(l *Layer) string { return line(strconv.FormatInt(l.Size, 10)) }),
 		layerText("entries", "how many files, directories and links it has", func(l *Layer) string { return line(strconv.FormatInt(l.Entries, 10)) }),
