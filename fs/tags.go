@@ -29,6 +29,9 @@ func (p *images) rename(ctx context.Context, name string, to place, toName strin
 	case !ok || other.latest() != nil && t.images()[other.path] == nil && !t.bare.has(other.path):
 		return p.no("rename", name, "an image cannot be moved into another or out of images/; give mv -T the new reference, or ln -s")
 	}
+	if what := source.Status; what == "pushing" || what == "pulling" || what == "waiting" {
+		return fail(Busy, "rename", "images/"+source.Reference, fmt.Sprintf("%s is %s; cancel that first, or wait for it.", source.Reference, what))
+	}
 	target, err := other.target("rename", toName)
 	if err != nil {
 		return err

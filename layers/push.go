@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"hull/layers/internal/sys"
+	"hull/layers/reference"
 	"hull/layers/registry"
 )
 
@@ -29,8 +30,8 @@ type push struct {
 // Push brings an image to the registry and repository that its reference names. It
 // returns when the push is accepted, which then goes on in the daemon's context;
 // Wait, Cancel and Progress are the same as for a pull, and its failure ends up in
-// Image.Error. A push of the same reference that is under way is joined. A push
-// does not outlive the daemon; asked for again, it sends only what is missing.
+// Image.Error. A push of the same reference that is under way is joined. One that
+// the daemon's end interrupts goes on with the next, and sends only what is missing.
 func (s *Store) Push(ctx context.Context, text string, o PushOptions) error {
 	if err := ctx.Err(); err != nil {
 		return wrap("push", text, err)
@@ -43,41 +44,68 @@ func (s *Store) Push(ctx context.Context, text string, o PushOptions) error {
 	if ref.Digest != "" {
 		return failf("push", name, Invalid, "a digest is no name to push to; tag the image, and push the tag")
 	}
-	client := s.clientOf(o.Keychain)
+	if err := s.lockChange(ctx); err != nil {
+		return wrap("push", name, err)
+	}
+	defer s.unlockChange()
+	return wrap("push", name, s.beginPush(ref, o, 0)) //nolint:contextcheck // it outlives this caller
+}
+
+// beginPush puts a push on record and starts it, unless there is one already, or
+// there cannot be one. The caller holds the change lock.
+func (s *Store) beginPush(ref reference.Reference, o PushOptions, tries int) error {
 	p := &push{sent: map[string]int64{}, told: map[string]string{}}
-	p.pull = s.arrive(s.ctx, "push", name, o.By, client) //nolint:contextcheck // it outlives this caller
+	p.pull = s.arrive(s.ctx, "push", ref.Familiar(), o.By, s.clientOf(o.Keychain))
 	p.ref, p.ended = ref, make(chan struct{})
-	begun, err := s.beginPush(p)
-	if !begun {
+	old, err := s.pushable(p)
+	if old == nil {
 		s.depart(p.pull)
 		return err
 	}
-	s.events.add(Event{Action: ActionPushing, Reference: name, ID: p.image.ID, By: o.By})
+	copied := *old
+	r := &copied
+	r.Push, r.Tries = &pusher{o.By}, tries
+	err = s.writeRecord(r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil && s.closed {
+		err = failf("push", p.name, Cancelled, "%w", errClosed)
+	}
+	if err != nil {
+		delete(s.pushes, p.name)
+		delete(s.arrivals, p.pull)
+		p.cancel(nil)
+		p.err = err
+		close(p.ended)
+		return err
+	}
+	s.names[p.name], s.recent[p.name] = r, p.progress
+	s.publish()
+	s.work.Go(func() { s.runPush(p) })
+	s.events.add(Event{Action: ActionPushing, Reference: p.name, ID: p.image.ID, By: o.By})
 	return nil
 }
 
-// beginPush starts a push unless there is one already, or there cannot be one.
-func (s *Store) beginPush(p *push) (begun bool, err error) {
+// pushable keeps what a push needs, and returns its image's record; nil if there is
+// such a push already, or err says why there cannot be one.
+func (s *Store) pushable(p *push) (r *record, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := s.names[p.name]
+	r = s.names[p.name]
 	switch {
 	case s.closed:
-		return false, failf("push", p.name, Cancelled, "%w", errClosed)
+		return nil, failf("push", p.name, Cancelled, "%w", errClosed)
 	case s.pushes[p.name] != nil:
-		return false, nil
+		return nil, nil
 	case s.pulls[p.name] != nil:
-		return false, failf("push", p.name, Busy, "it is being pulled; cancel the pull first, or wait for it")
+		return nil, failf("push", p.name, Busy, "it is being pulled; cancel the pull first, or wait for it")
 	case r == nil || r.Image == nil:
-		return false, failf("push", p.name, NotFound, "there is no such image here")
+		return nil, failf("push", p.name, NotFound, "there is no such image here")
 	}
 	p.image = r.Image
 	p.keep(r.Image)
-	s.pushes[p.name] = p
-	s.recent[p.name] = p.progress
-	s.publish()
-	s.work.Go(func() { s.runPush(p) })
-	return true, nil
+	s.pushes[p.name] = p // from now on nothing else is done with that name
+	return r, nil
 }
 
 // runPush is a push from its beginning to its end.
@@ -219,6 +247,7 @@ func (s *Store) pushEnded(p *push, digest string, err error) {
 	if old != nil && old.Image != nil && old.Image.ID == p.image.ID && !dropped {
 		copied := *old
 		r = &copied
+		r.Push, r.Tries = nil, 0
 		if err != nil {
 			r.Error, r.ErrorKind = err.Error(), KindOf(err).String()
 		} else {

@@ -31,11 +31,17 @@ type record struct {
 	Wanted    []string  `json:"wanted,omitempty"` // blobs an unfinished pull may find in ingest/
 	Lost      *stored   `json:"lost,omitempty"`   // what Image was before something of it got lost: the rest stays
 	Kept      bool      `json:"kept,omitempty"`   // without a tag, and stays until it is removed or pruned
-	Tries     int       `json:"tries,omitempty"`  // how often a daemon's start has taken the pull up again
+	Tries     int       `json:"tries,omitempty"`  // how often a daemon's start has taken the pull or push up again
+	Push      *pusher   `json:"push,omitempty"`   // the push under way
 	privacy
 
 	name    string   // familiar reference, or the ID of an image without tags: the key in memory
 	digests []string // the aliases repository@digest
+}
+
+// pusher is who asked for a push.
+type pusher struct {
+	By uint32 `json:"by"`
 }
 
 // named completes a record with what is derived from its reference.

@@ -72,7 +72,7 @@ func (s *Store) removeStrays() error {
 	return nil
 }
 
-// maxTakeUps is how often a pull is taken up by itself: one that ends the daemon
+// maxTakeUps is how often a pull or push is taken up by itself: one that ends the daemon
 // each time must not do so for ever.
 const maxTakeUps = 3
 
@@ -85,17 +85,25 @@ func (s *Store) loginsOf(uid uint32) registry.Keychain {
 	return s.o.Logins(uid)
 }
 
-// takeUp begins again the pulls that the last daemon's end interrupted. The
-// caller holds the change lock.
+// takeUp begins again the pulls and pushes that the last daemon's end interrupted.
+// The caller holds the change lock.
 func (s *Store) takeUp() error {
 	s.mu.Lock()
-	var interrupted []*record
+	var interrupted, pushes []*record
 	for name, r := range s.names {
-		if r.Status == Pulling && s.pulls[name] == nil {
+		switch {
+		case r.Status == Pulling && s.pulls[name] == nil:
 			interrupted = append(interrupted, r)
+		case r.Push != nil && s.pushes[name] == nil:
+			pushes = append(pushes, r)
 		}
 	}
 	s.mu.Unlock()
+	for _, r := range pushes {
+		if err := s.takeUpPush(r); err != nil {
+			return err
+		}
+	}
 	for _, old := range interrupted {
 		copied := *old
 		r := &copied
@@ -123,5 +131,29 @@ func (s *Store) takeUp() error {
 		s.publish()
 		s.mu.Unlock()
 	}
+	return nil
+}
+
+// takeUpPush begins a push again, or gives it up with a reason. The caller holds the
+// change lock.
+func (s *Store) takeUpPush(old *record) error {
+	ref, err := parse("push", old.Reference)
+	if err != nil {
+		return err
+	}
+	if old.Tries < maxTakeUps && old.Image != nil {
+		return s.beginPush(ref, PushOptions{By: old.Push.By, Keychain: s.loginsOf(old.Push.By)}, old.Tries+1)
+	}
+	copied := *old
+	r := &copied
+	r.Push, r.Tries, r.ErrorKind = nil, 0, Cancelled.String()
+	r.Error = "cannot push " + r.name + ": hull ended each time it tried; ask for it again if you want another try"
+	if err := s.writeRecord(r); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.names[r.name] = r
+	s.publish()
 	return nil
 }

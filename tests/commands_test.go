@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -126,6 +127,7 @@ func cmdCrash(ts *testscript.TestScript, _ bool, args []string) {
 
 // cmdFault makes the in-process registry misbehave: fault REPOSITORY [FAULT [N]].
 func cmdFault(ts *testscript.TestScript, _ bool, args []string) {
+	reg := front(ts)
 	switch len(args) {
 	case 1:
 		reg.set(args[0], "")
@@ -143,8 +145,19 @@ func cmdServed(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: served REPOSITORY")
 	}
-	ts.Check(ts.Exec("printf", "%s", reg.told(args[0])))
+	ts.Check(ts.Exec("printf", "%s", front(ts).told(args[0])))
 }
+
+// front is what stands before the script's registry.
+func front(ts *testscript.TestScript) *faulty {
+	if f, ok := fronts.Load(ts.Getenv("REG")); ok {
+		return f.(*faulty)
+	}
+	return reg
+}
+
+// fronts are those before other registries than the in-process one, by address.
+var fronts sync.Map
 
 // mounted is one script's hull.
 type mounted struct{ base string }

@@ -36,7 +36,7 @@ type counts struct {
 // breaks after N bytes), "stop N" (blobs come as far as byte N, and go on when
 // the fault is taken away; another one breaks them off), "corrupt" (blobs have a flipped byte), "hang" (blobs
 // wait until the client leaves), "take N" (of what is sent N bytes are taken, and
-// then nothing until the fault is taken away), or "" for none.
+// then nothing until the fault is taken away; nothing is mounted), or "" for none.
 func (f *faulty) set(repo, fault string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -111,6 +111,14 @@ func (f *faulty) told(repo string) string {
 		len(c.blobs), most, largest, c.uploads, c.mounts, c.manifests, c.refusals)
 }
 
+// clear takes all faults away, so that nobody waits any more.
+func (f *faulty) clear() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults = nil
+	f.cond().Broadcast()
+}
+
 // forget begins to count anew.
 func (f *faulty) forget() {
 	f.mu.Lock()
@@ -143,6 +151,9 @@ func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.inner.ServeHTTP(&spoiler{ResponseWriter: w, f: f, r: r, repo: repo, digest: digest, fault: fault, n: n, at: first(r)}, r)
 	default:
 		f.take(repo, r)
+		if fault == "take" {
+			r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, "mount=", "nomount=")
+		}
 		if fault == "take" && r.ContentLength > 0 {
 			r.Body = &slow{ReadCloser: r.Body, f: f, r: r, left: n}
 		}

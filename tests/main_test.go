@@ -71,7 +71,7 @@ func run(m *testing.M) int {
 	}
 	reg = &faulty{inner: registry.New(registry.Logger(log.New(discard{}, "", 0)))}
 	srv := httptest.NewServer(reg)
-	defer srv.Close()
+	defer func() { reg.clear(); srv.Close() }()
 	addr = strings.TrimPrefix(srv.URL, "http://")
 	door := httptest.NewServer(withPassword(reg))
 	defer door.Close()

@@ -2,8 +2,12 @@ package tests
 
 import (
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,6 +36,30 @@ func TestScriptsWithDockerRegistry(t *testing.T) {
 		some = append(some, filepath.Join("testdata", name+".txtar"))
 	}
 	scripts(t, at, "", some)
+}
+
+// TestPushWithDockerRegistry runs the scripts that push. What is asked of the real
+// server, which unlike the in-process one keeps repositories apart, is counted.
+func TestPushWithDockerRegistry(t *testing.T) {
+	needs(t)
+	server := dockerRegistry(t)
+	f := &faulty{inner: &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
+		p.Out.URL.Scheme, p.Out.URL.Host, p.Out.Host = "http", server, p.In.Host
+	}, ErrorLog: log.New(io.Discard, "", 0)}}
+	s := httptest.NewServer(f)
+	t.Cleanup(func() { f.clear(); s.Close() })
+	at := strings.TrimPrefix(s.URL, "http://")
+	fronts.Store(at, f)
+	t.Cleanup(func() { fronts.Delete(at) })
+	set, err := image.Set()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := image.Push(at, map[string]any{"host:1": set["host:1"], "big/one:1": set["big/one:1"]}); err != nil {
+		t.Fatal(err)
+	}
+	f.forget()
+	scripts(t, at, locked, all(t, "testdata/push/*.txtar"))
 }
 
 // TestLoginWithDockerRegistry logs in to the real server, which has a file of
