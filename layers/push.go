@@ -48,7 +48,7 @@ func (s *Store) Push(ctx context.Context, text string, o PushOptions) error {
 		return wrap("push", name, err)
 	}
 	defer s.unlockChange()
-	return wrap("push", name, s.beginPush(ref, o, 0)) //nolint:contextcheck // it outlives this caller
+	return wrap("push", name, s.beginPush(ref, o, 0))
 }
 
 // beginPush puts a push on record and starts it, unless there is one already, or
