@@ -20,6 +20,7 @@ import (
 	"net/http/httputil"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -159,6 +160,14 @@ func (h *hub) registry(w http.ResponseWriter, r *http.Request) {
 		}
 		w.Header().Set("WWW-Authenticate", challenge)
 		http.Error(w, `{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}`, http.StatusUnauthorized)
+		return
+	}
+	if r.URL.Path == "/v2/library/many/tags/list" { // five, two a page
+		last, _ := strconv.Atoi(r.URL.Query().Get("last"))
+		if last+2 < 5 {
+			w.Header().Set("Link", fmt.Sprintf(`</v2/library/many/tags/list?last=%d&n=2>; rel="next"`, last+2))
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"name": "library/many", "tags": []string{"a", "b", "c", "d", "e"}[last:min(last+2, 5)]})
 		return
 	}
 	if repo == "library/limited" && h.once(r.URL.Path) {

@@ -21,6 +21,7 @@ import (
 //	> TEXT       type TEXT and return
 //	^ C          type ctrl-C (any letter)
 //	< REGEXP     wait until what was printed since the last match has it
+//	! REGEXP     nothing that was printed so far has it
 //	size R C     resize the terminal
 //	exit N       wait for the end, with this status
 func cmdPTY(ts *testscript.TestScript, _ bool, args []string) {
@@ -87,6 +88,11 @@ func (c *conversation) step(line string) string {
 		return c.write(string(rune(strings.ToUpper(rest)[0] - '@')))
 	case "<":
 		return c.expect(regexp.MustCompile(rest))
+	case "!":
+		if regexp.MustCompile(rest).MatchString(c.text()) {
+			return "it was printed"
+		}
+		return ""
 	case "size":
 		var r, col int
 		fields := strings.Fields(rest)
