@@ -156,7 +156,7 @@ func sentence(s string) string {
 		return ""
 	}
 	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if !unicode.IsPrint(r) { // controls, and what turns the direction of writing
 			return '?'
 		}
 		return r
