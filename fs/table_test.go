@@ -6,8 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"unicode"
 	"time"
+	"unicode"
 )
 
 var update = flag.Bool("update", false, "write TREE.md anew")
