@@ -72,9 +72,7 @@ func parcels(canary string) []parcel {
 		archiveOf("another-diff-id", "", nil),
 		{name: "many-members", refuse: "more than", write: func(w io.Writer) {
 			entry := tarOf(put("x/", ""))
-			for range 140_000 {
-				_, _ = w.Write(entry[:len(entry)-len(tarEnd)])
-			}
+			_, _ = w.Write(bytes.Repeat(entry[:len(entry)-len(tarEnd)], 140_000))
 		}},
 		{name: "layer-through-a-link", wanted: outside + "/file", write: func(w io.Writer) {
 			_, _ = w.Write(savedOf(tarOf(to("l", canary), put("l/file", "overwritten"))))
@@ -128,6 +126,56 @@ func (v *victim) load(t *testing.T, p parcel) {
 	} else {
 		if err != nil || out.String() != "Loaded image: loaded:1\n" {
 			t.Errorf("load: %v, %q, %q", err, out.String(), said.String())
+		}
+		if p.wanted != "" {
+			holds(t, v.diffs(t), p.wanted)
+		}
+		v.drop(t, "loaded:1")
+	}
+	v.unhurt(t)
+}
+
+// TestHostileArchivesWritten writes them to load, as a shell's cat f.tar > load does.
+func TestHostileArchivesWritten(t *testing.T) {
+	needs(t)
+	v := newVictim(t)
+	v.look(t)
+	for _, p := range parcels(v.canary) {
+		t.Run(p.name, func(t *testing.T) { v.writeLoad(t, p) })
+	}
+}
+
+func (v *victim) writeLoad(t *testing.T, p parcel) {
+	v.forget(t)
+	if err := os.Mkdir(v.path("hull")+"/images/BAD:1", 0o755); err == nil { // so that error says something else
+		t.Fatal("an image with a bad name was made")
+	}
+	f, err := os.OpenFile(v.path("hull")+"/load", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.write(f)
+	_ = f.Close() // what it came to is in error
+	done := func() bool {
+		if p.refuse == "" {
+			_, err := os.Lstat(v.path("hull") + "/images/loaded:1")
+			return err == nil
+		}
+		return regexp.MustCompile(p.refuse).MatchString(v.read(t, "error"))
+	}
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the reason is %q, want %q", v.read(t, "error"), p.refuse)
+		}
+	}
+	if p.refuse != "" {
+		plain(t, v.read(t, "error"))
+		if images, err := os.ReadDir(v.path("hull") + "/images"); err != nil || len(images) > 0 {
+			t.Errorf("images are %v, %v", images, err)
+		}
+	} else {
+		if out, err := exec.Command(v.path("hull") + "/images/loaded:1/wait").CombinedOutput(); err != nil {
+			t.Errorf("wait: %v: %s", err, out)
 		}
 		if p.wanted != "" {
 			holds(t, v.diffs(t), p.wanted)

@@ -28,7 +28,7 @@ func middle() []entry {
 	}
 }
 
-func two(t *testing.T) []*os.File {
+func two(t testing.TB) []*os.File {
 	t.Helper()
 	a, _ := unpacked(t, Options{}, archive(t, lowest()...))
 	b, res := unpacked(t, Options{Below: func(context.Context) ([]*os.File, error) {

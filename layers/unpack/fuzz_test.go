@@ -63,6 +63,51 @@ func FuzzLayer(f *testing.F) {
 	})
 }
 
+// FuzzAbove: whatever is unpacked above other layers, those stay as they are, and
+// nothing of what a layer removes is taken from them.
+func FuzzAbove(f *testing.F) {
+	needRoot(f)
+	for _, entries := range [][]entry{
+		lowest(), middle(),
+		{hard("h", "/d/e/f"), hard("d/h2", "d/e/f"), hard("l", "d/l"), hard("c", "d/c")},
+		{file(".wh.d", ""), file("d/e/new", ""), hard("h", "d/e/f")},
+		{file("d/e/new", ""), file("o/p/new", ""), file("x/new", ""), file("y/new", ""), file("z/.wh.z", "")},
+		{link("d", "/o"), file("d/p/x", ""), hard("d/h", "x")},
+		{file("d/e/f", "another"), file("d/.wh.e", ""), hard("h", "d/e/f")},
+		{file("d/new", ""), file("d", "a file now"), folder("d"), file("d/e/new", "")},
+	} {
+		f.Add(archive(f, entries...))
+	}
+	lower := two(f)
+	before := strings.Join(append(tree(f, lower[0]), tree(f, lower[1])...), "\n")
+	f.Fuzz(func(t *testing.T, layer []byte) {
+		dir := staging(t)
+		_, err := Layer(context.Background(), bytes.NewReader(layer), dir, Options{Lower: lower, Limits: Limits{Bytes: 1 << 20, Entries: 1000, Depth: 50}})
+		var e *Error
+		if err != nil && !errors.As(err, &e) {
+			t.Errorf("an error without a kind: %v", err)
+		}
+		if after := strings.Join(append(tree(t, lower[0]), tree(t, lower[1])...), "\n"); after != before {
+			t.Errorf("the layers below were\n%s\nand are\n%s", before, after)
+		}
+		if err := sys.RemoveContents(context.Background(), dir); err != nil {
+			t.Errorf("removing it again: %v", err)
+		}
+	})
+}
+
+// FuzzNotes: what is read of notes never goes beyond them.
+func FuzzNotes(f *testing.F) {
+	f.Add([]byte{3, 'a', '/', 'b', 2, 4, 6, 8})
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})
+	f.Add([]byte{1, 'x', 0x80})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if note, size := readNote(b); size < 0 || size > len(b) || len(note.path) > len(b) {
+			t.Errorf("of %d bytes %d are read: %+v", len(b), size, note)
+		}
+	})
+}
+
 // FuzzName: a cleaned name has no way up and stays itself when cleaned again.
 func FuzzName(f *testing.F) {
 	for _, s := range []string{"", ".", "..", "/", "a/../..", "./.wh.a", ".wh..wh..opq", "a//b/./c/", "\xff/..\x00", ".wh.", "a/.wh.b/c", "..a"} {
