@@ -217,7 +217,7 @@ func (v *victim) peak(t *testing.T) int64 {
 
 func (v *victim) forget(t *testing.T) {
 	t.Helper()
-	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", v.daemon), []byte("5"), 0); err != nil {
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", v.daemon), []byte("5"), 0); err != nil && !os.IsNotExist(err) { // some kernels cannot: then it is the most ever
 		t.Fatal(err)
 	}
 }
