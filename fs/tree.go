@@ -65,7 +65,7 @@ func imageRow() *row {
 		ctl("ctl", "commands of the image", imageCommands()),
 		verb("wait", "until a pull or push has ended; exit status 1 and the reason if it failed"),
 		verb("run", "a container of this image: [COMMAND…] with docker run's flags"),
-		verb("save", "a docker archive, which is an OCI layout too, on its output"),
+		verb("save", "a docker archive, which is an OCI layout too, on its output: [IMAGE…] for more images in it"),
 		collection("containers", 0o755, "links to its containers · mkdir NAME creates and starts one", openImageContainers,
 			link("NAME", "to the container, which is removed in containers/", toContainer)),
 		collection("layers", 0o755, "links to its layers: 0 is the lowest", openImageLayers,

@@ -51,20 +51,38 @@ func pipe(ctx context.Context, f *os.File) (own *os.File, done func(), err error
 // helper has met the same, and ends as a program whose pipe is broken.
 func unread(err error) bool { return errors.Is(err, unix.EPIPE) }
 
-// save writes an image to the helper's output.
+// save writes an image, and more of them if they are named, to the helper's output.
 func (v verbs) save(ctx context.Context, c *session.Call) (*session.Answer, error) {
-	if len(c.Args) > 0 {
-		return nil, errors.New("save takes no arguments: save > FILE")
+	names := []string{c.Object}
+	for _, arg := range c.Args {
+		name, err := v.mayAlsoSave(fs.Credential(c.By), arg)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, name)
 	}
 	out, done, err := pipe(ctx, c.Stdio[1])
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	if err := v.store.Save(ctx, out, []string{c.Object}, keychain(c.By.UID)); err != nil && !unread(err) {
+	if err := v.store.Save(ctx, out, names, keychain(c.By.UID)); err != nil && !unread(err) {
 		return nil, fromStore("images/"+c.Object, err)
 	}
 	return &session.Answer{}, nil
+}
+
+// mayAlsoSave finds another image, and makes sure that whoever asks could save it by
+// its own file.
+func (v verbs) mayAlsoSave(by fs.Credential, arg string) (string, error) {
+	name := arg
+	if _, _, id := reference.ID(arg); !id {
+		var err error
+		if name, err = v.store.Parse(arg); err != nil {
+			return "", err
+		}
+	}
+	return name, v.tree.May(by, "images/"+name+"/save", fs.Session)
 }
 
 // load makes images of the archive on the helper's input.

@@ -45,8 +45,10 @@ func (h *helper) request(t wire.Ticket, args []string) (*wire.Request, error) {
 			{Name: "all", Short: "a", Setting: "all", Kind: Switch, Summary: "also images that have a name, if no container is made of them"},
 		}
 		usage = "prune [-n] [-a] containers|images|all"
-	case "save", "export":
-		usage = t.Verb + " > FILE"
+	case "save":
+		usage = "save [IMAGE…] > FILE   (more images are put into the same archive)"
+	case "export":
+		usage = "export > FILE"
 	case "load":
 		usage = "load < FILE"
 	default:
