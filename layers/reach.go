@@ -5,11 +5,17 @@ import (
 	"os"
 )
 
-// tagged says whether a reference points to the image.
-func (s *Store) tagged(id string) bool {
+// tagged are the IDs of the images that references point to.
+func (s *Store) tagged() map[string]bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.tagsOf(id)) > 0
+	ids := make(map[string]bool, len(s.names))
+	for _, r := range s.names {
+		if r.Reference != "" && r.Image != nil {
+			ids[r.Image.ID] = true
+		}
+	}
+	return ids
 }
 
 // reach is what the roots lead to: records, and pulls under way.

@@ -129,9 +129,15 @@ func (s *Store) ImageUsages() []ImageUsage {
 			users[key]++
 		}
 	}
+	tags := make(map[string][]string, len(s.images))
+	for name, r := range s.names {
+		if r.Reference != "" && r.Image != nil {
+			tags[r.Image.ID] = append(tags[r.Image.ID], name)
+		}
+	}
 	list := make([]ImageUsage, 0, len(s.images))
 	for id, im := range s.images {
-		u := ImageUsage{ID: id, Tags: s.tagsOf(id), Containers: len(s.holders[id])}
+		u := ImageUsage{ID: id, Tags: tags[id], Containers: len(s.holders[id])}
 		slices.Sort(u.Tags)
 		for _, key := range im.stack() {
 			l := s.layers[key]

@@ -17,8 +17,9 @@ func (s *Store) Sweep(ctx context.Context, keep func(imageID string) bool) error
 		return wrap("sweep", s.dir, err)
 	}
 	defer s.unlockChange()
+	tagged := s.tagged()
 	for _, r := range s.untagged() {
-		if id := r.all().ID; !s.tagged(id) && (r.Kept || (keep != nil && keep(id)) || s.held(id)) {
+		if id := r.all().ID; !tagged[id] && (r.Kept || (keep != nil && keep(id)) || s.held(id)) {
 			continue
 		}
 		if err := s.removeRecord(r); err != nil {
