@@ -6,7 +6,6 @@ package probe
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -54,6 +53,7 @@ func Probe(ctx context.Context, dirs ...string) []Feature {
 		Feature{"seccomp filters", true, "4.14", seccompFilters()},
 		Feature{"exit codes by pidfd", false, "6.13", exitCodes()},
 		Feature{"FUSE", true, "2.6.14", fuse()},
+		Feature{"FUSE passthrough", false, "6.9", passthrough()},
 	)
 	for _, d := range dirs {
 		features = append(features, p.storage(ctx, d)...)
@@ -141,15 +141,4 @@ func exitCodes() error {
 	}
 	defer unix.Close(fd)
 	return sys.PidfdInfo(fd)
-}
-
-func fuse() error {
-	f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENXIO) || errors.Is(err, unix.ENODEV) {
-		return fmt.Errorf("%w (is the fuse module loaded?)", err)
-	}
-	if err != nil {
-		return err
-	}
-	return f.Close()
 }

@@ -112,6 +112,7 @@ func (f *file) Read(_ context.Context, dest []byte, off int64) (fuse.ReadResult,
 	if f.gone() {
 		return nil, syscall.ESTALE
 	}
+	f.held.tree.reads.Add(1)
 	return fuse.ReadResultFd(uintptr(f.fd), off, len(dest)), 0
 }
 

@@ -42,6 +42,7 @@ type lender struct {
 	dir      string
 	base     uint32
 	readOnly bool
+	asked    bool // each read goes through here
 
 	mu   sync.Mutex
 	lent int
@@ -110,7 +111,7 @@ func mount(t *testing.T, lenders map[string]*lender) (string, map[string]*Tree) 
 	t.Cleanup(func() { unix.Umask(old) })
 	c := &collection{trees: map[string]*Tree{}}
 	for name, l := range lenders {
-		c.trees[name] = New(Options{Source: l, ID: "test/" + name, Errno: errno, Passthrough: true})
+		c.trees[name] = New(Options{Source: l, ID: "test/" + name, Errno: errno, Passthrough: !l.asked})
 	}
 	// Close to the real one's place: a link that gets out of a tree must not meet files by chance.
 	at := filepath.Join(t.TempDir(), "mount")

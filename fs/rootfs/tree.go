@@ -77,6 +77,8 @@ type Tree struct {
 	now   func() time.Time
 	ids   identities
 
+	reads atomic.Int64 // those that the kernel could not do by itself
+
 	timers sync.WaitGroup
 
 	mu      sync.Mutex
