@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -247,8 +248,15 @@ func (d *daemon) openTree(ctx context.Context) (func() error, error) {
 	if d.mount, err = d.tree.Mount(d.Dir); err != nil {
 		return nil, errors.Join(err, d.tree.Close())
 	}
+	roomy()
 	return func() error {
 		// After an orderly end there is nothing mounted any more; else nobody must be left with a dead mount.
 		return errors.Join(d.mount.Unmount(true), d.tree.Close())
 	}, nil
 }
+
+// roomy gives the Go scheduler more processors than there are readers of the FUSE device. Those wait in a system call,
+// each with a processor of its own. As long as there is one to spare, Go lets them keep it; with none it takes them away
+// after 20 µs and wakes other threads to give them back: a third of the context switches and of the CPU time for the
+// same requests remains (seen with grep -r in rootfs). go-fuse has taken the number of its readers from what was before.
+func roomy() { runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 4) }

@@ -3,6 +3,7 @@ package rootfs
 import (
 	"context"
 	"errors"
+	"strings"
 	"syscall"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
@@ -36,19 +37,32 @@ const openFlags = unix.O_ACCMODE | unix.O_APPEND | unix.O_TRUNC | unix.O_SYNC | 
 
 // Open opens a regular file; the kernel opens all other kinds without asking.
 func (n *node) Open(ctx context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
+	if n.Mode() != unix.S_IFREG {
+		return nil, 0, syscall.ESTALE
+	}
+	writes := flags&unix.O_ACCMODE != unix.O_RDONLY || flags&unix.O_TRUNC != 0
+	h, errno := n.tree.borrow(ctx)
+	if errno != 0 {
+		return nil, 0, errno
+	}
+	defer h.giveBack()
+	if h.view.ReadOnly {
+		if writes {
+			return nil, 0, syscall.EROFS
+		}
+		fd, errno := n.openFixed(h, int(flags)&openFlags)
+		if errno != 0 {
+			return nil, 0, errno
+		}
+		f, fuseFlags := n.opened(fd, h)
+		return f, fuseFlags, 0
+	}
 	s, errno := n.reach(ctx)
 	if errno != 0 {
 		return nil, 0, errno
 	}
 	defer s.leave()
-	if s.st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, 0, syscall.ESTALE
-	}
-	writes := flags&unix.O_ACCMODE != unix.O_RDONLY || flags&unix.O_TRUNC != 0
 	if writes {
-		if errno := s.readOnly(); errno != 0 {
-			return nil, 0, errno
-		}
 		if mode := uint32(s.st.Mode); takesBits(ctx, mode) {
 			if errno := dropBits(s.fd, mode); errno != 0 {
 				return nil, 0, errno
@@ -59,8 +73,27 @@ func (n *node) Open(ctx context.Context, flags uint32) (fusefs.FileHandle, uint3
 	if err != nil {
 		return nil, 0, fusefs.ToErrno(err)
 	}
-	h, fuseFlags := n.opened(fd, s.held)
-	return h, fuseFlags, 0
+	f, fuseFlags := n.opened(fd, s.held)
+	return f, fuseFlags, 0
+}
+
+// openFixed opens a node of a tree that nobody changes in one step: there is no need to look first and open then. The
+// mount beneath has no devices, O_NONBLOCK keeps an open from waiting, and what was opened is compared all the same.
+func (n *node) openFixed(h *held, flags int) (int, syscall.Errno) {
+	names, ok := n.names()
+	if !ok {
+		return -1, syscall.ESTALE
+	}
+	fd, err := walkTo(h.fd, strings.Join(names, "/"), flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY)
+	if err != nil {
+		return -1, lost(err)
+	}
+	var st unix.Statx_t
+	if err := stat(fd, "", &st); err != nil || !n.is(&st, h) {
+		_ = unix.Close(fd)
+		return -1, syscall.ESTALE
+	}
+	return fd, 0
 }
 
 // opened makes the handle of an open file, and tells the kernel how to use it.
@@ -225,6 +258,11 @@ func (n *node) CopyFileRange(_ context.Context, in fusefs.FileHandle, offIn uint
 func (f *file) attributes(n *node, out *fuse.AttrOut) syscall.Errno {
 	if f.gone() {
 		return syscall.ESTALE
+	}
+	if n.fixed != nil {
+		out.Attr = *n.fixed
+		out.SetTimeout(f.held.belief())
+		return 0
 	}
 	var st unix.Statx_t
 	if err := stat(f.fd, "", &st); err != nil {

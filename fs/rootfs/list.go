@@ -31,14 +31,14 @@ var (
 
 // OpendirHandle opens a directory.
 func (n *node) OpendirHandle(ctx context.Context, _ uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
-	s, errno := n.reach(ctx)
+	h, errno := n.tree.borrow(ctx)
 	if errno != 0 {
 		return nil, 0, errno
 	}
-	defer s.leave()
-	fd, err := enter(s.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return nil, 0, fusefs.ToErrno(err)
+	defer h.giveBack()
+	fd, errno := n.openDir(ctx, h)
+	if errno != 0 {
+		return nil, 0, errno
 	}
 	l := &listing{fd: fd, dir: n}
 	entries, errno := fusefs.NewLoopbackDirStreamFd(fd)
@@ -51,12 +51,25 @@ func (n *node) OpendirHandle(ctx context.Context, _ uint32) (fusefs.FileHandle, 
 		_ = unix.Close(fd)
 		return nil, 0, syscall.EIO
 	}
-	l.held = s.keep()
+	l.held = h.keep()
 	flags := uint32(0)
-	if s.view.ReadOnly {
+	if h.view.ReadOnly {
 		flags = fuse.FOPEN_CACHE_DIR | fuse.FOPEN_KEEP_CACHE
 	}
 	return l, flags, 0
+}
+
+func (n *node) openDir(ctx context.Context, h *held) (int, syscall.Errno) {
+	if h.view.ReadOnly && !n.top {
+		return n.openFixed(h, unix.O_RDONLY|unix.O_DIRECTORY)
+	}
+	s, errno := n.reach(ctx)
+	if errno != 0 {
+		return -1, errno
+	}
+	defer s.leave()
+	fd, err := enter(s.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	return fd, fusefs.ToErrno(err)
 }
 
 // Readdirent gives the next entry.

@@ -27,6 +27,10 @@ type node struct {
 	top    bool
 	place  place // relative to the view's top
 	parent *node // of a symbolic link: where the kernel found it
+
+	// fixed are the attributes of a file of a tree that never changes. The kernel asks for them again each time it has
+	// read the file by itself, since then it does not know when it was last read.
+	fixed *fuse.Attr
 }
 
 var (
@@ -136,16 +140,19 @@ func lost(err error) syscall.Errno {
 // maxPath is the longest path that is given to the kernel at once. A tree may be deeper than its limit of 4096 bytes.
 const maxPath = 3500
 
-// walk opens a path below dir without following anything, however long it is.
-func walk(dir int, path string) (int, error) {
+// walk finds a path below dir without following anything, however long it is.
+func walk(dir int, path string) (int, error) { return walkTo(dir, path, unix.O_PATH|unix.O_NOFOLLOW) }
+
+// walkTo opens with flags what walk would find.
+func walkTo(dir int, path string, flags int) (int, error) {
 	at := dir
 	for {
-		step, rest := path, ""
+		step, rest, how := path, "", flags
 		if len(path) > maxPath {
 			cut := strings.LastIndexByte(path[:maxPath], '/')
-			step, rest = path[:cut], path[cut+1:]
+			step, rest, how = path[:cut], path[cut+1:], unix.O_PATH|unix.O_NOFOLLOW
 		}
-		fd, err := enter(at, step, unix.O_PATH|unix.O_NOFOLLOW, 0)
+		fd, err := enter(at, step, how, 0)
 		if at != dir {
 			_ = unix.Close(at)
 		}
@@ -207,6 +214,10 @@ func (n *node) child(ctx context.Context, h *held, dir int, name string, st *uni
 		}
 	}
 	out.SetEntryTimeout(belief)
+	if h.view.ReadOnly {
+		a := out.Attr
+		c.fixed = &a
+	}
 	if n.tree.o.Noted != nil {
 		n.tree.o.Noted()
 	}
@@ -224,6 +235,16 @@ func (h *held) belief() time.Duration {
 func (n *node) Getattr(ctx context.Context, h fusefs.FileHandle, out *fuse.AttrOut) syscall.Errno {
 	if f, ok := plain(h); ok {
 		return f.attributes(n, out)
+	}
+	if n.fixed != nil {
+		v, errno := n.tree.borrow(ctx)
+		if errno != 0 {
+			return errno
+		}
+		defer v.giveBack()
+		out.Attr = *n.fixed
+		out.SetTimeout(v.belief())
+		return 0
 	}
 	s, errno := n.reach(ctx)
 	if errno != 0 {
