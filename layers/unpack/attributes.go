@@ -100,19 +100,34 @@ func allowed(name string) (bool, error) {
 }
 
 // set gives the open file its attributes, except times.
-func (a *attributes) set(fd sys.FD) error {
-	if err := fd.Fchown(a.uid, a.gid); err != nil {
-		return err
+func (a *attributes) set(fd sys.FD, has made) error {
+	if !has.owner {
+		if err := fd.Fchown(a.uid, a.gid); err != nil {
+			return err
+		}
 	}
-	if err := fd.Fchmod(a.mode); err != nil { // after: a change of owner clears set-user-ID
-		return err
+	if !has.mode {
+		if err := fd.Fchmod(a.mode); err != nil { // after: a change of owner clears set-user-ID
+			return err
+		}
 	}
-	for _, x := range a.xattrs {
+	for _, x := range a.xattrs { // after: a change of owner drops file capabilities
 		if err := setXattr(fd, x); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// made is what a new file has from its making already.
+type made struct{ owner, mode bool }
+
+// complete gives a file that is written its attributes, the times last.
+func (a *attributes) complete(fd sys.FD, has made) error {
+	if err := a.set(fd, has); err != nil {
+		return err
+	}
+	return fd.Futimes(&a.times)
 }
 
 func setXattr(fd sys.FD, x xattr) error {

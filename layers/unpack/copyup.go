@@ -50,7 +50,7 @@ func (u *unpacker) copyFile(in sys.FD, d *dir, base string) error {
 	if err != nil {
 		return err
 	}
-	dst, err := u.create(d, base)
+	dst, err := u.create(d, base, 0o600)
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (u *unpacker) copyFile(in sys.FD, d *dir, base string) error {
 			return err
 		}
 	}
-	if err := a.set(dst); err != nil {
+	if err := a.set(dst, made{}); err != nil {
 		return err
 	}
 	return dst.Futimes(&a.times)

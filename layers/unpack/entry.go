@@ -20,6 +20,7 @@ type unpacker struct {
 	ctx    context.Context //nolint:containedctx // an unpacker lives for one call of Layer
 	o      Options
 	in     *ahead
+	small  *finisher
 	tar    *tar.Reader
 	dirs   *dirs
 	below  *below
@@ -32,11 +33,13 @@ type unpacker struct {
 	implied  notes       // of directories made without one; no times
 	steps    int         // components of paths walked
 	replaced bool        // a directory was removed: times may speak of what is gone
+	trusted  bool        // files are root's and have the mode they are made with
+	grouped  bool        // not all directories are root's group's: files may take theirs
 	stat     unix.Stat_t // for passing calls: one allocation instead of one a file
 }
 
 func newUnpacker(ctx context.Context, root sys.FD, o Options) *unpacker {
-	u := &unpacker{ctx: ctx, o: o, dirs: newDirs(root, o.Limits.Depth), buf: make([]byte, chunkSize)}
+	u := &unpacker{ctx: ctx, o: o, small: startFinisher(), dirs: newDirs(root, o.Limits.Depth), buf: make([]byte, chunkSize)}
 	u.times.in, u.implied.in = root, root
 	u.dirs.implied, u.dirs.step = u.makeImplied, u.step
 	u.below = &below{u: u}
@@ -46,6 +49,7 @@ func newUnpacker(ctx context.Context, root sys.FD, o Options) *unpacker {
 func (u *unpacker) close() {
 	u.times.close()
 	u.implied.close()
+	_ = u.small.end() // its failure is run's
 	u.dirs.close()
 	u.below.close()
 }
@@ -90,6 +94,9 @@ func (u *unpacker) run() error {
 	if err := u.in.drain(u.ctx); err != nil {
 		return err
 	}
+	if err := u.small.end(); err != nil {
+		return err
+	}
 	u.in.dropBuffers() // finish may wait for other layers
 	u.buf = nil
 	return u.finish()
@@ -103,7 +110,34 @@ func (u *unpacker) begin() error {
 			return err
 		}
 	}
-	return root.Fchmod(0o700)
+	if err := root.Fchmod(0o700); err != nil {
+		return err
+	}
+	u.trusted = u.trial()
+	return nil
+}
+
+// trial makes a file to see what files have when they are made here. The umask, and
+// options that the file system is mounted with, can make it something else than is
+// asked for.
+func (u *unpacker) trial() bool {
+	const mode = 0o7777 &^ 0o7000
+	fd, err := u.dirs.root.fd.Open(".", unix.O_TMPFILE|unix.O_WRONLY, mode)
+	if err != nil {
+		return false // not every file system can
+	}
+	defer fd.Close()
+	err = fd.Stat(&u.stat)
+	return err == nil && u.stat.Mode&0o7777 == mode && u.stat.Uid == 0 && u.stat.Gid == 0
+}
+
+// asMade says what of a file's attributes it has when it is made with its mode. So
+// two of the six calls that a file takes are spared for nearly all.
+func (u *unpacker) asMade(a *attributes) made {
+	return made{
+		owner: u.trusted && !u.grouped && a.uid == 0 && a.gid == 0,
+		mode:  u.trusted && a.mode&0o7000 == 0,
+	}
 }
 
 // tarError says whether the stream or what it holds is at fault.
@@ -194,17 +228,24 @@ func (u *unpacker) entry(h *tar.Header) error {
 	return corrupt(h.Name, "entries of type %q are not known", h.Typeflag)
 }
 
+// watchGroup looks whether a directory hands its group on to what is made in it: by
+// its mode, or by how the file system is mounted.
+func (u *unpacker) watchGroup(a *attributes) {
+	u.grouped = u.grouped || a.gid != 0 || a.mode&unix.S_ISGID != 0
+}
+
 // rootEntry takes the attributes of the layer's root.
 func (u *unpacker) rootEntry(h *tar.Header, a attributes) error {
 	if h.Typeflag != tar.TypeDir {
 		return hostile(h.Name, "the root of a layer must be a directory")
 	}
 	u.rootSeen = true
+	u.watchGroup(&a)
 	root := u.dirs.root.fd
 	if err := clearXattrs(root); err != nil {
 		return err
 	}
-	if err := a.set(root); err != nil {
+	if err := a.set(root, made{}); err != nil {
 		return err
 	}
 	return u.noteTimes("", a.times)
@@ -212,6 +253,7 @@ func (u *unpacker) rootEntry(h *tar.Header, a attributes) error {
 
 // directory makes a directory, or gives one that is there its attributes.
 func (u *unpacker) directory(d *dir, base string, a attributes) error {
+	u.watchGroup(&a)
 	err := d.fd.Mkdir(base, 0o700)
 	replacing := errors.Is(err, unix.EEXIST)
 	opaque := false
@@ -252,7 +294,7 @@ func (u *unpacker) directory(d *dir, base string, a attributes) error {
 		err = u.markOpaque(fd)
 	}
 	if err == nil {
-		err = a.set(fd)
+		err = a.set(fd, made{})
 	}
 	if err != nil {
 		return err

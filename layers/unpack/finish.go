@@ -105,7 +105,7 @@ func (u *unpacker) inheritOne(path string) error {
 	if ok {
 		a = found
 	}
-	if err := a.set(d.fd); err != nil {
+	if err := a.set(d.fd, made{}); err != nil {
 		return err
 	}
 	return u.noteTimes(path, a.times)

@@ -3,6 +3,7 @@ package unpack
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"io"
 	"strings"
 
@@ -15,30 +16,47 @@ import (
 // its size.
 var zeros [4096]byte
 
-// regular writes a file and gives it its attributes. Times come last, file
-// capabilities after the owner (a change of owner drops them).
+// regular makes a file; what a small one still needs is left to the finisher.
 func (u *unpacker) regular(d *dir, base string, h *tar.Header, a attributes) error {
 	if err := u.room(h.Size); err != nil {
 		return err
 	}
-	fd, err := u.create(d, base)
+	made := u.asMade(&a)
+	mode := uint32(0o600)
+	if made.mode {
+		mode = a.mode
+	}
+	fd, err := u.create(d, base, mode)
 	if err != nil {
 		return err
+	}
+	if h.Size <= smallSize && !isSparse(h) {
+		return u.leave(fd, h, a, made)
 	}
 	defer fd.Close()
 	if err := u.copy(fd, u.tar, h.Size, isSparse(h)); err != nil {
 		return err
 	}
-	if err := a.set(fd); err != nil {
-		return err
+	return a.complete(fd, made)
+}
+
+// leave reads a small file's content and leaves the rest to the finisher.
+func (u *unpacker) leave(fd sys.FD, h *tar.Header, a attributes, made made) error {
+	body := u.small.room()[:h.Size]
+	if _, err := io.ReadFull(u.tar, body); err != nil {
+		fd.Close()
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return u.tarError("", err)
 	}
-	return fd.Futimes(&a.times)
+	return u.small.take(unfinished{fd: fd, body: body, a: a, made: made, name: h.Name})
 }
 
 // create makes an empty file in place of whatever has the name.
-func (u *unpacker) create(d *dir, base string) (fd sys.FD, err error) {
+func (u *unpacker) create(d *dir, base string, mode uint32) (fd sys.FD, err error) {
 	err = u.creating(d, base, func() (err error) {
-		fd, err = d.fd.Open(base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
+		fd, err = d.fd.Open(base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, mode)
 		return err
 	})
 	return fd, err

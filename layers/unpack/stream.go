@@ -18,11 +18,12 @@ const (
 	ratioFloor = 256 << 20
 )
 
-// ahead reads the stream in a goroutine of its own, so that inflating and hashing
-// go on while the unpacker waits for the disk. It hashes every byte and keeps the
-// limits of the stream.
+// ahead reads the stream in a goroutine of its own, and hashes it in another, so that
+// inflating, hashing and unpacking go on side by side: the slowest of them alone says
+// how long a layer takes. It hashes every byte and keeps the limits of the stream.
 type ahead struct {
-	full chan []byte // what was read, in order; closed at the end
+	read chan []byte // what was read, in order; closed at the end
+	full chan []byte // the same, when it is hashed
 	free chan []byte
 	stop chan struct{}
 	err  error // why full was closed; nil is the end of the stream
@@ -35,6 +36,7 @@ type ahead struct {
 
 func readAhead(r io.Reader, limit func(total int64) error) *ahead {
 	a := &ahead{
+		read: make(chan []byte, chunkCount),
 		full: make(chan []byte, chunkCount),
 		free: make(chan []byte, chunkCount),
 		stop: make(chan struct{}),
@@ -44,11 +46,22 @@ func readAhead(r io.Reader, limit func(total int64) error) *ahead {
 		a.free <- nil // made when first used: most layers are small
 	}
 	go a.run(r, limit)
+	go a.hash()
 	return a
 }
 
-func (a *ahead) run(r io.Reader, limit func(int64) error) {
+// hash sums what was read. It never blocks on full: there are no more chunks than
+// room.
+func (a *ahead) hash() {
 	defer close(a.full)
+	for chunk := range a.read {
+		a.sum.Write(chunk)
+		a.full <- chunk
+	}
+}
+
+func (a *ahead) run(r io.Reader, limit func(int64) error) {
+	defer close(a.read)
 	var total int64
 	for {
 		var chunk []byte
@@ -63,8 +76,7 @@ func (a *ahead) run(r io.Reader, limit func(int64) error) {
 		n, err := a.fill(r, chunk[:chunkSize])
 		total += int64(n)
 		if n > 0 {
-			a.sum.Write(chunk[:n])
-			a.full <- chunk[:n] // never blocks: there are no more chunks than room
+			a.read <- chunk[:n] // never blocks: there are no more chunks than room
 		}
 		if passed := limit(total); passed != nil && (err == nil || errors.Is(err, io.EOF)) {
 			err = passed
@@ -150,7 +162,7 @@ func (a *ahead) failure() error {
 	return nil
 }
 
-// close stops the goroutine and waits for it.
+// close stops the goroutines and waits for them.
 func (a *ahead) close() {
 	close(a.stop)
 	for range a.full { // until it is closed

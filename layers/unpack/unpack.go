@@ -109,6 +109,7 @@ func Layer(ctx context.Context, r io.Reader, dir *os.File, o Options) (Result, e
 		u.result.DiffID = u.in.digest()
 		return u.result, nil
 	}
+	_ = u.small.end() // it writes no more; what failed first is known
 	err = failed("", err)
 	var known *Error
 	if errors.As(err, &known) && known.Kind == Space {

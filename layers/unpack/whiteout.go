@@ -75,7 +75,7 @@ func (u *unpacker) whiteoutOver(d *dir, base string) error {
 // fresh gives a directory the attributes of one that nothing is known of.
 func (u *unpacker) fresh(fd sys.FD, path string) error {
 	a := attributes{mode: 0o755}
-	if err := a.set(fd); err != nil {
+	if err := a.set(fd, made{}); err != nil {
 		return err
 	}
 	return u.noteTimes(path, a.times)
