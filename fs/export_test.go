@@ -1,6 +1,10 @@
 package fs
 
-import "syscall"
+import (
+	"syscall"
+
+	fusefs "github.com/hanwen/go-fuse/v2/fs"
+)
 
 // Trim trims now.
 func (t *Tree) Trim() syscall.Errno { return t.trim() }
@@ -8,15 +12,13 @@ func (t *Tree) Trim() syscall.Errno { return t.trim() }
 // Nodes counts the nodes that go-fuse holds.
 func (t *Tree) Nodes() int {
 	n := 0
-	var walk func(d *directory)
-	walk = func(d *directory) {
+	var walk func(d *fusefs.Inode)
+	walk = func(d *fusefs.Inode) {
 		for _, c := range d.Children() {
 			n++
-			if sub, ok := c.Operations().(*directory); ok {
-				walk(sub)
-			}
+			walk(c)
 		}
 	}
-	walk(t.top.Load())
+	walk(&t.top.Load().Inode)
 	return n
 }

@@ -1,6 +1,7 @@
 package fs_test
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -45,4 +46,34 @@ func TestOtherPeoplesFiles(t *testing.T) {
 		t.Errorf("rm -r walked into the container's files: %v", err)
 	}
 	m.want("ls rootfs/containers", "")
+}
+
+// TestOtherPeoplesFilesAreForgotten walks through a tree and has the kernel forget it, but for what is in use.
+func TestOtherPeoplesFilesAreForgotten(t *testing.T) {
+	m := web(t)
+	dir := t.TempDir()
+	os.Chmod(dir, 0o755)
+	for i := range 50 {
+		os.MkdirAll(fmt.Sprintf("%s/dir%d/sub", dir, i), 0o755)
+		os.WriteFile(fmt.Sprintf("%s/dir%d/sub/file", dir, i), []byte("x\n"), 0o644)
+	}
+	m.Root(strings.TrimSpace(m.read("containers/web/id")), dir)
+	m.want("find containers/web/rootfs/ -name file -size -10k | wc -l | tr -d ' '", "50\n")
+	if n := m.tree.Nodes(); n < 150 {
+		t.Errorf("%d nodes after a walk", n)
+	}
+	f, err := os.Open(m.path("containers/web/rootfs/dir7/sub/file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if errno := m.tree.Trim(); errno != 0 {
+		t.Skipf("this kernel does not forget when it is asked to (6.18 does): %v", errno)
+	}
+	await(t, "nodes", func() bool { return m.tree.Nodes() < 50 })
+	b := make([]byte, 10)
+	if n, err := f.Read(b); err != nil || string(b[:n]) != "x\n" {
+		t.Errorf("an open file after it: %q, %v", b[:n], err)
+	}
+	m.want("cat containers/web/rootfs/dir49/sub/file", "x\n")
 }

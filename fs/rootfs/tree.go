@@ -16,7 +16,14 @@
 //     fsuid and fsgid of the range (owner.go), as an id-mapped upper directory demands.
 //
 // A [Tree] borrows its tree from a [Source] when it is first looked at and gives it back when nobody has looked for a
-// while. The mount must be nosuid and nodev with default_permissions, so that the kernel does the permission checks with
+// while. When what it shows is gone, it closes: all that the kernel still knows of it is ESTALE, and a new Tree of the same
+// ID has other nodes.
+//
+// What costs time is the number of questions, each of which wakes this process up and lets the caller sleep. So a listing
+// tells what its entries are (READDIRPLUS), the kernel may believe for long what it knows of a tree that never changes,
+// and it reads the files of such a tree by itself (passthrough).
+//
+// The mount must be nosuid and nodev with default_permissions, so that the kernel does the permission checks with
 // what is shown; the top is shown as 0700 root, because the ids inside are not the host's. It needs go-fuse's
 // NullPermissions (a mode of 0 is a mode), an EntryTimeout of 0 or nil, and a umask of 0. With CAP_HANDLE_KILLPRIV_V2 the kernel leaves it to us to
 // take set-user-ID bits from what is written to: go-fuse does not pass on with which writes, so they are taken when
