@@ -402,8 +402,8 @@ func (m *mounted) remount() error {
 	return m.mountToCrash()
 }
 
-func (m *mounted) lastUmount() error {
-	if out, err := exec.Command(hull, m.umountArgs(nil)...).CombinedOutput(); err != nil {
+func (m *mounted) lastUmount(more ...string) error {
+	if out, err := exec.Command(hull, m.umountArgs(more)...).CombinedOutput(); err != nil {
 		return fmt.Errorf("umount: %w: %s", err, out)
 	}
 	return nil

@@ -164,11 +164,12 @@ func (s strain) atAllLevels(noise []byte) (outcomes map[string]int, err error) {
 	}
 	defer func() {
 		// The hull goes first; what is left behind by then is told by end, which removes the directories.
-		if e := m.lastUmount(); e != nil && err == nil {
+		if e := m.lastUmount("--stop"); e != nil && err == nil {
 			err = e
 		}
-		if e := unix.Unmount(disk, 0); e != nil && err == nil {
-			err = fmt.Errorf("the disk cannot be unmounted: %w", e)
+		// The daemon may be about to let go of its last file.
+		if e := m.poll(func() error { return unix.Unmount(disk, 0) }); e != nil {
+			err = errors.Join(err, fmt.Errorf("the disk cannot be unmounted: %w", e))
 		}
 		for _, p := range m.end() {
 			err = errors.Join(err, errors.New("left behind: "+p))
