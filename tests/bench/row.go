@@ -175,7 +175,7 @@ func (t *table) print(w io.Writer) {
 // quantile is a round by its time.
 func quantile(all []sample, q float64) sample {
 	s := slices.SortedFunc(slices.Values(all), func(a, b sample) int { return int(a.wall - b.wall) })
-	return s[int(q*float64(len(s)-1)+0.5)]
+	return s[min(int(q*float64(len(s))), len(s)-1)]
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
