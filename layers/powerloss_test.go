@@ -25,68 +25,68 @@ func losePower(dir string) error {
 }
 
 // device is an ext4 in a file, which keeps what is not synced in memory for as long
-// as it can.
-type device struct{ image, dir string }
+// as it can. Each mount is of a new copy of the file: another process may still have
+// the mount before in a namespace of its own, and the kernel would give the file
+// system that was stopped again.
+type device struct {
+	image, dir string
+	mounts     int
+}
 
 func newDevice(t *testing.T) *device {
 	t.Helper()
 	needRoot(t)
-	for _, tool := range []string{"mkfs.ext4", "mount", "umount"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("needs %s", tool)
-		}
+	d := &device{image: filepath.Join(t.TempDir(), "disk"), dir: t.TempDir()}
+	if _, err := os.Stat("/dev/loop-control"); err != nil {
+		t.Skip("this kernel has no loop devices")
 	}
-	d := &device{filepath.Join(t.TempDir(), "disk"), t.TempDir()}
 	if err := os.WriteFile(d.image, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Truncate(d.image, 32<<20); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.CommandContext(t.Context(), "mkfs.ext4", "-q", "-F", "-N", "4096", d.image).CombinedOutput(); err != nil {
-		t.Fatalf("mkfs.ext4: %v: %s", err, out)
-	}
-	if out, err := d.mount(t); err != nil {
-		t.Skipf("needs loop devices: %v: %s", err, out)
-	}
+	run(t, "mkfs.ext4", "-q", "-F", "-N", "4096", d.image)
 	t.Cleanup(func() { _ = unix.Unmount(d.dir, unix.MNT_DETACH) }) // what a failure left
-	if err := losePower(d.dir); err != nil {
-		t.Skipf("needs an ext4 that can be stopped: %v", err)
-	}
-	d.umount(t)
-	d.mustMount(t)
+	d.mount(t)
 	return d
 }
 
-func (d *device) mount(t *testing.T) (string, error) {
-	out, err := exec.CommandContext(t.Context(), "mount", "-o", "loop,noauto_da_alloc,data=writeback,commit=600", d.image, d.dir).CombinedOutput()
-	return string(out), err
-}
-
-func (d *device) mustMount(t *testing.T) {
+func run(t *testing.T, name string, args ...string) {
 	t.Helper()
-	if out, err := d.mount(t); err != nil {
-		t.Fatalf("mount: %v: %s", err, out)
+	if out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", name, err, out)
 	}
 }
 
+func (d *device) mount(t *testing.T) {
+	t.Helper()
+	d.mounts++
+	fresh := fmt.Sprintf("%s.%d", strings.TrimRight(d.image, ".0123456789"), d.mounts)
+	run(t, "cp", "--sparse=always", d.image, fresh)
+	if err := os.Remove(d.image); err != nil {
+		t.Fatal(err)
+	}
+	d.image = fresh
+	run(t, "mount", "-o", "loop,noauto_da_alloc,data=writeback,commit=600", d.image, d.dir)
+}
+
+// umount leaves on the disk what is in memory, unless the power was lost.
 func (d *device) umount(t *testing.T) {
 	t.Helper()
+	fd, err := unix.Open(d.dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err == nil {
+		_ = unix.Syncfs(fd) // fails if it was
+		_ = unix.Close(fd)
+	}
 	if err := unix.Unmount(d.dir, 0); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // keep copies the disk as it is now, unmounted, and back returns to that.
-func (d *device) keep(t *testing.T) { d.copy(t, d.image, d.image+".kept") }
-func (d *device) back(t *testing.T) { d.copy(t, d.image+".kept", d.image) }
-
-func (d *device) copy(t *testing.T, from, to string) {
-	t.Helper()
-	if out, err := exec.CommandContext(t.Context(), "cp", "--sparse=always", from, to).CombinedOutput(); err != nil {
-		t.Fatalf("cp: %v: %s", err, out)
-	}
-}
+func (d *device) keep(t *testing.T) { run(t, "cp", "--sparse=always", d.image, d.dir+".kept") }
+func (d *device) back(t *testing.T) { run(t, "cp", "--sparse=always", d.dir+".kept", d.image) }
 
 // TestPowerLoss takes the power away at every step of what changes the store, and
 // when it is done: what was there before is whole, what was on its way is whole or
@@ -123,7 +123,7 @@ func TestPowerLoss(t *testing.T) {
 		{"remove", "other:1", ""},
 	} {
 		d.back(t)
-		d.mustMount(t)
+		d.mount(t)
 		var passed []string
 		for _, line := range strings.Split(die(t, store, op.do, op.arg, "", crashTraceEnv+"=1"), "\n") {
 			if point, is := strings.CutPrefix(line, "passed "); is {
@@ -143,11 +143,11 @@ func TestPowerLoss(t *testing.T) {
 			}
 			t.Run(fmt.Sprintf("%s %s %d", op.do, point, nth), func(t *testing.T) {
 				d.back(t)
-				d.mustMount(t)
+				d.mount(t)
 				defer d.umount(t)
 				die(t, store, op.do, op.arg, point, crashNthEnv+"="+fmt.Sprint(nth), crashPowerEnv+"=1")
 				d.umount(t)
-				d.mustMount(t)
+				d.mount(t)
 				s := openStore(t, store, Options{})
 				defer closeStore(t, s)
 				if got := mustFind(t, s, first.ID); got.Status != Ready {
