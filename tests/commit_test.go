@@ -4,12 +4,14 @@ import (
 	"archive/tar"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -69,7 +71,11 @@ func TestLikeDocker(t *testing.T) {
 			ask := func(image string) string {
 				return line(docker("image", "inspect", "--format", "{{json ("+field+")}}", image))
 			}
-			if ours, theirs := ask("ours:1"), ask("theirs:1"); ours != theirs {
+			ours, theirs := ask("ours:1"), ask("theirs:1")
+			if field == ".Config.Env" { // Docker does not always keep the order in which they were given
+				ours, theirs = sorted(t, ours), sorted(t, theirs)
+			}
+			if ours != theirs {
 				t.Errorf("%s is %s, with Docker %s", field, ours, theirs)
 			}
 		}
@@ -254,4 +260,15 @@ func tarFields(t testing.TB, h *tar.Header, r io.Reader) fields {
 		}
 	}
 	return f
+}
+
+// sorted orders a list of texts in JSON.
+func sorted(t *testing.T, list string) string {
+	t.Helper()
+	var texts []string
+	if err := json.Unmarshal([]byte(list), &texts); err != nil {
+		t.Fatalf("%v: %s", err, list)
+	}
+	slices.Sort(texts)
+	return strings.Join(texts, "\n")
 }
