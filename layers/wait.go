@@ -11,9 +11,6 @@ func (s *Store) Wait(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	r := s.names[name]
-	s.mu.Unlock()
 	if ended, failure := s.underWay(name); ended != nil {
 		select {
 		case <-ended:
@@ -22,6 +19,10 @@ func (s *Store) Wait(ctx context.Context, text string) error {
 			return wrap("wait", name, ctx.Err())
 		}
 	}
+	// Read after that: the record has the failure of one that has just ended.
+	s.mu.Lock()
+	r := s.names[name]
+	s.mu.Unlock()
 	switch {
 	case r == nil:
 		return failf("wait", name, NotFound, "there is no such image here")
