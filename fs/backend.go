@@ -70,8 +70,9 @@ type Image struct {
 	Reader    uint32    // uid whose login it was, who may read it beside root and the group
 }
 
-// Whole tells whether all of the image is here, and it has a file system.
-func (i *Image) Whole() bool { return i.Status == "ready" || i.Status == "pushing" }
+// Whole tells whether all of an image is here, and it has a file system, whatever a newer pull is doing: only then it
+// has an ID.
+func (i *Image) Whole() bool { return i.ID != "" }
 
 // nameless tells that no reference leads to the image: its name moved on, or it came without one.
 func (i *Image) nameless() bool { return i.Reference == i.ID }
