@@ -18,6 +18,7 @@ type faulty struct {
 	changed *sync.Cond
 	faults  map[string]string  // repository → fault
 	counts  map[string]*counts // repository → what was asked of it
+	kept    map[string]bool    // paths of manifests that nobody may push over: every script pulls them
 }
 
 // counts is what was asked of a repository, but for whether it has something.
@@ -119,6 +120,24 @@ func (f *faulty) clear() {
 	f.cond().Broadcast()
 }
 
+// keep has images stay what they are: repository and tag of each.
+func (f *faulty) keep(images []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.kept = map[string]bool{}
+	for _, name := range images {
+		repo, tag, _ := strings.Cut(name, ":")
+		f.kept["/v2/"+repo+"/manifests/"+tag] = true
+	}
+}
+
+// keeps tells whether a request would change one of them.
+func (f *faulty) keeps(r *http.Request) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return r.Method == http.MethodPut && f.kept[r.URL.Path]
+}
+
 // forget begins to count anew.
 func (f *faulty) forget() {
 	f.mu.Lock()
@@ -135,6 +154,8 @@ func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, text, status)
 	}
 	switch {
+	case f.keeps(r):
+		refuse(http.StatusForbidden, `{"errors":[{"code":"DENIED","message":"other scripts pull this; push to a name of your own"}]}`)
 	case fault == "down":
 		refuse(http.StatusServiceUnavailable, "the registry is down")
 	case fault == "denied":

@@ -8,12 +8,14 @@ package tests
 import (
 	"fmt"
 	"log"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -81,6 +83,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	reg.forget()
+	reg.keep(slices.Collect(maps.Keys(set)))
 	code := m.Run()
 	if err := dockerd.end(); err != nil {
 		log.Printf("ending dockerd: %v", err)
