@@ -20,7 +20,8 @@ type bares struct {
 type bare struct {
 	by    Credential
 	at    time.Time
-	timer *time.Timer // nil if it never pulls
+	timer *time.Timer   // nil if it never pulls
+	begun chan struct{} // while its pull is being accepted: closed when that is done
 }
 
 // firedFor is how long a directory whose pull has begun is remembered, for a mkdir -p on a slow machine.
@@ -108,7 +109,7 @@ func (t *Tree) pullBare(path string) {
 		return
 	}
 	d.timer.Stop()
-	d.timer = nil
+	d.timer, d.begun = nil, make(chan struct{})
 	t.work.Add(1)
 	b.mu.Unlock()
 	defer t.work.Done()
@@ -118,9 +119,28 @@ func (t *Tree) pullBare(path string) {
 		delete(b.dirs, path)
 		b.fired[path] = d
 	}
+	close(d.begun)
+	d.begun = nil
 	b.mu.Unlock()
 	if err != nil {
 		_ = t.record("pull", object{}, "images/"+path, d.by, true, err)
+	}
+}
+
+// settled waits until it is known whether the pull of a directory that a process has made was accepted.
+func (b *bares) settled(ctx context.Context, path string, pid uint32) {
+	b.mu.Lock()
+	var begun chan struct{}
+	if d := b.dirs[path]; d != nil && d.by.PID == pid {
+		begun = d.begun
+	}
+	b.mu.Unlock()
+	if begun == nil {
+		return
+	}
+	select {
+	case <-begun:
+	case <-ctx.Done():
 	}
 }
 
@@ -130,6 +150,9 @@ func (t *Tree) inside(ctx context.Context, path string) {
 	by, _ := By(ctx)
 	var undo []string
 	b := &t.bare
+	for p := path; p != ""; p = parent(p) {
+		b.settled(ctx, p, by.PID)
+	}
 	b.mu.Lock()
 	for p := path; p != ""; p = parent(p) {
 		if d := b.dirs[p]; d != nil && d.timer != nil {

@@ -1,10 +1,13 @@
 package fs_test
 
 import (
+	"context"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"hull/fs"
 )
@@ -72,6 +75,41 @@ func TestBareNames(t *testing.T) {
 	m.ok("mkdir images/gone && rmdir images/gone")
 	errno(t, "rmdir again", os.Remove(m.path("images/gone")), syscall.ENOENT)
 	m.want("ls images", "me\nnosuch:latest\n")
+}
+
+// slowImages accepts pulls of :latest late.
+type slowImages struct {
+	fs.Images
+	asked, accept chan struct{}
+}
+
+func (s slowImages) Pull(ctx context.Context, ref string, budget time.Duration) error {
+	if strings.HasSuffix(ref, ":latest") {
+		close(s.asked)
+		<-s.accept
+	}
+	return s.Images.Pull(ctx, ref, budget)
+}
+
+// TestSlowMkdirP is a mkdir -p that makes something inside at the very moment when the pull of the bare name begins.
+func TestSlowMkdirP(t *testing.T) {
+	slow := slowImages{asked: make(chan struct{}), accept: make(chan struct{})}
+	m := mountWith(t, func(o *fs.Options) {
+		slow.Images = o.Images
+		o.Images = slow
+	}, "me/app:1", "me:latest")
+	m.Hold("me:latest")
+	runtime.LockOSThread() // the kernel says which thread asks
+	defer runtime.UnlockOSThread()
+	if err := os.Mkdir(m.path("images/me"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	<-slow.asked
+	go close(slow.accept)
+	if err := os.Mkdir(m.path("images/me/app:1"), 0o755); err != nil {
+		t.Error(err)
+	}
+	m.want("ls images images/me; cat images/me/app:1/status", "images:\nme\n\nimages/me:\napp:1\nready\n")
 }
 
 func TestBareNameWithImagesInside(t *testing.T) {
