@@ -210,17 +210,15 @@ func crashSet(t *testing.T) map[string]any {
 // crashEverywhere does the deed once to see what it comes by, and then once for
 // each of those steps.
 func (d deed) crashEverywhere(t *testing.T) (passed, problems []string) {
-	base, err := os.MkdirTemp("", "hull-crash-")
-	if err != nil {
-		return nil, []string{err.Error()}
+	m, err := trial("crash", nil, d.setup()...)
+	if m != nil {
+		defer func() {
+			for _, p := range m.end() {
+				problems = append(problems, "left behind: "+p)
+			}
+		}()
 	}
-	m := &mounted{base: base}
-	defer func() {
-		for _, p := range m.end() {
-			problems = append(problems, "left behind: "+p)
-		}
-	}()
-	if err := d.prepare(m); err != nil {
+	if err != nil {
 		return nil, []string{err.Error()}
 	}
 	passed, err = d.rehearse(m)
@@ -247,11 +245,8 @@ func (d deed) crashEverywhere(t *testing.T) (passed, problems []string) {
 	return passed, problems
 }
 
-// prepare mounts, and makes what must never be touched.
-func (d deed) prepare(m *mounted) error {
-	if err := m.mountToCrash(); err != nil {
-		return err
-	}
+// setup makes what must never be touched, and what the deed needs.
+func (d deed) setup() []string {
 	setup := []string{`mkdir -p $I/by:1 && $I/by:1/wait`}
 	switch d.name {
 	case "prune": // by:1 stays by its container
@@ -261,12 +256,7 @@ func (d deed) prepare(m *mounted) error {
 	case "commit":
 		setup = append(setup, `mkdir -p $I/true:1 && $I/true:1/wait && mkdir $I/true:1/containers/changed && containers/changed/wait && echo added > containers/changed/rootfs/added`)
 	}
-	for _, line := range setup {
-		if out, err := m.shell(line); err != nil {
-			return fmt.Errorf("%s: %w: %s", line, err, out)
-		}
-	}
-	return nil
+	return setup
 }
 
 // begin brings about what the deed begins with.
@@ -393,6 +383,26 @@ func (m *mounted) poll(try func() error) error {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// trial mounts in a directory of its own, which disk, if not nil, prepares before, and
+// runs lines of shell there. What it returns has to be ended, also if it fails.
+func trial(name string, disk func(*mounted) error, setup ...string) (*mounted, error) {
+	base, err := os.MkdirTemp("", "hull-"+name+"-")
+	if err != nil {
+		return nil, err
+	}
+	m := &mounted{base: base}
+	if disk != nil {
+		err = disk(m)
+	}
+	if err == nil {
+		err = m.mountToCrash()
+	}
+	if err == nil {
+		err = m.lines(setup...)
+	}
+	return m, err
 }
 
 func (m *mounted) remount() error {

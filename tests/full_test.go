@@ -150,42 +150,20 @@ func fullImage(t *testing.T, noise []byte) v1.Image {
 }
 
 func (s strain) atAllLevels(noise []byte) (outcomes map[string]int, err error) {
-	base, err := os.MkdirTemp("", "hull-full-")
-	if err != nil {
-		return nil, err
-	}
-	m := &mounted{base: base}
-	disk := m.path("store")
-	if err := os.Mkdir(disk, 0o711); err != nil {
-		return nil, err
-	}
-	if err := unix.Mount("hull-test", disk, "tmpfs", 0, "size=48m,nr_inodes=4000,mode=711"); err != nil {
-		return nil, err
-	}
-	defer func() {
-		// The hull goes first; what is left behind by then is told by end, which removes the directories.
-		if e := m.lastUmount("--stop"); e != nil && err == nil {
-			err = e
-		}
-		// The daemon may be about to let go of its last file.
-		if e := m.poll(func() error { return unix.Unmount(disk, 0) }); e != nil {
-			err = errors.Join(err, fmt.Errorf("the disk cannot be unmounted: %w", e))
-		}
-		for _, p := range m.end() {
-			err = errors.Join(err, errors.New("left behind: "+p))
-		}
-	}()
-	if err := os.WriteFile(m.path("noise"), noise, 0o600); err != nil {
-		return nil, err
-	}
-	if err := m.mountToCrash(); err != nil {
-		return nil, err
-	}
 	setup := []string{`mkdir -p $I/by:1 && $I/by:1/wait`}
 	if s.setup != "" {
 		setup = append(setup, s.setup)
 	}
-	if err := m.lines(setup...); err != nil {
+	m, err := trial("full", func(m *mounted) error {
+		if err := os.WriteFile(m.path("noise"), noise, 0o600); err != nil {
+			return err
+		}
+		return smallDisk(m.path("store"))
+	}, setup...)
+	if m != nil {
+		defer func() { err = errors.Join(err, endOnDisk(m)) }()
+	}
+	if err != nil {
 		return nil, err
 	}
 	outcomes = map[string]int{}
@@ -200,6 +178,29 @@ func (s strain) atAllLevels(noise []byte) (outcomes map[string]int, err error) {
 		}
 	}
 	return outcomes, nil
+}
+
+func smallDisk(dir string) error {
+	if err := os.Mkdir(dir, 0o711); err != nil {
+		return err
+	}
+	return unix.Mount("hull-test", dir, "tmpfs", 0, "size=48m,nr_inodes=4000,mode=711")
+}
+
+// endOnDisk ends a mount whose store has a disk of its own. The hull goes first; what is
+// left behind by then is told by end, which removes the directories.
+func endOnDisk(m *mounted) (err error) {
+	if m.isMounted() {
+		err = m.lastUmount("--stop")
+	}
+	// The daemon may be about to let go of its last file.
+	if e := m.poll(func() error { return unix.Unmount(m.path("store"), 0) }); e != nil {
+		err = errors.Join(err, fmt.Errorf("the disk cannot be unmounted: %w", e))
+	}
+	for _, p := range m.end() {
+		err = errors.Join(err, errors.New("left behind: "+p))
+	}
+	return err
 }
 
 // about is what a failure for want of room says.
