@@ -14,32 +14,22 @@ func (s *Store) commit(p *pull, image *registry.Image, st *stored, parts []*part
 	var documents map[string]string
 	if disk != nil {
 		var err error
-		documents, err = s.stageDocuments(image)
+		documents, err = s.harden(p, image, parts, disk)
 		defer s.dropDocuments(documents)
-		if err == nil {
-			err = sys.Syncfs(disk)
-		}
 		if err != nil {
 			return err
 		}
-		s.crash("pull.synced")
 	}
 	if err := s.lockChange(p.ctx); err != nil {
 		return err
 	}
 	defer s.unlockChange()
-	// Blobs first: a layer that is in its place is not fetched again when a crash
-	// comes between, so its blob would be missing for ever.
-	if err := s.placeBlobs(parts, documents); err != nil {
+	st, err := s.settle(p, st, parts, documents)
+	if err != nil {
 		return err
 	}
-	if err := s.placeLayers(st, parts); err != nil {
-		return err
-	}
-	s.crash("pull.placed")
 	s.mu.Lock()
 	old := s.names[p.name]
-	st = s.sized(st.sourced(p.ref, s.images[st.ID]))
 	s.mu.Unlock()
 	r := (&record{Status: Ready, By: p.by, Made: time.Now().Round(0), Digest: image.Digest, Image: st, privacy: p.outcome(old, st.ID)}).named(p.ref)
 	if old != nil {
@@ -69,8 +59,42 @@ func (s *Store) commit(p *pull, image *registry.Image, st *stored, parts []*part
 	return nil
 }
 
-// stageDocuments writes the manifest and the config where commit takes them
-// from; the pull's syncfs covers them.
+// harden makes durable what has come for an image, by way of a syncfs of the disk. It
+// returns where the documents lie, and what other blobs came in files of their own,
+// until they are in their places; drop them then.
+func (s *Store) harden(p *pull, image *registry.Image, parts []*part, disk *os.File) (documents map[string]string, err error) {
+	documents, err = s.stageDocuments(image)
+	if err == nil {
+		err = s.addFiles(p, parts, documents)
+	}
+	if err == nil {
+		err = sys.Syncfs(disk)
+	}
+	if err == nil {
+		s.crash("pull.synced")
+	}
+	return documents, err
+}
+
+// settle puts what is durable in its place, and returns the image's description as its
+// record, which is to be written next, has it. The caller holds the change lock.
+func (s *Store) settle(p *pull, st *stored, parts []*part, documents map[string]string) (*stored, error) {
+	// Blobs first: a layer that is in its place is not fetched again when a crash
+	// comes between, so its blob would be missing for ever.
+	if err := s.placeBlobs(parts, documents); err != nil {
+		return nil, err
+	}
+	if err := s.placeLayers(st, parts); err != nil {
+		return nil, err
+	}
+	s.crash("pull.placed")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sized(st.sourced(p.ref, s.images[st.ID])), nil
+}
+
+// stageDocuments writes the manifest and the config where settle takes them
+// from; the syncfs covers them.
 func (s *Store) stageDocuments(image *registry.Image) (map[string]string, error) {
 	staged := map[string]string{}
 	for digest, content := range map[string][]byte{image.ManifestDigest: image.Manifest, image.ConfigDigest: image.Config} {
@@ -90,7 +114,7 @@ func (s *Store) stageDocuments(image *registry.Image) (map[string]string, error)
 	return staged, nil
 }
 
-// dropDocuments removes those that commit has not taken.
+// dropDocuments removes those that settle has not taken.
 func (s *Store) dropDocuments(staged map[string]string) {
 	for _, path := range staged {
 		_ = os.Remove(path) // staging/ is emptied at the next start anyway

@@ -9,7 +9,6 @@ import (
 	"os"
 	"time"
 
-	"hull/layers/internal/sys"
 	"hull/layers/reference"
 	"hull/layers/registry"
 	"hull/layers/unpack"
@@ -44,18 +43,11 @@ func (s *Store) land(p *pull, image *registry.Image, refs []reference.Reference,
 	if err := s.bringParts(p, parts); err != nil {
 		return err
 	}
-	documents, err := s.stageDocuments(image)
+	documents, err := s.harden(p, image, parts, disk)
 	defer s.dropDocuments(documents)
 	if err != nil {
 		return err
 	}
-	if err := s.addFiles(p, parts, documents); err != nil {
-		return err
-	}
-	if err := sys.Syncfs(disk); err != nil {
-		return err
-	}
-	s.crash("pull.synced")
 	return s.landed(p, image, st, parts, documents, refs)
 }
 
@@ -65,16 +57,10 @@ func (s *Store) landed(p *pull, image *registry.Image, st *stored, parts []*part
 		return err
 	}
 	defer s.unlockChange()
-	if err := s.placeBlobs(parts, documents); err != nil {
+	st, err := s.settle(p, st, parts, documents)
+	if err != nil {
 		return err
 	}
-	if err := s.placeLayers(st, parts); err != nil {
-		return err
-	}
-	s.crash("pull.placed")
-	s.mu.Lock()
-	st = s.sized(st.sourced(reference.Reference{}, s.images[st.ID]))
-	s.mu.Unlock()
 	private := p.privacy
 	if !private.Private {
 		private = s.privacyOf(st.ID)
