@@ -40,7 +40,7 @@ type inspection struct {
 	mend   bool
 	report func(string)
 	flaws  int
-	bad    map[string]bool // blobs and layers that are damaged and not mended
+	bad    map[string]bool // records, blobs and layers that are damaged and not mended
 }
 
 func (s *Store) inspect(ctx context.Context, op string, mend *registry.Client, report func(string)) (int, error) {
@@ -73,55 +73,6 @@ func (in *inspection) flaw(fix func() (string, error), format string, args ...an
 	}
 	in.report(line + "; " + how)
 	return err == nil
-}
-
-// records reads images/ again. What memory knows is written anew.
-func (in *inspection) records() error {
-	if err := in.lockChange(in.p.ctx); err != nil {
-		return err
-	}
-	defer in.unlockChange()
-	entries, err := os.ReadDir(in.path("images"))
-	if err != nil {
-		return err
-	}
-	in.mu.Lock()
-	known := make(map[string]*record, len(in.names))
-	for _, r := range in.names {
-		known[r.fileName()] = r
-	}
-	in.mu.Unlock()
-	bad := 0
-	for _, e := range entries {
-		have, err := in.readRecord(e)
-		r := known[e.Name()]
-		delete(known, e.Name())
-		drop := func(how string) func() (string, error) {
-			return func() (string, error) {
-				in.discard(in.path("images", e.Name()))
-				return how, in.syncDir("images")
-			}
-		}
-		switch {
-		case !strings.HasSuffix(e.Name(), ".json"):
-			in.flaw(drop("removed"), "images/%s belongs to nothing", e.Name())
-		case err != nil && r != nil:
-			in.flaw(func() (string, error) { return "written anew", in.writeRecord(r) }, "the record images/%s cannot be read (%v)", e.Name(), err)
-		case err != nil:
-			if !in.flaw(drop("dropped; pull the image again"), "the record images/%s cannot be read (%v)", e.Name(), err) {
-				bad++
-			}
-		case r != nil && r.Lost == nil && have.essence() != r.essence():
-			in.flaw(func() (string, error) { return "written anew", in.writeRecord(r) }, "the record images/%s says something else than hull wrote", e.Name())
-		}
-	}
-	for name, r := range known {
-		in.flaw(func() (string, error) { return "written anew", in.writeRecord(r) }, "the record images/%s is missing", name)
-	}
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.whole = bad == 0 // what is on record is known now, so sweeping is safe
-	return nil
 }
 
 // allBlobs reads every blob.
@@ -217,6 +168,12 @@ func (in *inspection) layer(st *stored, i int) error {
 		return nil
 	}
 	defer fresh.drop(in.Store)
+	in.mu.Lock()
+	known := in.layers[l.Key]
+	in.mu.Unlock()
+	if f := fresh.record; why == "" && known != nil && f.key() == l.Key && (f.Size != known.Size || f.Entries != known.Entries) {
+		why = "has a record that is not its own"
+	}
 	if why == "" {
 		why, err = in.compare(l.Key, fresh)
 		if err != nil {

@@ -163,8 +163,8 @@ func TestDamage(t *testing.T) {
 					if got := mustFind(t, s, other.Reference); got.ID != other.ID || got.Status != Ready {
 						t.Errorf("the other image is %+v", got)
 					}
-					if place.name == "an image's record" && when == "closed" {
-						mustPull(t, s, im.Reference) // nothing says any more what it was
+					if place.name == "an image's record" && damage.name == "removed" && when == "closed" {
+						mustPull(t, s, im.Reference) // nothing says any more that it was there
 					}
 					if got := mustFind(t, s, im.Reference); got.ID != im.ID || got.Status != Ready {
 						t.Errorf("the image is %+v", got)
@@ -180,14 +180,11 @@ func TestDamage(t *testing.T) {
 var forDirectories = map[string]bool{"removed": true, "a link": true, "a link to what never ends": true, "a fifo": true}
 
 // unseen says whether a damage done to a closed store cannot be seen: nobody misses a
-// compressed layer, or an image that he does not know of; and a letter flipped may
-// be what was written.
+// compressed layer, or an image that he does not know of.
 func unseen(place, damage string) bool {
 	switch damage {
 	case "removed", "a directory", "a link", "a link to what never ends", "a fifo":
 		return place == "a compressed layer" || (place == "an image's record" && damage == "removed")
-	case "a byte flipped in the middle":
-		return place == "an image's record"
 	default:
 		return false
 	}

@@ -11,7 +11,7 @@ import (
 func (s *Store) Hold(imageID, containerID string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.images[imageID] == nil && !s.lost(imageID) {
+	if s.images[imageID] == nil && !s.lost(imageID) && s.whole { // else it may be that of a record that cannot be read
 		return failf("hold", imageID, NotFound, "the image is not in the store any more")
 	}
 	if s.holders[imageID] == nil {

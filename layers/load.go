@@ -2,8 +2,6 @@ package layers
 
 import (
 	"os"
-
-	"hull/layers/reference"
 )
 
 // load reads what the directory holds into memory.
@@ -22,28 +20,29 @@ func (s *Store) load() error {
 	if err := s.readBlobs(); err != nil {
 		return err
 	}
-	records, whole, err := s.readRecords()
+	records, damaged, err := s.readRecords()
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.whole = whole
 	for _, r := range records {
-		if r.Image != nil && !s.complete(r.Image) {
-			s.log.Warn("an image in the store is not whole any more", "image", r.name)
-			copied := *r
-			r = &copied
-			r.lose()
-		}
-		s.names[r.name] = r
-		if r.Image != nil {
-			r.Image = s.sized(r.Image.sourced(reference.Reference{}, s.images[r.Image.ID]))
-			s.images[r.Image.ID] = r.Image
+		s.recollect(r)
+	}
+	for _, file := range damaged { // after those that say who may look at an image
+		if r := s.rebuild(file, nil); r != nil {
+			s.recollect(r)
 		}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.whole = len(damaged) == 0
 	s.publish()
 	return nil
+}
+
+func (s *Store) recollect(r *record) {
+	if !s.remember(r) {
+		s.log.Warn("an image in the store is not whole any more", "image", r.name)
+	}
 }
 
 // complete says whether everything an image needs is here. The compressed

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,6 +36,8 @@ type record struct {
 
 	name    string   // familiar reference, or the ID of an image without tags: the key in memory
 	digests []string // the aliases repository@digest
+	bare    bool     // its file had no checksum
+	rebuilt bool     // its file could not be read: what it says is known from elsewhere, as far as it is
 }
 
 // pusher is who asked for a push.
@@ -128,16 +129,18 @@ func (r *record) fileName() string {
 // writeRecord puts the record on disk: temporary file, fsync, rename, fsync of
 // the directory. The caller holds the change lock.
 func (s *Store) writeRecord(r *record) error {
-	text, err := json.MarshalIndent(r, "", "  ")
+	text, err := seal(r)
 	if err != nil {
 		return err
 	}
-	return s.writeDurably(filepath.Join("images", r.fileName()), append(text, '\n'), "record")
+	return s.writeDurably(filepath.Join("images", r.fileName()), text, "record")
 }
 
 // removeRecord takes the record off the disk. The caller holds the change lock.
 func (s *Store) removeRecord(r *record) error {
-	err := os.Remove(s.path("images", r.fileName()))
+	path := s.path("images", r.fileName())
+	s.clear(path)
+	err := os.Remove(path)
 	if err != nil && !os.IsNotExist(err) {
 		return err
 	}
@@ -192,50 +195,57 @@ func (s *Store) syncDir(name string) error {
 	return err
 }
 
-// readRecords loads images/. A record that cannot be read stays where it is
-// for a person to mend; then nothing is swept, because what it needs is not
-// known.
-func (s *Store) readRecords() (records []*record, whole bool, err error) {
+// readRecords loads images/, and returns the names of those files besides that cannot
+// be read. They stay where they are, for a repair or for a person to mend; until then
+// nothing is swept, because what they need is not known.
+func (s *Store) readRecords() (records []*record, damaged []string, err error) {
 	entries, err := os.ReadDir(s.path("images"))
 	if err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
-	whole = true
 	for _, e := range entries {
 		if !strings.HasSuffix(e.Name(), ".json") {
 			continue // nothing of the store's; Check tells of it
 		}
-		r, err := s.readRecord(e)
+		r, err := s.readRecord(e.Name())
 		if err != nil {
-			s.log.Error("an image's record cannot be read; nothing will be swept until it is mended or removed",
+			s.log.Error("an image's record cannot be read; nothing will be swept until repair has mended it, or it is removed",
 				"file", s.path("images", e.Name()), "err", err)
-			whole = false
+			damaged = append(damaged, e.Name())
 			continue
+		}
+		if r.bare {
+			s.log.Warn("an image's record has no checksum: it was edited by hand, or is damaged; repair writes it anew",
+				"file", s.path("images", e.Name()))
 		}
 		records = append(records, r)
 	}
-	return records, whole, nil
+	return records, damaged, nil
 }
 
 // maxRecord is more than any record is long: 500 layers, each with its repositories.
 const maxRecord = 16 << 20
 
-func (s *Store) readRecord(e fs.DirEntry) (*record, error) {
-	text, err := sys.ReadRegular(s.path("images", e.Name()), maxRecord)
+func (s *Store) readRecord(name string) (*record, error) {
+	text, err := sys.ReadRegular(s.path("images", name), maxRecord)
 	if err != nil {
 		return nil, err
 	}
 	r, err := parseRecord(text)
-	if err == nil && r.fileName() != e.Name() {
+	if err == nil && r.fileName() != name {
 		return nil, fmt.Errorf("its reference belongs into a file named %s", r.fileName())
 	}
 	return r, err
 }
 
 func parseRecord(text []byte) (*record, error) {
-	r := new(record)
-	if err := json.Unmarshal(text, r); err != nil {
+	body, sum := unseal(text)
+	r := &record{bare: sum == ""}
+	if err := json.Unmarshal(body, r); err != nil {
 		return nil, err
+	}
+	if sum != "" && sum != sumOf(body) {
+		return nil, fmt.Errorf("its checksum is of another text; who has edited it by hand takes the line with \"sum\" out")
 	}
 	if r.Reference == "" && r.all() == nil {
 		return nil, fmt.Errorf("it names neither a reference nor an image")

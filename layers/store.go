@@ -7,7 +7,8 @@
 //	lock                    held by the one daemon of the store
 //	blobs/sha256/<hex>      manifests, configs and compressed layers, as fetched
 //	layers/<hex>/           diff/ and layer.json; the directory's existence is the commit
-//	images/<reference>.json what each reference points to, or the pull that is to make it
+//	images/<reference>.json what each reference points to, or the pull that is to make it;
+//	                        with a checksum, and if that is wrong made anew from blobs/
 //	ingest/<hex>            blobs that are arriving; they survive a daemon and are resumed
 //	staging/                what is being unpacked or written; emptied at each start
 //	trash/                  what is going; emptied in the background

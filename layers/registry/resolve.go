@@ -86,12 +86,42 @@ func (c *Client) configure(ctx context.Context, img *Image, d *document, chosen 
 	if !chosen && choose(c.opt.Platform, offered) < 0 {
 		return r.fail(Platform, unsuited(c.opt.Platform, offered), nil)
 	}
+	img.fill(d, body, conf)
+	return nil
+}
+
+// fill puts in what a manifest and its configuration say.
+func (img *Image) fill(d *document, body []byte, conf *config) {
 	img.Config, img.ConfigDigest, img.Platform = body, d.Config.Digest, platformName(conf.platform())
 	img.Layers = make([]Layer, len(d.Layers))
 	for i, l := range d.Layers {
 		img.Layers[i] = Layer{Digest: l.Digest, MediaType: l.MediaType, Size: l.Size, DiffID: conf.RootFS.DiffIDs[i]}
 	}
-	return nil
+}
+
+// Recall makes the Image again of a manifest and a configuration that were fetched
+// before: config brings the latter by its digest. Nothing is asked of any registry.
+// What is no manifest of an image is an *Error.
+func (c *Client) Recall(manifest []byte, config func(digest string) ([]byte, error)) (*Image, error) {
+	d, prob := parseDocument(manifest, "")
+	if prob == nil {
+		prob = d.checkManifest()
+	}
+	if prob != nil {
+		return nil, &Error{Op: opResolve, Kind: prob.kind, Reason: prob.reason}
+	}
+	body, err := config(d.Config.Digest)
+	if err != nil {
+		return nil, err
+	}
+	conf, prob := parseConfig(body, len(d.Layers), c.opt.Platform)
+	if prob != nil {
+		return nil, &Error{Op: opResolve, Kind: prob.kind, Reason: prob.reason}
+	}
+	digest := digestOf(manifest)
+	img := &Image{Digest: digest, Manifest: manifest, ManifestDigest: digest, MediaType: d.MediaType}
+	img.fill(d, body, conf)
+	return img, nil
 }
 
 // document fetches something small enough for memory, and verifies it against

@@ -1,12 +1,14 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
@@ -33,6 +35,41 @@ func TestResolve(t *testing.T) {
 				t.Errorf("%s: layer %d is %+v", name, i, l)
 			}
 		}
+	}
+}
+
+// What was fetched once says the same again, without any registry.
+func TestRecall(t *testing.T) {
+	f := newFake(t)
+	f.push(t, sample{repo: "team/app", tag: "1", layers: 3})
+	c := client(t, Options{})
+	want, err := c.Resolve(t.Context(), f.ref(t, "team/app:1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	config := func(digest string) ([]byte, error) {
+		if digest != want.ConfigDigest {
+			return nil, fmt.Errorf("asked for %s", digest)
+		}
+		return want.Config, nil
+	}
+	got, err := c.Recall(want.Manifest, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got.Reference = want.Reference
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	for _, bad := range []string{"", "{}", "[]", "text", string(want.Config), `{"manifests": []}`, strings.Replace(string(want.Manifest), "sha256:", "sha256:..", 1)} {
+		if img, err := c.Recall([]byte(bad), config); err == nil {
+			t.Errorf("of %q comes %+v", bad, img)
+		}
+	}
+	gone := errors.New("it is not here")
+	if _, err := c.Recall(want.Manifest, func(string) ([]byte, error) { return nil, gone }); !errors.Is(err, gone) {
+		t.Errorf("without its configuration: %v", err)
 	}
 }
 
