@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"bytes"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -176,6 +177,29 @@ func TestCheckAndRepair(t *testing.T) {
 			mustFind(t, s, im.ID)
 			flaws(t, s, 0, "")
 		})
+	}
+}
+
+// A number in a layer's record that has become another is seen by who counts again.
+func TestLayerRecordIsCounted(t *testing.T) {
+	s, im := newFilled(t)
+	infos, err := s.Layers(im.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, s)
+	path := filepath.Join(filepath.Dir(infos[0].Path), "layer.json")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, bytes.Replace(text, []byte(`"entries": `), []byte(`"entries": 9`), 1))
+	s = openStore(t, s.dir, Options{})
+	flaws(t, s, 1, infos[0].Key)
+	mend(t, s, 0)
+	flaws(t, s, 0, "")
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, text) {
+		t.Errorf("it says %s, %v", got, err)
 	}
 }
 
