@@ -85,7 +85,7 @@ func (in *inspection) unknown(files []string) {
 	}
 	var left []*stored
 	if in.mend {
-		left = in.nameless()
+		left = append(in.nameless(), in.rescued()...)
 	}
 	var names, ids []string // of references, and of images without one
 	for _, file := range files {
@@ -104,18 +104,39 @@ func (in *inspection) unknown(files []string) {
 		in.bad["images/"+file] = !in.flaw(fix, "the record images/%s cannot be read (%v)", file, err)
 	}
 	for _, st := range in.unclaimed(left) {
+		in.mu.Lock()
+		kept := in.names[st.ID] != nil
+		in.mu.Unlock()
+		if kept {
+			continue
+		}
 		fix := func() (string, error) { return "kept by its ID; tag it or remove it", in.adopt(st) }
 		in.flaw(fix, "it is not known any more which name the image %s had", st.ID)
 	}
 }
 
-// unclaimed are those of the images that no record speaks of yet.
+// rescued are the images that are kept for containers and had a name, as far as is
+// known.
+func (in *inspection) rescued() []*stored {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	var list []*stored
+	for _, r := range in.names {
+		if r.Reference == "" && r.rebuilt && !r.Kept {
+			list = append(list, r.all())
+		}
+	}
+	return list
+}
+
+// unclaimed are those of the images that no name leads to yet.
 func (in *inspection) unclaimed(images []*stored) []*stored {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	var left []*stored
 	for _, st := range images {
-		if len(in.of(st.ID)) == 0 {
+		claimed := slices.ContainsFunc(in.of(st.ID), func(r *record) bool { return r.Reference != "" || r.Kept })
+		if !claimed {
 			left = append(left, st)
 		}
 	}
@@ -146,7 +167,13 @@ func (in *inspection) restore(file string, left []*stored, only bool) (how strin
 	case r.Private:
 		how += ", with nobody but root allowed to look at the image until it is pulled again"
 	}
-	return how, in.enter(r)
+	if err := in.enter(r); err != nil {
+		return "", err
+	}
+	if r.Reference != "" && r.all() != nil {
+		in.dropUntagged(r.all().ID)
+	}
+	return how, nil
 }
 
 // adopt keeps an image without a name.
@@ -154,16 +181,4 @@ func (in *inspection) adopt(st *stored) error {
 	return in.enter(&record{
 		name: st.ID, Status: Ready, Made: time.Now().Round(0), Digest: st.Manifest, Image: st, Kept: true, privacy: privacy{Private: true},
 	})
-}
-
-// enter puts a record on the disk and into memory.
-func (in *inspection) enter(r *record) error {
-	if err := in.writeRecord(r); err != nil {
-		return err
-	}
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.remember(r)
-	in.publish()
-	return nil
 }

@@ -2,13 +2,21 @@ package layers
 
 import (
 	"maps"
+	"os"
 	"slices"
+	"time"
 )
 
 // Hold keeps an image for a container: its layers stay as long as the container
 // is there, also when the image has lost its last tag. Holds live in memory; the
 // engine holds again for every container when it starts, before Sweep.
 func (s *Store) Hold(imageID, containerID string) error {
+	s.mu.Lock()
+	missing := s.images[imageID] == nil && !s.lost(imageID) && !s.swept
+	s.mu.Unlock()
+	if missing {
+		s.rescue(imageID)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.images[imageID] == nil && !s.lost(imageID) && s.whole { // else it may be that of a record that cannot be read
@@ -22,6 +30,28 @@ func (s *Store) Hold(imageID, containerID string) error {
 		return failf("hold", imageID, Corrupt, "parts of the image are missing in the store; write repair to hull's ctl")
 	}
 	return nil
+}
+
+// rescue puts an image on record by its ID that a container is made of and that no
+// record speaks of: its own was damaged or removed by somebody else's hand.
+func (s *Store) rescue(id string) {
+	if !s.hasBlob(id) {
+		return
+	}
+	images := s.nameless()
+	i := slices.IndexFunc(images, func(st *stored) bool { return st.ID == id })
+	if i < 0 {
+		return
+	}
+	s.change <- struct{}{} // not for long: nothing goes on before Sweep
+	defer s.unlockChange()
+	s.log.Warn("an image that a container is made of is in no record; it is kept by its ID", "image", id)
+	r := &record{name: id, Status: Ready, Made: time.Now().Round(0), Digest: images[i].Manifest, Image: images[i], privacy: privacy{Private: true}, rebuilt: true}
+	_, err := os.Lstat(s.path("images", id+".json"))
+	r.Kept = err == nil // it had one of its own, not only a name's
+	if err := s.enter(r); err != nil {
+		s.log.Error("the image has no record, and may go before its containers", "image", id, "op", "hold", "err", err)
+	}
 }
 
 // described are all images that are known of, whole or not. The caller holds mu.

@@ -238,6 +238,18 @@ func (s *Store) remember(r *record) (whole bool) {
 	return whole
 }
 
+// enter puts a record on the disk and into memory. The caller holds the change lock.
+func (s *Store) enter(r *record) error {
+	if err := s.writeRecord(r); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.remember(r)
+	s.publish()
+	return nil
+}
+
 // nameless are the images whose documents are here and that no record speaks of.
 func (s *Store) nameless() []*stored {
 	s.mu.Lock()
