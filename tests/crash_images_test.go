@@ -140,6 +140,16 @@ var deeds = []deed{
 		after:   `test "$(cat $I/crash/new:1/rootfs/etc/top)" = new`,
 		damaged: true,
 	},
+	{
+		name: "repair a record",
+		before: `mkdir -p $I/crash/new:1 && $I/crash/new:1/wait && cp $STORE/images/*crash%2Fnew:1.json $T/record &&
+			sed -i 's/"manifest": "sha256:.../"manifest": "sha256:fff/' $STORE/images/*crash%2Fnew:1.json && ! echo check > ctl 2>/dev/null`,
+		do:      `echo repair > ctl`,
+		holds:   `test "$(cat $I/crash/new:1/rootfs/etc/top)" = new`,
+		again:   `echo repair > ctl`,
+		after:   `cmp $STORE/images/*crash%2Fnew:1.json $T/record`,
+		damaged: true,
+	},
 }
 
 // TestCrashPointsOfImages kills the daemon at every step of everything that changes
