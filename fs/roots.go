@@ -109,12 +109,43 @@ func (p *layerRoots) entry(l *Layer) *entry {
 type views struct {
 	mu     sync.Mutex
 	closed bool
-	open   map[string]*view // by the entry's key
+	open   map[string]*view // by what rootOf gives
 }
 
 type view struct {
+	key  string // of the entries that it is for: a layer that was unpacked again is another one
 	tree *rootfs.Tree
 	live func() bool
+}
+
+// rootOf names the object whose files an entry of rootfs/ shows, as Gone takes it.
+func rootOf(e *entry) string {
+	switch e.obj.kind {
+	case containerObject:
+		return "containers/" + e.obj.id
+	case layerObject:
+		return "layers/" + e.obj.id
+	case noObject, imageObject, registryObject: // an image's tree is its ID's
+	}
+	return "images/sha256:" + e.name
+}
+
+// Gone tells that an object is no more: "containers/ID", or "images/" and "layers/" with "sha256:…" behind. Whoever is
+// still in its files finds nothing there from now on. An object that is there again by now is left alone.
+func (t *Tree) Gone(object string) {
+	v := &t.views
+	v.mu.Lock()
+	o := v.open[object]
+	v.mu.Unlock()
+	if o == nil || o.live() {
+		return
+	}
+	v.mu.Lock()
+	if v.open[object] == o {
+		delete(v.open, object)
+	}
+	v.mu.Unlock()
+	o.tree.Close()
 }
 
 // source lends a tree to fs/rootfs.
@@ -130,31 +161,28 @@ func (s source) View(ctx context.Context) (*rootfs.View, error) {
 	return &v, nil
 }
 
-// view returns the tree of an entry in rootfs/, and closes those whose objects are gone. nil if hull is ending.
+// view returns the tree of an entry in rootfs/. nil if hull is ending.
 func (t *Tree) view(e *entry) *rootfs.Tree {
 	v := &t.views
+	object := rootOf(e)
 	v.mu.Lock()
-	var gone []*rootfs.Tree
-	for k, o := range v.open {
-		if o.tree.Closed() || !o.live() {
-			gone = append(gone, o.tree)
-			delete(v.open, k)
-		}
+	if v.closed {
+		v.mu.Unlock()
+		return nil
+	}
+	was := v.open[object]
+	if was != nil && was.key == e.key && !was.tree.Closed() {
+		v.mu.Unlock()
+		return was.tree
 	}
 	if v.open == nil {
 		v.open = map[string]*view{}
 	}
-	o := v.open[e.key]
-	if o == nil && !v.closed {
-		o = t.newView(e)
-		v.open[e.key] = o
-	}
+	o := t.newView(e)
+	v.open[object] = o
 	v.mu.Unlock()
-	for _, g := range gone {
-		g.Close()
-	}
-	if o == nil {
-		return nil
+	if was != nil {
+		was.tree.Close()
 	}
 	return o.tree
 }
@@ -179,7 +207,7 @@ func (t *Tree) newView(e *entry) *view {
 		}
 		return r, err
 	}
-	return &view{rootfs.New(rootfs.Options{
+	return &view{e.key, rootfs.New(rootfs.Options{
 		Source: source(get), ID: e.key, Errno: Errno, Passthrough: true, Idle: t.ViewIdle, Noted: t.noted,
 	}), live}
 }

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"hull/fs"
 )
 
 func TestOtherPeoplesFiles(t *testing.T) {
@@ -46,6 +49,36 @@ func TestOtherPeoplesFiles(t *testing.T) {
 		t.Errorf("rm -r walked into the container's files: %v", err)
 	}
 	m.want("ls rootfs/containers", "")
+}
+
+// TestGone is the backend's word that an object is no more: its tree is let go at once, and nobody else's is.
+func TestGone(t *testing.T) {
+	m := mountWith(t, func(o *fs.Options) { o.ViewIdle = time.Hour }, "redis:7", "nginx:1")
+	m.ok("mkdir images/redis:7 images/nginx:1 images/redis:7/containers/web images/redis:7/containers/other")
+	dir := t.TempDir()
+	os.WriteFile(dir+"/file", []byte("x\n"), 0o644)
+	m.Root("", dir)
+	id := map[string]string{}
+	for _, o := range []string{"containers/web", "containers/other", "images/redis:7", "images/nginx:1"} {
+		id[o] = strings.TrimSpace(m.read(o + "/id"))
+		m.want("cat "+o+"/rootfs/file", "x\n")
+	}
+	if n := m.Lent(); n != 4 {
+		t.Fatalf("%d file systems are lent", n)
+	}
+	m.tree.Gone("containers/" + id["containers/web"])
+	m.tree.Gone("containers/nobody")
+	if n := m.Lent(); n != 4 {
+		t.Errorf("what lives is taken away: %d are lent", n)
+	}
+	m.ok("echo 'remove force' > containers/web/ctl && rmdir images/nginx:1")
+	for i, o := range []string{"containers/" + id["containers/web"], "images/" + id["images/nginx:1"]} {
+		m.tree.Gone(o)
+		if n := m.Lent(); n != 3-i {
+			t.Errorf("%s is gone, and %d are lent", o, n)
+		}
+	}
+	m.want("cat containers/other/rootfs/file images/redis:7/rootfs/file", "x\nx\n")
 }
 
 // TestOtherPeoplesFilesAreForgotten walks through a tree and has the kernel forget it, but for what is in use.

@@ -17,6 +17,8 @@ const (
 	ActionTagged    Action = "tag"
 	ActionUntag     Action = "untag"
 	ActionDelete    Action = "delete"
+
+	actionSwept Action = "swept" // a layer went; told to Swept instead
 )
 
 // Event is one line of what happened in the store. Events are told in the
@@ -28,4 +30,14 @@ type Event struct {
 	By        uint32 // uid of the caller who started it
 	Err       error
 	At        time.Time
+}
+
+// tell passes an event on to whom it is for.
+func (s *Store) tell(e Event) {
+	switch {
+	case e.Action == actionSwept && s.o.Swept != nil:
+		s.o.Swept(e.ID)
+	case e.Action != actionSwept && s.o.Notify != nil:
+		s.o.Notify(e)
+	}
 }

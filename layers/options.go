@@ -27,6 +27,7 @@ type Options struct {
 	UserAgent    string                             // told to registries
 	Logger       *slog.Logger                       // nil = none
 	Notify       func(Event)                        // told what happened, one event at a time, never under a lock
+	Swept        func(id string)                    // told of each layer that goes because nothing has it any more
 	Crash        func(point string)                 // tests: called at each named crash point
 	ViewIdle     time.Duration                      // how long an unused View stays mounted, 0 = a minute
 	Limits       Limits                             // of one layer, zero fields = defaults

@@ -22,9 +22,7 @@ func (q *queue) start(tell func(Event)) {
 		defer close(q.done)
 		for range q.wake {
 			for _, e := range q.take() {
-				if tell != nil {
-					tell(e)
-				}
+				tell(e)
 			}
 		}
 	}()

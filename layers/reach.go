@@ -85,7 +85,7 @@ func (s *Store) collect(by uint32) (lost []string) {
 		return nil
 	}
 	r := s.reachable(nil)
-	var paths []string
+	var paths, swept []string
 	for id := range s.images {
 		if !r.images[id] {
 			lost = append(lost, id)
@@ -94,7 +94,7 @@ func (s *Store) collect(by uint32) (lost []string) {
 	}
 	for key := range s.layers {
 		if !r.interrupted && !r.layers[key] {
-			paths = append(paths, s.path("layers", layerName(key)))
+			paths, swept = append(paths, s.path("layers", layerName(key))), append(swept, key)
 			delete(s.layers, key)
 		}
 	}
@@ -113,6 +113,9 @@ func (s *Store) collect(by uint32) (lost []string) {
 		s.views.drop(id)
 		s.parsed.drop(id)
 		s.events.add(Event{Action: ActionDelete, ID: id, By: by})
+	}
+	for _, key := range swept {
+		s.events.add(Event{Action: actionSwept, ID: key})
 	}
 	return lost
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // newFilled is a store with one pulled image, and its reference.
@@ -294,5 +296,40 @@ func TestInterruptedPullIsTakenUp(t *testing.T) {
 	}
 	if im := mustFind(t, s, ref); im.Status != Ready || im.By != 1234 {
 		t.Errorf("afterwards it is %+v", im)
+	}
+}
+
+// TestSwept is told of the layers that go, and not of those that another image has.
+func TestSwept(t *testing.T) {
+	needRoot(t)
+	r := newRegistry(t)
+	shared, own := layerOf(t, file{name: "shared"}), layerOf(t, file{name: "own"})
+	r.push(t, "acme/app:1", imageOf(t, shared, own))
+	r.push(t, "acme/base:1", imageOf(t, shared))
+	swept := make(chan string, 10)
+	s := openStore(t, t.TempDir(), Options{Swept: func(id string) { swept <- id }})
+	app, base := mustPull(t, s, r.ref("acme/app:1")), mustPull(t, s, r.ref("acme/base:1"))
+	for _, of := range []struct {
+		im   *Image
+		goes v1.Layer
+	}{{app, own}, {base, shared}} {
+		want, err := of.goes.DiffID()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Remove(t.Context(), of.im.Reference, false, 0); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case got := <-swept:
+			if got != want.String() {
+				t.Errorf("removing %s swept %s, want %s", of.im.Reference, got, want)
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("nothing was swept with %s", of.im.Reference)
+		}
+	}
+	if len(swept) > 0 {
+		t.Errorf("%s was swept, too", <-swept)
 	}
 }

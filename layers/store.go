@@ -137,7 +137,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 		s.closeFiles()
 		return nil, err
 	}
-	s.events.start(s.o.Notify)
+	s.events.start(s.tell)
 	s.goDo(s.runTrash)
 	s.throw()
 	return s, nil

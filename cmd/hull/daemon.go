@@ -71,6 +71,7 @@ type daemon struct {
 	session *session.Server
 	host    *host
 	tree    *fs.Tree
+	told    atomic.Pointer[fs.Tree] // the tree, for events: those of the start come before it is there
 	mount   *fs.Mount
 }
 
@@ -184,7 +185,7 @@ func (d *daemon) openJournal(context.Context) (func() error, error) {
 func (d *daemon) openStore(ctx context.Context) (func() error, error) {
 	var err error
 	d.store, err = layers.Open(ctx, d.Store, layers.Options{
-		Logger: d.log, Notify: d.imageEvent, Crash: crashPoints(), UserAgent: "hull/" + version,
+		Logger: d.log, Notify: d.imageEvent, Swept: d.layerGone, Crash: crashPoints(), UserAgent: "hull/" + version,
 		Insecure: d.book.Insecure, Mirrors: d.book.Mirrors, Certificates: certificates,
 		ViewIdle: viewIdle(),
 		Logins:   func(uid uint32) registry.Keychain { return keychain(uid) },
@@ -245,6 +246,7 @@ func (d *daemon) openTree(ctx context.Context) (func() error, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.told.Store(d.tree)
 	if d.mount, err = d.tree.Mount(d.Dir); err != nil {
 		return nil, errors.Join(err, d.tree.Close())
 	}

@@ -15,20 +15,34 @@ import (
 
 func (d *daemon) imageEvent(e layers.Event) {
 	by := e.By
-	if e.Err != nil && d.tree != nil {
+	tree := d.told.Load()
+	if e.Err != nil && tree != nil {
 		// A pull that failed behind everybody's back has the faces of a call that failed.
 		object, op := "images/"+e.Reference, "pull"
 		if l := (*layers.Error)(nil); errors.As(e.Err, &l) {
 			op = l.Op // a push, too
 		}
-		_ = d.tree.Failed(fs.Credential{UID: by}, op, object, fromStore(object, e.Err))
+		_ = tree.Failed(fs.Credential{UID: by}, op, object, fromStore(object, e.Err))
 		return
+	}
+	if e.Action == layers.ActionDelete && tree != nil {
+		tree.Gone("images/" + e.ID)
 	}
 	d.record(journal.Event{Time: e.At, Type: "image", Action: string(e.Action), Object: e.Reference, ID: e.ID, UID: &by})
 }
 
 func (d *daemon) containerEvent(e engine.Event) {
+	if tree := d.told.Load(); e.Action == "destroy" && tree != nil {
+		tree.Gone("containers/" + e.ID)
+	}
 	d.record(journal.Event{Time: e.Time, Type: "container", Action: e.Action, Object: e.Name, ID: e.ID, Extra: e.Attributes})
+}
+
+// layerGone hears which layers no image has any more.
+func (d *daemon) layerGone(id string) {
+	if tree := d.told.Load(); tree != nil {
+		tree.Gone("layers/" + id)
+	}
 }
 
 func (d *daemon) record(e journal.Event) {

@@ -364,7 +364,11 @@ func (s fakeRoots) open(id string, readOnly bool) (*fs.Root, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &fs.Root{Dir: d, ReadOnly: readOnly, Release: func() { d.Close() }}, nil
+	s.f.lent.Add(1)
+	return &fs.Root{Dir: d, ReadOnly: readOnly, Release: func() {
+		d.Close()
+		s.f.lent.Add(-1)
+	}}, nil
 }
 
 func (s fakeRoots) ImageRoot(_ context.Context, id string) (*fs.Root, error) { return s.open(id, true) }

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hull/fs"
@@ -37,6 +38,7 @@ type Fake struct {
 	registries map[string]*registry // by domain
 	commands   []string
 	roots      map[string]string // directories by ID
+	lent       atomic.Int64      // of them
 	changed    chan struct{}     // closed and made anew at each change
 }
 
@@ -97,6 +99,9 @@ func (f *Fake) Root(id, dir string) {
 	defer f.mu.Unlock()
 	f.roots[id] = dir
 }
+
+// Lent is how many file systems are lent to the tree.
+func (f *Fake) Lent() int { return int(f.lent.Load()) }
 
 // Write appends to a container's logs.
 func (f *Fake) Write(name, stream, text string) {
