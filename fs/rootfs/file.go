@@ -16,6 +16,7 @@ import (
 type file struct {
 	fd   int
 	held *held // keeps the view as long as the file is open
+	late *late // nil: fd is open
 }
 
 // passing is a file which the kernel reads and writes by itself.
@@ -49,6 +50,9 @@ func (n *node) Open(ctx context.Context, flags uint32) (fusefs.FileHandle, uint3
 	if h.view.ReadOnly {
 		if writes {
 			return nil, 0, syscall.EROFS
+		}
+		if n.small() {
+			return n.openSmall(h, int(flags)&openFlags)
 		}
 		fd, errno := n.openFixed(h, int(flags)&openFlags)
 		if errno != 0 {
@@ -98,9 +102,9 @@ func (n *node) openFixed(h *held, flags int) (int, syscall.Errno) {
 
 // opened makes the handle of an open file, and tells the kernel how to use it.
 //
-// The kernel reads the files of a read-only tree by itself, with two more system calls here to open one and none to
-// read it. It takes what it has already read from the page cache beneath, so nothing is held in memory twice. A tree
-// that changes is read through here: all who have a file open must have it open in the same way, or the kernel refuses
+// The kernel reads the files of a read-only tree by itself (but for small ones: small.go), with two more system calls
+// here to open one and none to read it. It takes what it has already read from the page cache beneath, so nothing is
+// held in memory twice. A tree that changes is read through here: all who have a file open must have it open in the same way, or the kernel refuses
 // with EIO, and what the kernel believes of a file's size would not follow what the container writes.
 func (n *node) opened(fd int, h *held) (fusefs.FileHandle, uint32) {
 	f := &file{fd: fd, held: h.keep()}
@@ -141,9 +145,12 @@ func (f *file) gone() bool {
 func (p passing) PassthroughFd() (int, bool) { return p.fd, true }
 
 // Read reads.
-func (f *file) Read(_ context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+func (f *file) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
 	if f.gone() {
 		return nil, syscall.ESTALE
+	}
+	if f.late != nil {
+		return f.readSmall(ctx, dest, off)
 	}
 	f.held.tree.reads.Add(1)
 	return fuse.ReadResultFd(uintptr(f.fd), off, len(dest)), 0
@@ -163,7 +170,10 @@ func (f *file) Write(_ context.Context, data []byte, off int64) (uint32, syscall
 
 // Release closes it.
 func (f *file) Release(context.Context) syscall.Errno {
-	err := unix.Close(f.fd)
+	var err error
+	if f.fd >= 0 {
+		err = unix.Close(f.fd)
+	}
 	f.held.let()
 	return fusefs.ToErrno(err)
 }
@@ -171,6 +181,9 @@ func (f *file) Release(context.Context) syscall.Errno {
 // Fsync writes it to disk.
 func (f *file) Fsync(_ context.Context, flags uint32) syscall.Errno {
 	const dataOnly = 1
+	if f.late != nil {
+		return 0 // it never changes
+	}
 	if flags&dataOnly != 0 {
 		return fusefs.ToErrno(unix.Fdatasync(f.fd))
 	}
@@ -183,7 +196,12 @@ func (f *file) spot(ctx context.Context) (*spot, syscall.Errno) {
 	if errno != 0 {
 		return nil, errno
 	}
-	fd, err := unix.FcntlInt(uintptr(f.fd), unix.F_DUPFD_CLOEXEC, 0)
+	own, errno := f.descriptor(ctx)
+	if errno != 0 {
+		h.giveBack()
+		return nil, errno
+	}
+	fd, err := unix.FcntlInt(uintptr(own), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		h.giveBack()
 		return nil, fusefs.ToErrno(err)
@@ -212,12 +230,19 @@ func (f *file) Allocate(_ context.Context, off, size uint64, mode uint32) syscal
 	if f.gone() {
 		return syscall.ESTALE
 	}
+	if f.late != nil {
+		return syscall.EROFS
+	}
 	return fusefs.ToErrno(unix.Fallocate(f.fd, mode, int64(off), int64(size)))
 }
 
 // Lseek finds data and holes.
-func (f *file) Lseek(_ context.Context, off uint64, whence uint32) (uint64, syscall.Errno) {
-	n, err := unix.Seek(f.fd, int64(off), int(whence))
+func (f *file) Lseek(ctx context.Context, off uint64, whence uint32) (uint64, syscall.Errno) {
+	fd, errno := f.descriptor(ctx)
+	if errno != 0 {
+		return 0, errno
+	}
+	n, err := unix.Seek(fd, int64(off), int(whence))
 	if err != nil {
 		return 0, fusefs.ToErrno(err)
 	}
@@ -228,7 +253,7 @@ func (f *file) Lseek(_ context.Context, off uint64, whence uint32) (uint64, sysc
 const maxCopy = 16 << 20
 
 // CopyFileRange copies between two files of trees, without the data passing the daemon.
-func (n *node) CopyFileRange(_ context.Context, in fusefs.FileHandle, offIn uint64, _ *fusefs.Inode,
+func (n *node) CopyFileRange(ctx context.Context, in fusefs.FileHandle, offIn uint64, _ *fusefs.Inode,
 	out fusefs.FileHandle, offOut, length, _ uint64,
 ) (uint32, syscall.Errno) {
 	from, ok1 := plain(in)
@@ -239,12 +264,19 @@ func (n *node) CopyFileRange(_ context.Context, in fusefs.FileHandle, offIn uint
 	if from.gone() || to.gone() {
 		return 0, syscall.ESTALE
 	}
+	source, errno := from.descriptor(ctx)
+	if errno != 0 {
+		return 0, errno
+	}
+	if to.late != nil {
+		return 0, syscall.EBADF // it is not open for writing, which the kernel has seen
+	}
 	flags, err := unix.FcntlInt(uintptr(to.fd), unix.F_GETFL, 0)
 	if err != nil || flags&unix.O_APPEND != 0 {
 		return 0, syscall.EXDEV
 	}
 	i, o := int64(offIn), int64(offOut)
-	done, err := unix.CopyFileRange(from.fd, &i, to.fd, &o, int(min(length, maxCopy)), 0)
+	done, err := unix.CopyFileRange(source, &i, to.fd, &o, int(min(length, maxCopy)), 0)
 	if err != nil {
 		if errors.Is(err, unix.EINVAL) {
 			return 0, syscall.EXDEV

@@ -9,16 +9,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// listing is an open directory: the one beneath, with the inode numbers that are shown.
+// listing is an open directory: the one beneath, with the inode numbers that are shown. A directory of a tree that never
+// changes, which the kernel has read to its end before, is opened only if it asks again.
 type listing struct {
-	entries interface {
-		fusefs.FileReaddirenter
-		fusefs.FileSeekdirer
-		fusefs.FileReleasedirer
-	}
-	fd   int
-	dir  *node
-	held *held
+	entries stream // nil: not open
+	fd      int
+	dir     *node
+	held    *held
+}
+
+// stream is what go-fuse makes of an open directory.
+type stream interface {
+	fusefs.FileReaddirenter
+	fusefs.FileSeekdirer
+	fusefs.FileReleasedirer
 }
 
 var (
@@ -36,20 +40,11 @@ func (n *node) OpendirHandle(ctx context.Context, _ uint32) (fusefs.FileHandle, 
 		return nil, 0, errno
 	}
 	defer h.giveBack()
-	fd, errno := n.openDir(ctx, h)
-	if errno != 0 {
-		return nil, 0, errno
-	}
-	l := &listing{fd: fd, dir: n}
-	entries, errno := fusefs.NewLoopbackDirStreamFd(fd)
-	var ok bool
-	if l.entries, ok = entries.(interface {
-		fusefs.FileReaddirenter
-		fusefs.FileSeekdirer
-		fusefs.FileReleasedirer
-	}); !ok || errno != 0 {
-		_ = unix.Close(fd)
-		return nil, 0, syscall.EIO
+	l := &listing{dir: n, fd: -1}
+	if !h.view.ReadOnly || !n.known.Load() {
+		if errno := l.open(ctx, h); errno != 0 {
+			return nil, 0, errno
+		}
 	}
 	l.held = h.keep()
 	flags := uint32(0)
@@ -57,6 +52,35 @@ func (n *node) OpendirHandle(ctx context.Context, _ uint32) (fusefs.FileHandle, 
 		flags = fuse.FOPEN_CACHE_DIR | fuse.FOPEN_KEEP_CACHE
 	}
 	return l, flags, 0
+}
+
+// open opens the directory beneath.
+func (l *listing) open(ctx context.Context, h *held) syscall.Errno {
+	fd, errno := l.dir.openDir(ctx, h)
+	if errno != 0 {
+		return errno
+	}
+	entries, errno := fusefs.NewLoopbackDirStreamFd(fd)
+	s, ok := entries.(stream)
+	if !ok || errno != 0 {
+		_ = unix.Close(fd)
+		return syscall.EIO
+	}
+	l.fd, l.entries = fd, s
+	return 0
+}
+
+// needed opens the directory if it is not open yet. go-fuse reads a listing in one goroutine at a time.
+func (l *listing) needed(ctx context.Context) syscall.Errno {
+	if l.entries != nil {
+		return 0
+	}
+	h, errno := l.dir.tree.borrow(ctx) // not l.held, which may have been given back
+	if errno != 0 {
+		return errno
+	}
+	defer h.giveBack()
+	return l.open(ctx, h)
 }
 
 func (n *node) openDir(ctx context.Context, h *held) (int, syscall.Errno) {
@@ -74,7 +98,13 @@ func (n *node) openDir(ctx context.Context, h *held) (int, syscall.Errno) {
 
 // Readdirent gives the next entry.
 func (l *listing) Readdirent(ctx context.Context) (*fuse.DirEntry, syscall.Errno) {
+	if errno := l.needed(ctx); errno != 0 {
+		return nil, errno
+	}
 	e, errno := l.entries.Readdirent(ctx)
+	if errno == 0 && e == nil {
+		l.dir.known.Store(true)
+	}
 	if errno != 0 || e == nil {
 		return nil, errno
 	}
@@ -106,16 +136,24 @@ func (l *listing) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (
 
 // Seekdir goes to an offset that an entry had.
 func (l *listing) Seekdir(ctx context.Context, off uint64) syscall.Errno {
+	if errno := l.needed(ctx); errno != 0 {
+		return errno
+	}
 	return l.entries.Seekdir(ctx, off)
 }
 
 // Fsyncdir writes the directory to disk.
 func (l *listing) Fsyncdir(context.Context, uint32) syscall.Errno {
+	if l.held.view.ReadOnly {
+		return 0
+	}
 	return fusefs.ToErrno(unix.Fsync(l.fd))
 }
 
 // Releasedir closes it.
 func (l *listing) Releasedir(ctx context.Context, flags uint32) {
-	l.entries.Releasedir(ctx, flags)
+	if l.entries != nil {
+		l.entries.Releasedir(ctx, flags)
+	}
 	l.held.let()
 }

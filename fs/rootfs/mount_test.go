@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -47,6 +48,7 @@ type lender struct {
 	mu   sync.Mutex
 	lent int
 	fail error
+	top  *node // of the tree, once it has been looked up
 }
 
 func (l *lender) View(context.Context) (*View, error) {
@@ -77,7 +79,8 @@ func (l *lender) count() int {
 // collection is the directory in which trees lie.
 type collection struct {
 	fusefs.Inode
-	trees map[string]*Tree
+	trees   map[string]*Tree
+	lenders map[string]*lender
 }
 
 func (c *collection) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
@@ -92,7 +95,28 @@ func (c *collection) Lookup(ctx context.Context, name string, out *fuse.EntryOut
 		return nil, errno
 	}
 	out.Attr = a.Attr
+	l := c.lenders[name]
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.top == nil { // later ones are not kept: the kernel knows the first
+		l.top, _ = ch.Operations().(*node)
+	}
 	return ch, 0
+}
+
+// node is that of a file of the tree which has been looked up.
+func (l *lender) node(t *testing.T, path string) *node {
+	t.Helper()
+	l.mu.Lock()
+	at := l.top
+	l.mu.Unlock()
+	for name := range strings.SplitSeq(path, "/") {
+		var ok bool
+		if at, ok = at.GetChild(name).Operations().(*node); !ok {
+			t.Fatalf("no node of %s", path)
+		}
+	}
+	return at
 }
 
 func errno(err error) syscall.Errno {
@@ -109,7 +133,7 @@ func mount(t *testing.T, lenders map[string]*lender) (string, map[string]*Tree) 
 	needRoot(t)
 	old := unix.Umask(0)
 	t.Cleanup(func() { unix.Umask(old) })
-	c := &collection{trees: map[string]*Tree{}}
+	c := &collection{trees: map[string]*Tree{}, lenders: lenders}
 	for name, l := range lenders {
 		c.trees[name] = New(Options{Source: l, ID: "test/" + name, Errno: errno, Passthrough: !l.asked})
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -31,6 +32,7 @@ type node struct {
 	// fixed are the attributes of a file of a tree that never changes. The kernel asks for them again each time it has
 	// read the file by itself, since then it does not know when it was last read.
 	fixed *fuse.Attr
+	known atomic.Bool // the kernel has been told all that is in it, a file or a directory of such a tree
 }
 
 var (
