@@ -22,6 +22,7 @@ import (
 // use. What the links name on the host is watched: nobody may come by.
 func TestBrowseHostile(t *testing.T) {
 	needs(t)
+	tool(t, "plocate") // with its updatedb
 	canary := newCanary(t)
 	img, err := hostileTree(canary.dir)
 	if err != nil {
@@ -34,8 +35,8 @@ func TestBrowseHostile(t *testing.T) {
 	if err := image.Push(addr, map[string]any{"astray:1": img, "crowd:1": crowd}); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { canary.check(t) }) // the scripts run at the same time, when this function has ended
 	scripts(t, addr, locked, all(t, "testdata/browse/*.txtar"))
-	canary.check(t)
 }
 
 // canary is a directory of the host that nobody may look into.
@@ -53,7 +54,10 @@ func newCanary(t *testing.T) *canary {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	picture, err := drawn()
 	err = errors.Join(
+		err,
+		os.WriteFile(filepath.Join(dir, "picture.png"), picture, 0o644),
 		os.Mkdir(filepath.Join(dir, "below"), 0o755),
 		os.WriteFile(filepath.Join(dir, "secret"), []byte("CANARY-SECRET\n"), 0o644),
 		os.WriteFile(filepath.Join(dir, "below/secret"), []byte("CANARY-SECRET\n"), 0o644),
@@ -87,6 +91,12 @@ func (c *canary) check(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(c.dir, "started")); err == nil {
 		t.Error("a program of the host was started")
+	}
+	// It would have been seen.
+	_, err1 := os.ReadFile(filepath.Join(c.dir, "secret"))
+	n, err2 := unix.Read(int(c.watch.Fd()), b)
+	if err := errors.Join(err1, err2); err != nil || n == 0 {
+		t.Errorf("the watch of %s sees nothing: %v", c.dir, err)
 	}
 }
 
@@ -156,6 +166,11 @@ func hostileTree(outside string) (v1.Image, error) {
 	for i := range 500 {
 		files = append(files, image.File{Name: fmt.Sprintf("odd/name-%03d", i), Link: "odd/first", Type: tar.TypeLink, Mode: 0o644})
 	}
+	pictures, err := picturesLeading(outside)
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, pictures...)
 	deep := "pit/"
 	files = append(files, image.File{Name: deep, Mode: 0o755})
 	for range 20 { // with the mount's own, longer than the kernel takes for a path
@@ -220,12 +235,19 @@ func deviceLayer() (v1.Layer, error) {
 }
 
 // crowd is how many files lie in one directory of the image crowd:1.
-const crowd = 20_000
+const crowd = 100_000
 
+// crowdedTree has but a few files, under many names: so it is made, pulled and removed in no time. A file system may
+// take no more than 65,000 names of one.
 func crowdedTree() (v1.Image, error) {
 	files := []image.File{{Name: "crowd/", Mode: 0o755}}
+	first := ""
 	for i := range crowd {
-		files = append(files, image.File{Name: fmt.Sprintf("crowd/file-%06d", i), Mode: 0o644})
+		f := image.File{Name: fmt.Sprintf("crowd/file-%06d", i), Link: first, Type: tar.TypeLink, Mode: 0o644}
+		if i%25_000 == 0 {
+			first, f.Link, f.Type = f.Name, "", tar.TypeReg
+		}
+		files = append(files, f)
 	}
 	l, err := layerOf(files)
 	if err != nil {
