@@ -6,8 +6,9 @@ import (
 	"errors"
 	"io"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"hull/layers/inflate"
 )
 
 // How much history a zstd stream may ask us to keep: what the Go encoder and the
@@ -56,11 +57,7 @@ func Decompress(r io.Reader, o Decoder) (io.ReadCloser, error) {
 	}
 	switch {
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
-		z, err := gzip.NewReader(in)
-		if err != nil {
-			return nil, src.explain(err)
-		}
-		return &stream{r: z, src: src, close: func() { _ = z.Close() }}, nil
+		return &stream{r: inflate.NewReader(in), src: src, close: func() {}}, nil
 	case isZstd(magic):
 		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 			zstd.WithDecoderMaxWindow(uint64(o.Window)))

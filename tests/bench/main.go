@@ -44,6 +44,7 @@ func main() {
 	rounds := flag.Int("rounds", 0, "how often each contestant runs (0: as the row says)")
 	quick := flag.Bool("quick", false, "smaller images and fewer rounds")
 	names := flag.String("rows", "", "which rows, by name, with commas between; a prefix is enough (all)")
+	only := flag.String("only", "", "which contestants, by the beginnings of their names, with commas between (all)")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: bench [flag ...]")
 		flag.PrintDefaults()
@@ -55,19 +56,24 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Stdout, *hull, *rounds, *quick, *names); err != nil {
+	if err := run(ctx, os.Stdout, *hull, *rounds, *quick, *names, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, out io.Writer, hull string, rounds int, quick bool, names string) (err error) {
+func run(ctx context.Context, out io.Writer, hull string, rounds int, quick bool, names, only string) (err error) {
 	if os.Geteuid() != 0 {
 		return errors.New("it needs root")
 	}
 	chosen, err := choose(rows(), names)
 	if err != nil {
 		return err
+	}
+	for i := range chosen {
+		if err := chosen[i].leave(only); err != nil {
+			return err
+		}
 	}
 	path, err := filepath.Abs(hull)
 	if err != nil {
@@ -126,6 +132,20 @@ func rows() []row {
 		}})
 	}
 	return append(all, browsing()...)
+}
+
+// leave leaves only those in the field whose names begin so.
+func (r *row) leave(names string) error {
+	if names == "" {
+		return nil
+	}
+	r.field = slices.DeleteFunc(r.field, func(c contestant) bool {
+		return !slices.ContainsFunc(strings.Split(names, ","), func(n string) bool { return strings.HasPrefix(c.name(), n) })
+	})
+	if len(r.field) == 0 {
+		return fmt.Errorf("%s has no contestant %q", r.name, names)
+	}
+	return nil
 }
 
 // choose picks rows by the beginnings of their names.
