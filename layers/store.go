@@ -66,6 +66,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"hull/layers/internal/sys"
 	"hull/layers/reference"
 	"hull/layers/registry"
 )
@@ -200,8 +201,22 @@ func (s *Store) makeDirs() error {
 			return err
 		}
 	}
+	s.spreadLayers()
 	// The empty layer's own directory is the root of an image without layers.
 	return os.Chmod(s.path("layers", emptyLayer, "diff"), 0o755)
+}
+
+// spreadLayers keeps layers apart from each other on the disk, and from where others
+// have just been removed: see [sys.Spread].
+func (s *Store) spreadLayers() {
+	staging, err := os.Open(s.path("staging"))
+	if err == nil {
+		err = sys.Spread(staging)
+		_ = staging.Close() // it was only asked
+	}
+	if err != nil {
+		s.log.Debug("the file system cannot be asked to keep layers apart", "err", err)
+	}
 }
 
 // Close ends the pulls (a next Open takes them up), drops idle views, waits for
