@@ -95,6 +95,9 @@ with hull umount.`,
 			if o.LogFormat != "text" && o.LogFormat != "json" {
 				return fmt.Errorf("--log-format takes text or json, not %q", o.LogFormat)
 			}
+			if o.Stall < time.Second {
+				return fmt.Errorf("--stall takes a time of a second or more, such as 30s, not %s", o.Stall)
+			}
 			return mount(c.Context(), o, background)
 		},
 	}
@@ -105,6 +108,7 @@ with hull umount.`,
 	f.StringVar(&level, "log-level", strings.ToLower(slog.LevelWarn.String()), "log `LEVEL` and above: debug, info, warn or error")
 	f.StringVar(&o.LogFormat, "log-format", "text", "log as `FORMAT`: text or json")
 	f.DurationVar(&o.ResolveBudget, "resolve-budget", 500*time.Millisecond, "how long mkdir waits for a registry's answer; 0 keeps it off the network")
+	f.DurationVar(&o.Stall, "stall", 30*time.Second, "how long a registry may send nothing before it is asked again")
 	f.BoolVar(&background, "background", false, "return when the mount answers")
 	return c
 }

@@ -187,8 +187,8 @@ func (d *daemon) openStore(ctx context.Context) (func() error, error) {
 	d.store, err = layers.Open(ctx, d.Store, layers.Options{
 		Logger: d.log, Notify: d.imageEvent, Swept: d.layerGone, Crash: crashPoints(), UserAgent: "hull/" + version,
 		Insecure: d.book.Insecure, Mirrors: d.book.Mirrors, Certificates: certificates,
-		ViewIdle: viewIdle(),
-		Logins:   func(uid uint32) registry.Keychain { return keychain(uid) },
+		ViewIdle: viewIdle(), Stall: d.Stall,
+		Logins: func(uid uint32) registry.Keychain { return keychain(uid) },
 	})
 	if err != nil {
 		return nil, err

@@ -35,6 +35,7 @@ type options struct {
 	LogLevel      slog.Level    `json:"log_level"`
 	LogFormat     string        `json:"log_format"`
 	ResolveBudget time.Duration `json:"resolve_budget"`
+	Stall         time.Duration `json:"stall"` // 0: as registry.Options say
 }
 
 func (o options) encode() []byte {
