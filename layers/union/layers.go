@@ -89,8 +89,7 @@ func (m *mount) addLayer(i int, l sys.FD) (err error) {
 
 // idMapped clones the mount of a directory and maps it to the container's users.
 func (m *mount) idMapped(dir sys.FD) (sys.FD, error) {
-	n, err := unix.OpenTree(int(dir), "", unix.AT_EMPTY_PATH|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
-	fd, err := m.keep(sys.FD(n), err)
+	fd, err := m.clone(dir)
 	if err != nil {
 		return 0, err
 	}
@@ -98,4 +97,14 @@ func (m *mount) idMapped(dir sys.FD) (sys.FD, error) {
 		Attr_set:  unix.MOUNT_ATTR_IDMAP,
 		Userns_fd: uint64(m.o.Users.Fd()),
 	})
+}
+
+// clone makes a detached mount of a directory.
+func (m *mount) clone(dir sys.FD) (sys.FD, error) {
+	n, err := unix.OpenTree(int(dir), "", unix.AT_EMPTY_PATH|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	fd, err := m.keep(sys.FD(n), err)
+	if err == nil {
+		m.detached = append(m.detached, fd)
+	}
+	return fd, err
 }

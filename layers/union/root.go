@@ -44,6 +44,20 @@ func (r *root) set(fd sys.FD) error {
 	return errors.Join(err, fd.Futimes(&r.times))
 }
 
+// rangeSize is how many users a container has.
+const rangeSize = 65536
+
+// shift gives the root to the ids that a range's users have on the host. Who is none of
+// them becomes nobody.
+func (r *root) shift(base uint32) {
+	for _, id := range []*uint32{&r.uid, &r.gid} {
+		if *id >= rangeSize {
+			*id = rangeSize - 2
+		}
+		*id += base
+	}
+}
+
 // prepareUpper makes "upper" and "work" where they are missing, and opens them in
 // one id-mapped tree (overlay wants both on one mount).
 func (m *mount) prepareUpper(r root) error {
@@ -152,16 +166,15 @@ func (m *mount) emptyLayer(r root) (sys.FD, error) {
 	if err != nil {
 		return 0, err
 	}
+	m.detached = append(m.detached, mounted)
 	fd, err := m.keep(mounted.Open(".", unix.O_RDONLY|unix.O_DIRECTORY, 0))
 	if err != nil {
 		return 0, err
 	}
 	r.xattrs = nil // tmpfs keeps none for users before 6.6
-	if err := r.set(fd); err != nil {
-		return 0, err
+	if m.o.Users != nil {
+		r.shift(m.o.Base) // tmpfs cannot be id-mapped before 6.3
 	}
-	if m.o.Users == nil {
-		return fd, nil
-	}
-	return m.idMapped(fd)
+	m.empty = fd
+	return fd, r.set(fd)
 }

@@ -21,7 +21,6 @@ package union
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"runtime"
 
@@ -86,9 +85,12 @@ type mount struct {
 	tree    sys.FD   // o.Tree, id-mapped; 0 until it is needed
 	upper   sys.FD
 	work    sys.FD
+	empty   sys.FD   // the layer of emptyLayer, if there is one
 	open    []sys.FD // closed when the union exists: it keeps what it needs
-	context int      // of fsopen
-	result  sys.FD
+	// detached are the mounts among them.
+	detached []sys.FD
+	context  int // of fsopen
+	result   sys.FD
 }
 
 func (m *mount) close() {
@@ -128,8 +130,23 @@ func (m *mount) prepare() error {
 	return nil
 }
 
-// assemble makes the overlay mount.
+// assemble makes the overlay mount, and learns how this kernel wants it.
 func (m *mount) assemble() error {
+	if needPlace.Load() {
+		return m.createPlaced()
+	}
+	err := m.createDetached()
+	if err == nil || !lacksPlace(err) {
+		return err
+	}
+	if placed := m.createPlaced(); placed != nil {
+		return err // the kernel says more about the newer way
+	}
+	needPlace.Store(true)
+	return nil
+}
+
+func (m *mount) createDetached() error {
 	if m.o.Upper != nil && m.o.Users != nil {
 		return asUser(m.o.Base, m.create)
 	}
@@ -190,11 +207,10 @@ func (m *mount) configure() error {
 			return err
 		}
 	}
-	settings := [][2]string{{"source", "hull"}, {"redirect_dir", "nofollow"}, {"metacopy", "off"}, {"index", "off"}}
-	if m.o.Upper == nil {
-		settings = settings[:3] // index is about upper
+	if err := unix.FsconfigSetString(m.context, "source", "hull"); err != nil {
+		return err
 	}
-	for _, s := range settings {
+	for _, s := range m.settings() {
 		if err := unix.FsconfigSetString(m.context, s[0], s[1]); err != nil {
 			return err
 		}
@@ -214,20 +230,18 @@ func (m *mount) configure() error {
 	return nil
 }
 
-// layer gives overlay a directory: by descriptor since Linux 6.13, before that (to
-// 6.5) by the descriptor's name.
+// settings turn off what would make overlay believe more of its notes than it needs.
+func (m *mount) settings() [][2]string {
+	all := [][2]string{{"redirect_dir", "nofollow"}, {"metacopy", "off"}}
+	if m.o.Upper != nil {
+		all = append(all, [2]string{"index", "off"}) // index is about upper
+	}
+	return all
+}
+
+// layer gives overlay a directory.
 func (m *mount) layer(key string, fd sys.FD) error {
-	err := unix.FsconfigSetFd(m.context, key, int(fd))
-	if !errors.Is(err, unix.EINVAL) {
-		return err
-	}
-	err = unix.FsconfigSetString(m.context, key, fmt.Sprintf("/proc/self/fd/%d", fd))
-	if errors.Is(err, unix.EINVAL) {
-		// Either the kernel does not know the key or overlay does not take the file
-		// system: the kernel's log, added by explain, says which.
-		err = &Error{Op: "giving overlay a layer (needs Linux 6.5 and a file system it can use)", Kind: Unsupported, Err: err}
-	}
-	return err
+	return unix.FsconfigSetFd(m.context, key, int(fd))
 }
 
 // explain adds what the kernel said.
