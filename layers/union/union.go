@@ -80,13 +80,13 @@ func Mount(o Options) (*os.File, error) {
 
 // mount is a union on its way.
 type mount struct {
-	o       Options
-	lowers  []sys.FD // as they are given to overlay
-	tree    sys.FD   // o.Tree, id-mapped; 0 until it is needed
-	upper   sys.FD
-	work    sys.FD
-	empty   sys.FD   // the layer of emptyLayer, if there is one
-	open    []sys.FD // closed when the union exists: it keeps what it needs
+	o      Options
+	lowers []sys.FD // as they are given to overlay
+	tree   sys.FD   // o.Tree, id-mapped; 0 until it is needed
+	upper  sys.FD
+	work   sys.FD
+	empty  sys.FD   // the layer of emptyLayer, if there is one
+	open   []sys.FD // closed when the union exists: it keeps what it needs
 	// detached are the mounts among them.
 	detached []sys.FD
 	context  int // of fsopen
