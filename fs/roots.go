@@ -107,9 +107,10 @@ func (p *layerRoots) entry(l *Layer) *entry {
 
 // views are the trees that have been looked into, one for each object.
 type views struct {
-	mu     sync.Mutex
-	closed bool
-	open   map[string]*view // by what rootOf gives
+	mu      sync.Mutex
+	closed  bool
+	open    map[string]*view // by what rootOf gives
+	closing sync.WaitGroup   // of those that are gone
 }
 
 type view struct {
@@ -131,7 +132,8 @@ func rootOf(e *entry) string {
 }
 
 // Gone tells that an object is no more: "containers/ID", or "images/" and "layers/" with "sha256:…" behind. Whoever is
-// still in its files finds nothing there from now on. An object that is there again by now is left alone.
+// still in its files finds nothing there from now on. An object that is there again by now is left alone. It returns at
+// once: to unmount a file system may take the time to write what is in memory.
 func (t *Tree) Gone(object string) {
 	v := &t.views
 	v.mu.Lock()
@@ -141,11 +143,11 @@ func (t *Tree) Gone(object string) {
 		return
 	}
 	v.mu.Lock()
+	defer v.mu.Unlock()
 	if v.open[object] == o {
 		delete(v.open, object)
+		v.closing.Go(o.tree.Close)
 	}
-	v.mu.Unlock()
-	o.tree.Close()
 }
 
 // source lends a tree to fs/rootfs.
@@ -220,6 +222,7 @@ func (v *views) close() {
 	for _, o := range open {
 		o.tree.Close()
 	}
+	v.closing.Wait()
 }
 
 // lookupRoot answers the look-up of a tree of other people's files: fs/rootfs serves what is below.

@@ -74,9 +74,7 @@ func TestGone(t *testing.T) {
 	m.ok("echo 'remove force' > containers/web/ctl && rmdir images/nginx:1")
 	for i, o := range []string{"containers/" + id["containers/web"], "images/" + id["images/nginx:1"]} {
 		m.tree.Gone(o)
-		if n := m.Lent(); n != 3-i {
-			t.Errorf("%s is gone, and %d are lent", o, n)
-		}
+		await(t, o+" to be let go", func() bool { return m.Lent() == 3-i })
 	}
 	m.want("cat containers/other/rootfs/file images/redis:7/rootfs/file", "x\nx\n")
 }

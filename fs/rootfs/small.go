@@ -17,7 +17,7 @@ import (
 //
 // So whoever opens a small file for the first time gets the content with the answer, before he asks for it. Who opens it
 // again finds it in the kernel, and nothing is opened here; should the kernel have dropped it meanwhile, the read that
-// then comes opens it.
+// then comes opens it (which is too late only if the tree has been closed since the open).
 const maxSmall = 64 << 10
 
 // late is what is open only if it must be.
