@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 
+	"hull/layers/internal/sys"
 	"hull/layers/registry"
 )
 
@@ -33,6 +34,7 @@ type fetch struct {
 	n       int64         // bytes in the file and in the hash
 	changed chan struct{} // closed and replaced when n grows
 	watched int64         // n when the disk's free space was last looked at
+	out     int64         // up to where the file is on its way to the disk
 	op      string        // what began it
 	name    string        // of the image whose pull began it
 	room    func() error
@@ -216,6 +218,9 @@ func (f *fetch) rehash(ctx context.Context) error {
 // downloaded is the phase of a blob that is here and verified.
 const downloaded = "Download complete"
 
+// outStep is how much of a blob gathers in memory before it begins to go to the disk.
+const outStep = 8 << 20
+
 // spaceStep is after how many bytes the disk's free space is looked at again.
 const spaceStep = 8 << 20
 
@@ -234,6 +239,10 @@ func (f *fetch) Write(b []byte) (int, error) {
 	n, err := f.file.WriteAt(b, f.n)
 	f.hash.Write(b[:n])
 	f.grow(n)
+	if f.n-f.out >= outStep {
+		sys.Of(f.file).WriteOut(f.out, f.n-f.out)
+		f.out = f.n
+	}
 	return n, err
 }
 

@@ -75,9 +75,17 @@ func isSparse(h *tar.Header) bool {
 	return false
 }
 
+// Of a file that is written, what is more than outStep begins to go to the disk at
+// once, and the rest of a larger one than outSize; smaller ones are left to the end.
+const (
+	outStep = 4 << 20
+	outSize = 1 << 20
+)
+
 // copy writes size bytes of r to the file, leaving holes where a sparse one has
 // only zeros.
 func (u *unpacker) copy(fd sys.FD, r io.Reader, size int64, sparse bool) error {
+	out := int64(0)
 	for left := size; left > 0; {
 		n, err := r.Read(u.buf[:min(left, int64(len(u.buf)))])
 		if n > 0 {
@@ -91,6 +99,10 @@ func (u *unpacker) copy(fd sys.FD, r io.Reader, size int64, sparse bool) error {
 			if werr != nil {
 				return werr
 			}
+		}
+		if at := size - left; at-out >= outStep || left == 0 && size >= outSize {
+			fd.WriteOut(out, at-out)
+			out = at
 		}
 		if left == 0 {
 			break

@@ -143,6 +143,13 @@ func (fd FD) WriteAt(b []byte, offset int64) error {
 	return nil
 }
 
+// WriteOut has the kernel begin to write a part of the file to the disk. Without it
+// all of a pull would still be in memory when it ends, and [Syncfs] would take as long
+// as the disk needs for that. What fails is told by Syncfs.
+func (fd FD) WriteOut(offset, n int64) {
+	_ = unix.SyncFileRange(int(fd), offset, n, unix.SYNC_FILE_RANGE_WRITE)
+}
+
 // ReadAt reads what is at an offset, at least a byte; io.EOF if there is none.
 func (fd FD) ReadAt(b []byte, offset int64) (n int, err error) {
 	err = retry(func() error {
