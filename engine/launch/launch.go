@@ -4,7 +4,8 @@
 // over in between: [Launcher.Park] (or [Launcher.Exec]) makes it complete but
 // for its execve, [Parked.Run] releases it. What can be known before the
 // release is: that the user and the working directory exist, and that the
-// command is there and executable.
+// command is there and executable. A container's first process can be made yet
+// earlier, before it is known what container it will be ([Launcher.Stage]).
 //
 // Between the steps the process is a stub (package child) that executes a
 // plan (package plan). It ends by itself when this process dies.
@@ -24,7 +25,6 @@ import (
 
 	"hull/engine/child"
 	"hull/engine/internal/sys"
-	"hull/engine/plan"
 )
 
 // Launcher makes processes. One serves a whole program; its zero value is
@@ -52,16 +52,11 @@ func (l *Launcher) Park(ctx context.Context, spec Spec) (*Parked, error) {
 	if err != nil {
 		return nil, explain(ctx, err, nil, "")
 	}
-	p, err := l.spawn(child.Options{Namespaces: namespaces(spec.Range), OfParent: l.BornOfParent})
+	s, err := l.stage(ctx, spec, settings.recipe)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.build(ctx, spec, settings); err != nil {
-		p.Abort()
-		_ = p.Close()
-		return nil, explain(ctx, err, spec.Args, spec.Dir)
-	}
-	return p, nil
+	return s.park(ctx, spec, settings)
 }
 
 // namespaces are those a container is born into. Its cgroup namespace is made
@@ -104,57 +99,6 @@ func (l *Launcher) bury(pidfd *os.File) {
 func buryOwn(pidfd *os.File) {
 	_ = sys.Wait(pidfd)
 	_ = pidfd.Close()
-}
-
-// build does the parking.
-func (p *Parked) build(ctx context.Context, spec Spec, s settings) error {
-	p.args, p.dir = s.args, s.dir
-	if spec.Range.Size > 0 {
-		if err := p.mapUsers(spec.Range); err != nil {
-			return err
-		}
-	}
-	if err := p.expose(); err != nil {
-		return err
-	}
-	if err := p.stub.Send(ctx, plan.Compile(plan.Stage(s.container)), spec.Cgroups...); err != nil {
-		return err
-	}
-	// The stub builds its stage while the root is mounted.
-	var err error
-	if p.root, err = spec.Root(p.users); err != nil {
-		return &stepError{op: "mount the root", err: err}
-	}
-	if _, err := p.stub.Await(ctx); err != nil {
-		return err
-	}
-	tree := &tree{dir: p.root, ids: spec.Range}
-	process, err := s.process(tree)
-	if err != nil {
-		return err
-	}
-	process.MakeDir = true
-	root := plan.Root{ReadOnly: spec.ReadOnly}
-	if root.Files, err = tree.files(spec.Files); err != nil {
-		return err
-	}
-	// The stage is the root still: nothing of the image is there.
-	stage, err := os.OpenFile(p.proc("root"), unix.O_PATH|unix.O_DIRECTORY, 0)
-	if err != nil {
-		return &stepError{op: "open the stage", err: err}
-	}
-	defer stage.Close()
-	stdio, done, err := p.stdio(s, process, stage)
-	if err != nil {
-		return err
-	}
-	defer done()
-	files := append([]*os.File{p.root}, stdio[:]...)
-	if err := p.stub.Send(ctx, plan.Compile(plan.Start(root, process)), files...); err != nil {
-		return err
-	}
-	_, err = p.stub.Await(ctx)
-	return err
 }
 
 // proc is a path below the process's directory in /proc. The process is

@@ -16,7 +16,7 @@ import (
 // settings are a Spec or an ExecSpec, checked as far as that can be done
 // without the container.
 type settings struct {
-	container plan.Container // of a start
+	recipe plan.Recipe // of a start
 
 	args, env  []string
 	dir, user  string
@@ -71,32 +71,35 @@ func (s Spec) settings() (settings, error) {
 	if total > maxFiles {
 		return out, invalid("the files to bind have %d bytes, %d is the most", total, maxFiles)
 	}
-	c := plan.Container{
-		Users: s.Range.Size > 0, LastCap: out.lastCap, Hostname: s.Hostname, TTY: s.TTY,
-		Cgroups: len(s.Cgroups), ShmSize: s.ShmSize, PingGroups: "0 2147483647",
+	out.recipe, err = s.recipe()
+	return out, err
+}
+
+// recipe is what the container's stage is made of.
+func (s Spec) recipe() (plan.Recipe, error) {
+	r := plan.Recipe{
+		Users: s.Range.Size > 0, ShmSize: s.ShmSize, PingGroups: "0 2147483647",
 		Masked: s.Masked, ReadOnlyPaths: s.ReadOnlyPaths,
 	}
-	if c.Users {
-		c.PingGroups = fmt.Sprintf("0 %d", s.Range.Size-1)
+	if r.Users {
+		r.PingGroups = fmt.Sprintf("0 %d", s.Range.Size-1)
 	}
-	if c.ShmSize == 0 {
-		c.ShmSize = 64 << 20
+	if r.ShmSize == 0 {
+		r.ShmSize = 64 << 20
 	}
-	if c.Masked == nil {
-		c.Masked = plan.DefaultMasked()
+	if r.Masked == nil {
+		r.Masked = plan.DefaultMasked()
 	}
-	if c.ReadOnlyPaths == nil {
-		c.ReadOnlyPaths = plan.DefaultReadOnly()
+	if r.ReadOnlyPaths == nil {
+		r.ReadOnlyPaths = plan.DefaultReadOnly()
 	}
-	for _, name := range append(append([]string{}, c.Masked...), c.ReadOnlyPaths...) {
+	for _, name := range append(append([]string{}, r.Masked...), r.ReadOnlyPaths...) {
 		below := strings.HasPrefix(name, "/proc/") || strings.HasPrefix(name, "/sys/")
 		if path.Clean(name) != name || !below || strings.ContainsRune(name, 0) {
-			return out, invalid("%q cannot be hidden or made read-only: only what lies below /proc and /sys can", name)
+			return r, invalid("%q cannot be hidden or made read-only: only what lies below /proc and /sys can", name)
 		}
 	}
-	c.CgroupMounts, err = hierarchies(s.Cgroups)
-	out.container = c
-	return out, err
+	return r, nil
 }
 
 // settings checks an ExecSpec for a container of the given ids.

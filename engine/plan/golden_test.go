@@ -19,9 +19,11 @@ var update = flag.Bool("update", false, "write the golden files")
 // container is what a start has by default.
 func container() plan.Container {
 	return plan.Container{
-		Users: true, LastCap: 40, Hostname: "0123456789ab", Cgroups: 2,
+		Recipe: plan.Recipe{
+			Users: true, ShmSize: 64 << 20, Masked: plan.DefaultMasked(), ReadOnlyPaths: plan.DefaultReadOnly(), PingGroups: "0 65535",
+		},
+		Cgroups:      2,
 		CgroupMounts: []plan.CgroupMount{{Dir: "cpu,cpuacct", Data: "cpu,cpuacct"}, {Dir: "systemd", Data: "none,name=systemd"}},
-		ShmSize:      64 << 20, Masked: plan.DefaultMasked(), ReadOnlyPaths: plan.DefaultReadOnly(), PingGroups: "0 65535",
 	}
 }
 
@@ -44,20 +46,20 @@ func TestGolden(t *testing.T) {
 	user.UID, user.GID, user.Groups = 1000, 1000, []uint32{1000, 29}
 	user.Dir, user.MakeDir, user.TTY = "/srv/app", true, true
 	user.NoNewPrivs = false
-	withTTY := container()
-	withTTY.TTY, withTTY.CgroupMounts, withTTY.Cgroups = true, []plan.CgroupMount{{V2: true}}, 1
+	unified := container()
+	unified.CgroupMounts, unified.Cgroups = []plan.CgroupMount{{V2: true}}, 1
 	host := container()
 	host.Users, host.Cgroups, host.CgroupMounts = false, 0, nil
-	files := plan.Root{ReadOnly: true, Files: []plan.File{
+	files := plan.Root{Hostname: "web", ReadOnly: true, Files: []plan.File{
 		{Path: "/etc/hosts", Content: []byte("127.0.0.1 localhost\n")},
 		{Path: "/etc/hostname", Content: []byte("web\n"), Target: plan.Missing},
 		{Path: "/etc/resolv.conf", Content: []byte("nameserver 10.0.0.1\n"), Target: plan.Link},
 	}}
 	for name, ops := range map[string][]plan.Op{
 		"stage":         plan.Stage(container()),
-		"stage-tty-v2":  plan.Stage(withTTY),
+		"stage-v2":      plan.Stage(unified),
 		"stage-host":    plan.Stage(host),
-		"start":         plan.Start(plan.Root{}, plain),
+		"start":         plan.Start(plan.Root{Hostname: "0123456789ab"}, plain),
 		"start-user":    plan.Start(files, user),
 		"exec-enter":    plan.Enter(true, 2),
 		"exec-run":      plan.Run(plain),

@@ -174,18 +174,6 @@ func (o Device) compile(p *child.Program) {
 	p.Call(unix.SYS_CHMOD, path, child.Int(0o666))
 }
 
-// EmptyFile is something to mount on.
-type EmptyFile struct {
-	setup
-	Path string
-}
-
-func (o EmptyFile) String() string { return "make an empty file " + o.Path }
-
-func (o EmptyFile) compile(p *child.Program) {
-	p.Call(unix.SYS_MKNOD, child.Str(o.Path), child.Int(unix.S_IFREG|0o600), zero)
-}
-
 // Symlink makes a symbolic link.
 type Symlink struct {
 	setup

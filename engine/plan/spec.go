@@ -9,7 +9,9 @@
 //     own and makes that the root: /proc, /sys with the cgroups, /dev with its
 //     nodes, terminals and shared memory, masks. No image is there yet, so no
 //     link in one can lead any of it astray; and after it the host's tree
-//     cannot be reached any more.
+//     cannot be reached any more. Whose container it is does not matter yet
+//     either: a stage that was built beforehand serves any container with the
+//     same recipe ([Recipe.Same]).
 //   - [Start] brings the image's root in, moves what was built to its places
 //     (refusing links), makes it the root, takes on the process's identity
 //     and limits, waits for the word, and executes the command.
@@ -18,7 +20,10 @@
 // half of Start.
 package plan
 
-import "strings"
+import (
+	"reflect"
+	"strings"
+)
 
 // IDRange is the range of host ids behind a container's ids 0 to Size-1.
 // Size 0: no user namespace.
@@ -32,19 +37,28 @@ func (r IDRange) Host(id uint32) int {
 	return int(r.First) + int(id)
 }
 
-// Container is what the first program needs to know.
+// Container is what the first program needs to know: its recipe, and how the
+// cgroups are joined and shown, which is the machine's.
 type Container struct {
+	Recipe
+	Cgroups      int // how many files to join cgroups by come with the program
+	CgroupMounts []CgroupMount
+}
+
+// Recipe is what a user's settings say about the stage. What can be done after
+// it (the host name, a terminal, limits) is not in it, so that most containers
+// have the same.
+type Recipe struct {
 	Users         bool // in a user namespace of its own
-	LastCap       int  // the kernel's last capability
-	Hostname      string
-	Cgroups       int // how many files to join cgroups by come with the program
-	CgroupMounts  []CgroupMount
 	ShmSize       int64
 	Masked        []string // below /proc and /sys, absolute, clean
 	ReadOnlyPaths []string // likewise
 	PingGroups    string   // net.ipv4.ping_group_range
-	TTY           bool     // there will be a /dev/console
 }
+
+// Same tells whether a stage of one recipe serves the other, whatever fields a
+// recipe has.
+func (r Recipe) Same(other Recipe) bool { return reflect.DeepEqual(r, other) }
 
 // CgroupMount is a hierarchy shown, read-only, in /sys/fs/cgroup.
 type CgroupMount struct {
@@ -55,6 +69,7 @@ type CgroupMount struct {
 
 // Root is what the second program needs to know of the container's root.
 type Root struct {
+	Hostname string
 	Files    []File
 	ReadOnly bool
 }

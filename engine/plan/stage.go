@@ -24,7 +24,7 @@ func Stage(c Container) []Op {
 	if c.Cgroups > 0 {
 		add(JoinCgroups{Count: c.Cgroups})
 	}
-	add(CgroupView{}, Hostname{Name: c.Hostname}, Loopback{}, PrivateMounts{})
+	add(CgroupView{}, Loopback{}, PrivateMounts{})
 	add(Mount{FS: "tmpfs", Path: stageDir, Flags: unix.MS_NOSUID | unix.MS_NODEV, Data: "mode=755,size=1m"}, Chdir{Path: stageDir})
 	for _, d := range []string{"root", "files", "none", "proc", "sys", "dev"} {
 		add(Mkdir{Path: d})
@@ -75,7 +75,7 @@ func devices(c Container) []Op {
 	for _, d := range []string{"pts", "shm", "mqueue"} {
 		ops = append(ops, Mkdir{Path: "dev/" + d})
 	}
-	ops = append(
+	return append(
 		ops,
 		// gid 5 is the group tty in every distribution.
 		Mount{FS: "devpts", Path: "dev/pts", Flags: unix.MS_NOSUID | unix.MS_NOEXEC, Data: "newinstance,ptmxmode=0666,mode=0620,gid=5"},
@@ -88,10 +88,6 @@ func devices(c Container) []Op {
 		Symlink{Target: "/proc/self/fd/2", Path: "dev/stderr"},
 		Symlink{Target: "/proc/kcore", Path: "dev/core"},
 	)
-	if c.TTY {
-		ops = append(ops, EmptyFile{Path: "dev/console"})
-	}
-	return ops
 }
 
 // Become makes the process root of its user namespace, whose map has been
@@ -159,18 +155,6 @@ func (CgroupView) String() string { return "make the cgroups the roots" }
 
 func (CgroupView) compile(p *child.Program) {
 	p.Call(unix.SYS_UNSHARE, child.Int(unix.CLONE_NEWCGROUP))
-}
-
-// Hostname sets the name of the machine.
-type Hostname struct {
-	setup
-	Name string
-}
-
-func (o Hostname) String() string { return "set the hostname to " + o.Name }
-
-func (o Hostname) compile(p *child.Program) {
-	p.Call(unix.SYS_SETHOSTNAME, child.Str(o.Name), child.Int(len(o.Name)))
 }
 
 // Loopback brings lo up.

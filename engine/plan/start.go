@@ -23,7 +23,7 @@ const (
 func Start(r Root, pr Process) []Op {
 	var ops []Op
 	add := func(o ...Op) { ops = append(ops, o...) }
-	add(AttachRoot{}, Chdir{Path: "/root"})
+	add(Hostname{Name: r.Hostname}, AttachRoot{}, Chdir{Path: "/root"})
 	for _, d := range []string{"proc", "sys", "dev"} {
 		add(MoveInto{Name: d})
 	}
@@ -42,6 +42,18 @@ func Start(r Root, pr Process) []Op {
 		add(ReadOnlyRoot{})
 	}
 	return append(ops, become(pr)...)
+}
+
+// Hostname sets the name of the machine.
+type Hostname struct {
+	setup
+	Name string
+}
+
+func (o Hostname) String() string { return "set the hostname to " + o.Name }
+
+func (o Hostname) compile(p *child.Program) {
+	p.Call(unix.SYS_SETHOSTNAME, child.Str(o.Name), child.Int(len(o.Name)))
 }
 
 // AttachRoot mounts the container's root at /root of the stage. Device nodes
@@ -119,6 +131,8 @@ type Console struct{ setup }
 func (Console) String() string { return "bind the terminal on /dev/console" }
 
 func (Console) compile(p *child.Program) {
+	// The place is in our own /dev, which has come to lie in the root.
+	inRoot(p, "dev/console", unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, 0o600)
 	from := p.Call(unix.SYS_OPEN_TREE, child.Int(startStdin), child.Str(""), child.Int(unix.AT_EMPTY_PATH|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC))
 	to := inRoot(p, "dev/console", unix.O_PATH, 0)
 	p.Call(unix.SYS_MOVE_MOUNT, from, child.Str(""), to, child.Str(""), child.Int(unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH))

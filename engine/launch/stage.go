@@ -1,0 +1,170 @@
+package launch
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"hull/engine/child"
+	"hull/engine/internal/sys"
+	"hull/engine/plan"
+)
+
+// Staged is the first process of a container that has its namespaces, users and
+// cgroups and all that comes from the kernel, and nothing that makes it one
+// container and no other. It belongs to one goroutine at a time, and ends by
+// itself when this process dies.
+type Staged struct {
+	p      *Parked
+	ids    IDRange
+	recipe plan.Recipe
+	built  bool // the stub has said so
+}
+
+// Stage makes such a process. Of the Spec it takes what the stage is made of
+// (see plan.Recipe), the Range and the Cgroups; nobody else may have those. The
+// caller ends it with Park or Abort.
+func (l *Launcher) Stage(ctx context.Context, spec Spec) (*Staged, error) {
+	recipe, err := spec.recipe()
+	if err == nil {
+		err = checkRange(spec.Range)
+	}
+	if err != nil {
+		return nil, explain(ctx, err, nil, "")
+	}
+	s, err := l.stage(ctx, spec, recipe)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.finish(ctx); err != nil {
+		s.Abort()
+		return nil, explain(ctx, err, nil, "")
+	}
+	return s, nil
+}
+
+// Serves tells whether the process can become the container of a Spec.
+func (s *Staged) Serves(spec Spec) bool {
+	spec.Range = s.ids
+	recipe, err := spec.recipe()
+	return err == nil && s.recipe.Same(recipe)
+}
+
+// Alive tells whether the process is there still: somebody may have killed it.
+func (s *Staged) Alive() bool { return !sys.Exited(s.p.Pidfd()) }
+
+// Park makes the process a container up to the last step, as Launcher.Park
+// does. The Spec's Range and Cgroups are not looked at: the process has its
+// own. Whatever becomes of it, the Staged is used up.
+func (s *Staged) Park(ctx context.Context, spec Spec) (*Parked, error) {
+	spec.Range = s.ids
+	settings, err := spec.settings()
+	if err == nil && !s.recipe.Same(settings.recipe) {
+		err = errors.New("the process was made for another kind of container")
+	}
+	if err != nil {
+		s.Abort()
+		return nil, explain(ctx, err, nil, "")
+	}
+	return s.park(ctx, spec, settings)
+}
+
+func (s *Staged) park(ctx context.Context, spec Spec, set settings) (*Parked, error) {
+	if err := s.become(ctx, spec, set); err != nil {
+		s.Abort()
+		return nil, explain(ctx, err, spec.Args, spec.Dir)
+	}
+	return s.p, nil
+}
+
+// Abort ends a process that no Park was given.
+func (s *Staged) Abort() {
+	s.p.Abort()
+	_ = s.p.Close()
+}
+
+// stage makes the process and has it build its stage, which finish waits for.
+func (l *Launcher) stage(ctx context.Context, spec Spec, recipe plan.Recipe) (*Staged, error) {
+	p, err := l.spawn(child.Options{Namespaces: namespaces(spec.Range), OfParent: l.BornOfParent})
+	if err != nil {
+		return nil, err
+	}
+	s := &Staged{p: p, ids: spec.Range, recipe: recipe}
+	if err := s.begin(ctx, spec.Cgroups); err != nil {
+		s.Abort()
+		return nil, explain(ctx, err, nil, "")
+	}
+	return s, nil
+}
+
+func (s *Staged) begin(ctx context.Context, cgroups []*os.File) error {
+	if s.ids.Size > 0 {
+		if err := s.p.mapUsers(s.ids); err != nil {
+			return err
+		}
+	}
+	if err := s.p.expose(); err != nil {
+		return err
+	}
+	mounts, err := hierarchies(cgroups)
+	if err != nil {
+		return err
+	}
+	c := plan.Container{Recipe: s.recipe, Cgroups: len(cgroups), CgroupMounts: mounts}
+	return s.p.stub.Send(ctx, plan.Compile(plan.Stage(c)), cgroups...)
+}
+
+// finish waits until the stage is built.
+func (s *Staged) finish(ctx context.Context) error {
+	if s.built {
+		return nil
+	}
+	_, err := s.p.stub.Await(ctx)
+	s.built = err == nil
+	return err
+}
+
+// become makes the process the container of a Spec, up to the last step.
+func (s *Staged) become(ctx context.Context, spec Spec, set settings) (err error) {
+	p := s.p
+	p.args, p.dir = set.args, set.dir
+	// The stub may be building its stage while the root is mounted.
+	if p.root, err = spec.Root(p.users); err != nil {
+		return &stepError{op: "mount the root", err: err}
+	}
+	if err := s.finish(ctx); err != nil {
+		return err
+	}
+	tree := &tree{dir: p.root, ids: s.ids}
+	process, err := set.process(tree)
+	if err != nil {
+		return err
+	}
+	process.MakeDir = true
+	root := plan.Root{Hostname: spec.Hostname, ReadOnly: spec.ReadOnly}
+	if root.Files, err = tree.files(spec.Files); err != nil {
+		return err
+	}
+	// The stage is the root still: nothing of the image is there.
+	stage, err := os.OpenFile(p.proc("root"), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return child.ErrGone
+	}
+	if err != nil {
+		return &stepError{op: "open the stage", err: err}
+	}
+	defer stage.Close()
+	stdio, done, err := p.stdio(set, process, stage)
+	if err != nil {
+		return err
+	}
+	defer done()
+	files := append([]*os.File{p.root}, stdio[:]...)
+	if err := p.stub.Send(ctx, plan.Compile(plan.Start(root, process)), files...); err != nil {
+		return err
+	}
+	_, err = p.stub.Await(ctx)
+	return err
+}
