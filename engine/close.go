@@ -10,12 +10,15 @@ func (e *Engine) Close() error {
 	e.mu.Lock()
 	e.closing = true
 	e.mu.Unlock()
+	if e.pool != nil {
+		e.pool.close()
+	}
 	e.cancel()
 	e.work.Wait()
 	live := map[string]bool{}
 	for _, s := range e.index.all() {
 		if s.run != nil {
-			live[s.id] = true
+			live[s.groupName()] = true
 		}
 		s.closeDescriptors()
 	}

@@ -47,6 +47,7 @@ type Container struct {
 	Sessions []Session         // execs under way, oldest first
 
 	process *process // of the last run
+	group   string   // the cgroup of the run under way
 	path    []string // directories of PATH, of the run under way or the next one
 }
 

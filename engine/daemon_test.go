@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -119,6 +120,7 @@ func daemonRole() int {
 		Crash: d.point, Notify: d.hear, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	if os.Getenv("HULL_REAL") != "" {
+		o.Warm, _ = strconv.Atoi(os.Getenv("HULL_WARM")) // none if it says nothing
 		o.Roots = &overlayRoots{testRoots: newTestRoots(dir), lower: os.Getenv("HULL_REAL")}
 		d.e, err = Open(ctx, o)
 	} else {
@@ -217,6 +219,15 @@ func (d *testDaemon) do(ctx context.Context, o order) (a answer) {
 		err = d.e.Pause(ctx, o.Name)
 	case "unpause":
 		err = d.e.Unpause(ctx, o.Name)
+	case "warm":
+		d.e.pool.mu.Lock()
+		for _, w := range d.e.pool.ready {
+			a.Events = append(a.Events, w.name)
+		}
+		d.e.pool.mu.Unlock()
+	case "group":
+		c, _ := d.e.Find(o.Name)
+		a.Events = []string{c.group}
 	case "arm":
 		d.mu.Lock()
 		d.armed = o.Text

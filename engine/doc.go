@@ -32,7 +32,8 @@
 //
 // # Locks
 //
-// Engine.mu guards closing, index.mu the names and IDs, mailbox.mu one queue, ranges.mu the id ranges, lease.mu the users
+// Engine.mu guards closing, index.mu the names and IDs, mailbox.mu one queue, ranges.mu the id ranges, pool.mu the
+// processes made beforehand, lease.mu the users
 // of one of them, rootView.mu a container's mount for views, commandCache.mu what is on its PATH. None is held while
 // another is taken, nor while anything outside this package but a system call is called.
 package engine

@@ -16,6 +16,7 @@ type Options struct {
 	Tree    string // what tells this mount's cgroups from another's; a file name
 	Roots   Roots
 	Monitor Monitor
+	Warm    int // how many containers' processes are made beforehand
 	// Logger gets what an administrator must know; errors that are returned are not logged as well.
 	Logger *slog.Logger
 	// Notify is told of every event and must return at once. Those of one container come in their order.
@@ -32,6 +33,7 @@ type Engine struct {
 	parts  parts
 	ranges *ranges
 	index  index
+	pool   *pool
 
 	ctx    context.Context //nolint:containedctx // the engine's own life, in which accepted work goes on
 	cancel context.CancelFunc
@@ -79,6 +81,7 @@ func (e *Engine) open(ctx context.Context, p parts) (*Engine, error) {
 	if err := e.reconcile(ctx); err != nil {
 		return nil, errorsJoin(err, e.Close()) //nolint:contextcheck // the end has a time of its own
 	}
+	e.pool = e.newPool(e.o.Warm)
 	e.spawn(e.hearMonitor)
 	e.spawn(e.emptyTrash)
 	e.spawn(e.syncRecords)
@@ -234,7 +237,7 @@ func (e *Engine) Processes(id string) ([]int, error) {
 	if !s.snapshot.Load().State.Alive() {
 		return nil, nil
 	}
-	g, err := e.parts.groups.Open(s.id)
+	g, err := e.parts.groups.Open(s.snapshot.Load().group)
 	if err != nil {
 		if !s.snapshot.Load().State.Alive() { // it has ended meanwhile
 			return nil, nil

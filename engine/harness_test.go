@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -105,6 +106,42 @@ type testLauncher struct {
 	reap     func(pidfd *os.File)
 	gate     chan struct{} // if not nil, Park takes one from it, and waits for a second
 	listed   atomic.Int32  // how often Commands was called
+
+	mu     sync.Mutex
+	staged map[*testStaged]bool // those that wait
+	broken bool                 // nothing can be made beforehand
+}
+
+// testStaged is a process that was made beforehand: nothing, until it is somebody's.
+type testStaged struct {
+	l    *testLauncher
+	dead bool
+}
+
+func (s *testStaged) Serves(spec launch.Spec) bool { return spec.ShmSize == 0 }
+
+func (s *testStaged) Alive() bool {
+	s.l.mu.Lock()
+	defer s.l.mu.Unlock()
+	return !s.dead
+}
+
+func (s *testStaged) Park(ctx context.Context, spec launch.Spec) (parked, error) {
+	s.Abort()
+	return s.l.Park(ctx, spec)
+}
+
+func (s *testStaged) Abort() {
+	s.l.mu.Lock()
+	defer s.l.mu.Unlock()
+	delete(s.l.staged, s)
+}
+
+// waiting are the processes that were made beforehand.
+func (l *testLauncher) waiting() []*testStaged {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Collect(maps.Keys(l.staged))
 }
 
 type testParked struct {
@@ -133,6 +170,20 @@ func (l *testLauncher) Park(ctx context.Context, spec launch.Spec) (parked, erro
 	}
 	root.Close()
 	return l.start(spec.Args, spec.Env, spec.Stdin, spec.Stdout, spec.Stderr)
+}
+
+func (l *testLauncher) Stage(context.Context, launch.Spec) (staged, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.broken {
+		return nil, errors.New("it cannot be made")
+	}
+	if l.staged == nil {
+		l.staged = map[*testStaged]bool{}
+	}
+	s := &testStaged{l: l}
+	l.staged[s] = true
+	return s, nil
 }
 
 func (l *testLauncher) Exec(_ context.Context, _ launch.Target, spec launch.ExecSpec) (parked, error) {
@@ -248,6 +299,7 @@ func (t *testGroups) Create(id string) (group, error) {
 }
 
 func (t *testGroups) Remove() error                 { return nil }
+func (t *testGroups) Of(int) string                 { return "" }
 func (t *testGroups) Open(id string) (group, error) { return &testGroup{t, id}, nil }
 
 func (t *testGroups) Sweep(_ context.Context, keep func(string) bool) error {
@@ -558,6 +610,7 @@ type world struct {
 	monitor *testMonitor
 	launch  *testLauncher
 	groups  *testGroups
+	warm    int
 
 	mu     sync.Mutex
 	events []string
@@ -600,7 +653,7 @@ func samePid(a, b *os.File) bool {
 func (w *world) open() {
 	w.t.Helper()
 	e, err := newEngine(w.t.Context(), Options{
-		Dir: w.dir, Tree: "test", Roots: w.roots, Monitor: w.monitor, Notify: w.hear,
+		Dir: w.dir, Tree: "test", Roots: w.roots, Monitor: w.monitor, Notify: w.hear, Warm: w.warm,
 	}).open(w.t.Context(), parts{launcher: w.launch, groups: w.groups, released: testReleased})
 	if err != nil {
 		w.t.Fatal(err)

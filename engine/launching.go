@@ -19,6 +19,7 @@ type launching struct {
 	spec   launch.Spec
 	adopt  monitor.Adopt
 	run    *run
+	warm   *warmInit // the process that was made beforehand; nil if there is none, or when it is parked
 	parked parked
 	undo   []func() // what to do, last first, if it fails
 }
@@ -54,25 +55,48 @@ func (l *launching) prepare() error {
 		return err
 	}
 	l.note = &runNote{Started: time.Now().Round(0), Process: &p, Settings: s.rec.Settings}
+	l.spec = s.set.stage()
 	l.run = &run{}
 	return nil
 }
 
-// takeRange takes the id range: the one its file system is mounted with, if somebody looks at that, else the one it had
-// before, else any.
+// takeRange takes the id range: the one its file system is mounted with, if somebody looks at that, else that of a
+// process that was made beforehand, else the one it had before, else any.
 func (l *launching) takeRange() error {
 	s := l.s
 	if !s.lease.hold() {
-		lease, ok := s.e.ranges.lease(s.st.Run.Range)
-		if !ok {
-			return fail("start", s.id, Busy, "all %d ranges of user ids are taken by running containers; stop one", rangeCount)
+		lease, err := l.freshRange()
+		if err != nil {
+			return err
 		}
 		s.lease = lease
 	}
 	l.run.lease = s.lease
 	l.note.Range = s.lease.first
 	l.onFailure(l.run.lease.drop)
+	if w := l.warm; w != nil {
+		l.note.Group, l.run.group = w.name, w.group
+		l.onFailure(func() { s.removeGroup(w.group) })
+		l.onFailure(func() {
+			if l.warm != nil {
+				w.staged.Abort()
+			}
+		})
+	}
 	return nil
+}
+
+// freshRange takes a range that nobody has, and the process that comes with it if there is one.
+func (l *launching) freshRange() (*lease, error) {
+	s := l.s
+	if l.warm = s.e.pool.take(l.spec); l.warm != nil {
+		return l.warm.lease, nil
+	}
+	lease, ok := s.e.ranges.lease(s.st.Run.Range)
+	if !ok {
+		return nil, fail("start", s.id, Busy, "all %d ranges of user ids are taken by running containers; stop one", rangeCount)
+	}
+	return lease, nil
 }
 
 // noteAttempt says on disk that a start is under way, before the monitor can have heard of it.
@@ -88,6 +112,10 @@ func (l *launching) noteAttempt() error {
 
 func (l *launching) makeGroup() error {
 	s := l.s
+	if l.run.group != nil { // it came with the process
+		s.e.crash(startCgroup)
+		return nil
+	}
 	g, err := s.e.parts.groups.Create(s.id)
 	if err != nil {
 		g, err = s.makeGroupAgain(err)
@@ -161,10 +189,10 @@ func (l *launching) park() error {
 	l.spec.ID, l.spec.Hostname = s.id, p.Hostname
 	l.spec.Args, l.spec.Env, l.spec.Dir, l.spec.User = p.Args, p.Env, p.Dir, p.User
 	l.spec.NoNewPrivileges, l.spec.Seccomp = true, true
-	l.spec.Range = launch.IDRange{First: l.note.Range, Size: rangeSize}
+	l.spec.Range.First = l.note.Range
 	l.spec.Files = etcFiles(p.Hostname)
 	l.spec.Root = l.mount
-	parked, err := s.e.parts.launcher.Park(s.e.ctx, l.spec)
+	parked, err := l.parkNow()
 	closeAll(l.spec.Stdin, l.spec.Stdout, l.spec.Stderr) // the monitor waits for their last end to be closed
 	closeAll(l.spec.Cgroups...)
 	if err != nil {
@@ -177,6 +205,14 @@ func (l *launching) park() error {
 	})
 	s.e.crash(startParked)
 	return l.keepFiles()
+}
+
+func (l *launching) parkNow() (parked, error) {
+	if w := l.warm; w != nil {
+		l.warm = nil // it is used up, whatever comes
+		return w.staged.Park(l.s.e.ctx, l.spec)
+	}
+	return l.s.e.parts.launcher.Park(l.s.e.ctx, l.spec)
 }
 
 // keepFiles takes what the run keeps of the process: the rest of the launcher's descriptors goes when it runs.

@@ -8,10 +8,14 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hull/engine/cgroup"
 )
 
 // overlayRoots makes real overlays of one directory.
@@ -279,13 +283,93 @@ func TestRealDaemonKilled(t *testing.T) {
 	r.settled(fate{states: []State{"gone"}})
 }
 
+// warm has the daemons of a test keep processes ready.
+func warm(t *testing.T, count string) { t.Setenv("HULL_WARM", count) }
+
+// filled waits until a daemon has as many ready as it should, and names their cgroups.
+func (r *realm) filled(count int) []string {
+	r.t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		a := r.well(order{Do: "warm"})
+		if len(a.Events) == count {
+			return a.Events
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatalf("ready are %q", a.Events)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// A container that begins with a process made beforehand is like any other, to the next daemon too; what was ready when
+// a daemon died is gone.
+func TestRealWarm(t *testing.T) {
+	privileged(t)
+	warm(t, "2")
+	r := realRealm(t)
+	ready := r.filled(2)
+	r.well(order{Do: "run", Name: "web", Settings: box("sleep")})
+	group := r.well(order{Do: "group", Name: "web"}).Events[0]
+	if !slices.Contains(ready, group) {
+		t.Errorf("it runs in %s, ready were %q", group, ready)
+	}
+	ready = r.filled(2)
+	r.well(order{Do: "exec", Name: "web", Text: "box exit 0"})
+	p, err := os.FindProcess(r.daemon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	r.up()
+	for _, g := range r.filled(2) {
+		if slices.Contains(ready, g) {
+			t.Errorf("the next daemon has %s, which died with the last", g)
+		}
+	}
+	if again := r.well(order{Do: "group", Name: "web"}).Events[0]; again != group {
+		t.Errorf("the cgroup is %s, it was %s", again, group)
+	}
+	r.well(order{Do: "exec", Name: "web", Text: "box exit 0"})
+	r.well(order{Do: "pause", Name: "web"})
+	r.well(order{Do: "remove", Name: "web"})
+	r.settled(fate{states: []State{"gone"}})
+	r.end()
+	if left := r.groups(); len(left) > 0 {
+		t.Errorf("cgroups are left: %q", left)
+	}
+}
+
+// groups are the cgroups of the realm's containers.
+func (r *realm) groups() []string {
+	r.t.Helper()
+	host, err := cgroup.Detect()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	names, err := host.Tree("test" + filepath.Base(r.dir)).List()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return names
+}
+
 // TestRealCrash is TestCrash's starts with real processes: what the stub does when the daemon dies is not pretended.
-func TestRealCrash(t *testing.T) {
+func TestRealCrash(t *testing.T) { crashes(t, 0) }
+
+// TestRealWarmCrash is the same with processes that were made beforehand.
+func TestRealWarmCrash(t *testing.T) { crashes(t, 1) }
+
+func crashes(t *testing.T, ready int) {
 	privileged(t)
 	root := boxRoot(t)
+	warm(t, strconv.Itoa(ready))
 	for _, p := range []point{startNoted, startCgroup, startParked, startAdopted, startReleased, startWritten} {
 		t.Run(string(p), func(t *testing.T) {
 			r := newRealm(t, root)
+			r.filled(ready)
 			r.well(order{Do: "arm", Text: string(p)})
 			r.dies(order{Do: "run", Name: "web", Settings: box("sleep")})
 			want := fate{states: []State{"gone"}}

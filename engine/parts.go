@@ -33,11 +33,21 @@ type parts struct {
 // launcher makes processes; *launch.Launcher is the real one.
 type launcher interface {
 	Park(ctx context.Context, spec launch.Spec) (parked, error)
+	// Stage makes a container's process as far as it does not matter which container's.
+	Stage(ctx context.Context, spec launch.Spec) (staged, error)
 	Exec(ctx context.Context, target launch.Target, spec launch.ExecSpec) (parked, error)
 	Commands(root *os.File, path []string) ([]string, error)
 	// Users makes a user namespace whose ids 0 to size-1 are the host's from first on; nil where it cannot.
 	Users(ctx context.Context, first, size uint32) (*os.File, error)
 	Close() error
+}
+
+// staged is a process that was made beforehand; *launch.Staged is the real one.
+type staged interface {
+	Serves(spec launch.Spec) bool
+	Alive() bool
+	Park(ctx context.Context, spec launch.Spec) (parked, error)
+	Abort()
 }
 
 // parked is a process that waits for its execve; *launch.Parked is the real one.
@@ -55,6 +65,8 @@ type parked interface {
 type groups interface {
 	Create(id string) (group, error)
 	Open(id string) (group, error)
+	// Of names the group a process is in; "" if it is in none.
+	Of(pid int) string
 	Sweep(ctx context.Context, keep func(id string) bool) error
 	// Remove removes what all groups are in; an error if there are some still.
 	Remove() error
@@ -91,6 +103,24 @@ func (r realLauncher) Park(ctx context.Context, spec launch.Spec) (parked, error
 	p, err := r.l.Park(ctx, spec)
 	if err != nil {
 		return nil, err // a nil *launch.Parked must not become a parked that is not nil
+	}
+	return p, nil
+}
+
+func (r realLauncher) Stage(ctx context.Context, spec launch.Spec) (staged, error) {
+	s, err := r.l.Stage(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	return realStaged{s}, nil
+}
+
+type realStaged struct{ *launch.Staged }
+
+func (r realStaged) Park(ctx context.Context, spec launch.Spec) (parked, error) {
+	p, err := r.Staged.Park(ctx, spec)
+	if err != nil {
+		return nil, err
 	}
 	return p, nil
 }
@@ -133,6 +163,8 @@ func (r realGroups) Open(id string) (group, error) {
 	}
 	return g, nil
 }
+
+func (r realGroups) Of(pid int) string { return r.t.Of(pid) }
 
 func (r realGroups) Sweep(ctx context.Context, keep func(string) bool) error {
 	return r.t.Sweep(ctx, keep)

@@ -10,6 +10,7 @@ func (s *supervisor) publish() {
 		Exit: s.st.Exit, Error: s.st.Error,
 		Command: s.set.command(s.imageOrNone()), Labels: s.set.labels(s.rec.Image),
 		TTY: s.set.flag("tty"), Stdin: s.set.flag("stdin"), Settings: s.rec.Settings, process: s.st.Run.Process,
+		group: s.groupName(),
 	}
 	if s.rec.Image != nil {
 		c.ImageID = s.rec.Image.ID

@@ -43,7 +43,7 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	}
 	keep := map[string]bool{}
 	for _, s := range all {
-		keep[s.id] = s.run != nil
+		keep[s.groupName()] = s.run != nil
 	}
 	if err := e.parts.groups.Sweep(ctx, func(id string) bool { return keep[id] }); err != nil {
 		e.o.Logger.Warn("cgroups of earlier containers cannot be removed", "op", "open", "err", err)

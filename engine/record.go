@@ -53,6 +53,7 @@ const (
 type runNote struct {
 	PID      int               `json:"pid,omitempty"`
 	Range    uint32            `json:"range,omitempty"` // first id of its range
+	Group    string            `json:"group,omitempty"` // its cgroup; empty stands for the container's ID
 	Started  time.Time         `json:"started,omitzero"`
 	Process  *process          `json:"process,omitempty"`
 	Settings map[string]string `json:"settings,omitempty"` // raw, as they were when it began

@@ -65,7 +65,10 @@ func (s *supervisor) recoverLive(h *monitor.Held) {
 	}
 	s.run = r
 	var err error
-	if r.group, err = s.e.parts.groups.Open(s.id); err != nil {
+	if name := s.e.parts.groups.Of(h.PID); name != "" {
+		s.st.Run.Group = name
+	}
+	if r.group, err = s.e.parts.groups.Open(s.groupName()); err != nil {
 		s.st.Error = "its cgroup cannot be opened, so it cannot be paused or entered: " + err.Error()
 	}
 	if s.st.State == Stopping {

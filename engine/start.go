@@ -62,6 +62,7 @@ func (s *supervisor) findImage() (*Image, error) {
 // taken back, the attempt shows in the state.
 func (s *supervisor) launch(image *Image, b *boarding) error {
 	l := &launching{s: s, image: image, board: b}
+	defer s.e.pool.refill()
 	err := l.do()
 	if err != nil {
 		s.e.crash(startFailed)

@@ -52,6 +52,14 @@ type run struct {
 	root *os.File
 }
 
+// groupName is the name of the cgroup of the run under way.
+func (s *supervisor) groupName() string {
+	if s.st.Run.Group != "" {
+		return s.st.Run.Group
+	}
+	return s.id
+}
+
 // close gives back the descriptors.
 func (r *run) close() { closeAll(r.pidfd, r.pty, r.stdin, r.root) }
 

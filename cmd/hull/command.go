@@ -98,6 +98,9 @@ with hull umount.`,
 			if o.Stall < time.Second {
 				return fmt.Errorf("--stall takes a time of a second or more, such as 30s, not %s", o.Stall)
 			}
+			if o.Warm < 0 || o.Warm > mostWarm {
+				return fmt.Errorf("--warm takes a number from 0 to %d, not %d", mostWarm, o.Warm)
+			}
 			return mount(c.Context(), o, background)
 		},
 	}
@@ -109,6 +112,7 @@ with hull umount.`,
 	f.StringVar(&o.LogFormat, "log-format", "text", "log as `FORMAT`: text or json")
 	f.DurationVar(&o.ResolveBudget, "resolve-budget", 500*time.Millisecond, "how long mkdir waits for a registry's answer; 0 keeps it off the network")
 	f.DurationVar(&o.Stall, "stall", 30*time.Second, "how long a registry may send nothing before it is asked again")
+	f.IntVar(&o.Warm, "warm", defaultWarm, "keep `N` processes ready for containers to come, so that a start takes less time; 0 keeps none")
 	f.BoolVar(&background, "background", false, "return when the mount answers")
 	return c
 }

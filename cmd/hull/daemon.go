@@ -199,7 +199,7 @@ func (d *daemon) openStore(ctx context.Context) (func() error, error) {
 func (d *daemon) openEngine(ctx context.Context) (func() error, error) {
 	var err error
 	d.engine, err = engine.Open(ctx, engine.Options{
-		Dir: d.Store, Tree: treeName(d.Store), Roots: roots{d.store}, Monitor: d.monitor,
+		Dir: d.Store, Tree: treeName(d.Store), Warm: d.Warm, Roots: roots{d.store}, Monitor: d.monitor,
 		Logger: d.log, Notify: d.containerEvent, Crash: crashPoints(),
 	})
 	if err != nil {

@@ -22,6 +22,8 @@ const (
 	defaultMount = "/hull"
 	defaultStore = "/var/lib/hull"
 	defaultRun   = "/run/hull"
+	defaultWarm  = 4
+	mostWarm     = 256
 )
 
 // options are what `hull mount` was told. They travel as JSON to the monitor
@@ -36,6 +38,7 @@ type options struct {
 	LogFormat     string        `json:"log_format"`
 	ResolveBudget time.Duration `json:"resolve_budget"`
 	Stall         time.Duration `json:"stall"` // 0: as registry.Options say
+	Warm          int           `json:"warm"` // containers' processes that are made beforehand
 }
 
 func (o options) encode() []byte {

@@ -70,6 +70,21 @@ func (t *Tree) Open(id string) (*Group, error) {
 	return g, nil
 }
 
+// Of names the group of this tree that a process is in; "" if it is in none, or there is no such process.
+func (t *Tree) Of(pid int) string {
+	s, err := readFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(s) {
+		if _, below, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "/"+path.Join(top, t.id)+"/"); ok {
+			name, _, _ := strings.Cut(below, "/") // a container may have made groups of its own in it
+			return name
+		}
+	}
+	return ""
+}
+
 func (t *Tree) group(id string) (*Group, error) {
 	if !valid(t.id) || !valid(id) {
 		return nil, &Error{Op: "name", Group: id, Kind: Invalid, Err: fmt.Errorf("%q cannot be the name of a cgroup", id)}

@@ -1,0 +1,179 @@
+package engine
+
+import (
+	"context"
+	"sync"
+
+	"hull/engine/launch"
+)
+
+// pool makes containers' first processes before they are needed, with their id range, cgroup, namespaces and all that
+// comes from the kernel in them, so that a start does only what cannot be done before. A start takes one that serves it,
+// and makes its own if there is none; the pool is filled up again in the background when the start is over. On their own
+// the processes sleep: nothing in the daemon wakes up for them.
+//
+// They are born of the monitor like all others. Those of a daemon that is killed end by themselves, the monitor reaps
+// them, and the next daemon sweeps their cgroups away.
+type pool struct {
+	e      *Engine
+	size   int
+	ctx    context.Context //nolint:containedctx // the pool's own life
+	cancel context.CancelFunc
+	done   chan struct{} // closed when nothing fills the pool any more
+	short  chan struct{} // has a token when it should be looked after
+
+	mu    sync.Mutex
+	ready []*warmInit
+}
+
+// warmInit is such a process and what belongs to it.
+type warmInit struct {
+	staged staged
+	group  group
+	name   string // of the group
+	lease  *lease
+}
+
+// newPool begins to fill a pool; with a size of 0 it stays empty.
+func (e *Engine) newPool(size int) *pool {
+	p := &pool{e: e, size: size, done: make(chan struct{}), short: make(chan struct{}, 1)}
+	p.ctx, p.cancel = context.WithCancel(e.ctx)
+	if size <= 0 || !e.spawn(p.fill) {
+		close(p.done)
+		return p
+	}
+	p.refill()
+	return p
+}
+
+// refill has the pool filled up in the background.
+func (p *pool) refill() {
+	select {
+	case p.short <- struct{}{}:
+	default:
+	}
+}
+
+// fill is the pool's goroutine. What cannot be made is tried again after the next start, whose own error says more.
+func (p *pool) fill() {
+	defer close(p.done)
+	failed := false
+	for {
+		select {
+		case <-p.ctx.Done():
+			return
+		case <-p.short:
+		}
+		for p.wants() {
+			w, err := p.make()
+			if err != nil && p.ctx.Err() == nil && !failed {
+				p.e.o.Logger.Warn("no process can be made for a container beforehand: starts take longer", "op", "refill", "err", err)
+			}
+			if failed = err != nil; failed {
+				break
+			}
+			p.put(w)
+		}
+	}
+}
+
+func (p *pool) wants() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ctx.Err() == nil && len(p.ready) < p.size
+}
+
+func (p *pool) put(w *warmInit) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ready = append(p.ready, w)
+}
+
+// make makes a process for a container with no settings.
+func (p *pool) make() (w *warmInit, err error) {
+	w = &warmInit{name: warmPrefix + newID()[:12]}
+	var undo []func()
+	defer func() {
+		for i := len(undo) - 1; err != nil && i >= 0; i-- {
+			undo[i]()
+		}
+	}()
+	var ok bool
+	if w.lease, ok = p.e.ranges.lease(0); !ok {
+		return nil, fail("refill", "", Busy, "all %d ranges of user ids are taken", rangeCount)
+	}
+	undo = append(undo, w.lease.drop)
+	if w.group, err = p.e.parts.groups.Create(w.name); err != nil {
+		return nil, err
+	}
+	undo = append(undo, func() { p.remove(w.group) })
+	spec := values{}.stage()
+	spec.Range.First = w.lease.first
+	if spec.Cgroups, err = w.group.Join(); err != nil {
+		return nil, err
+	}
+	defer closeAll(spec.Cgroups...)
+	w.staged, err = p.e.parts.launcher.Stage(p.ctx, spec)
+	return w, err
+}
+
+// warmPrefix begins the names of cgroups that were made before their container was known.
+const warmPrefix = "warm-"
+
+// take gives a process that can become the container of a Spec; nil if there is none. It never waits.
+func (p *pool) take(spec launch.Spec) *warmInit {
+	p.mu.Lock()
+	var dead []*warmInit
+	var found *warmInit
+	for i := len(p.ready) - 1; i >= 0 && found == nil; i-- {
+		w := p.ready[i]
+		alive := w.staged.Alive()
+		if alive && !w.staged.Serves(spec) {
+			continue
+		}
+		p.ready = append(p.ready[:i], p.ready[i+1:]...)
+		if alive {
+			found = w
+		} else {
+			dead = append(dead, w)
+		}
+	}
+	p.mu.Unlock()
+	for _, w := range dead { // somebody has killed it
+		p.discard(w)
+	}
+	return found
+}
+
+// discard takes back a process that nobody will need.
+func (p *pool) discard(w *warmInit) {
+	w.staged.Abort()
+	p.remove(w.group)
+	w.lease.drop()
+}
+
+func (p *pool) remove(g group) {
+	if err := g.Remove(p.e.ctx); err != nil && p.e.ctx.Err() == nil {
+		p.e.o.Logger.Warn("a cgroup cannot be removed", "op", "refill", "err", err)
+	}
+}
+
+// close ends the filling and takes all processes back: it comes before the engine's own end, which reaps nothing more.
+func (p *pool) close() {
+	p.cancel()
+	<-p.done
+	p.mu.Lock()
+	ready := p.ready
+	p.ready = nil
+	p.mu.Unlock()
+	for _, w := range ready {
+		w.staged.Abort() // the engine's end sweeps the groups away
+		w.lease.drop()
+	}
+}
+
+// stage is what settings say about a process's stage, which is built before anything of a container's own is there. With
+// no settings it is what the pool makes: a setting that is looked at here costs its containers the warm start.
+func (values) stage() launch.Spec {
+	return launch.Spec{Range: launch.IDRange{Size: rangeSize}}
+}

@@ -1,0 +1,146 @@
+package engine
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// warmWorld is a world whose engine keeps so many processes ready, and has them.
+func warmWorld(t *testing.T, count int) *world {
+	t.Helper()
+	w := newWorld(t)
+	w.ok(w.e.Close())
+	w.warm = count
+	w.open()
+	w.filled()
+	return w
+}
+
+// filled waits until the pool is full.
+func (w *world) filled() {
+	w.t.Helper()
+	w.until("the pool is full", func() bool {
+		w.e.pool.mu.Lock()
+		defer w.e.pool.mu.Unlock()
+		return len(w.e.pool.ready) == w.warm
+	})
+}
+
+// in are the cgroups there are.
+func (w *world) in() []string {
+	w.groups.mu.Lock()
+	defer w.groups.mu.Unlock()
+	return slices.Sorted(maps.Keys(w.groups.live))
+}
+
+func (w *world) groupOf(name string) string {
+	w.t.Helper()
+	c, ok := w.e.Find(name)
+	if !ok {
+		w.t.Fatalf("there is no %s", name)
+	}
+	return c.group
+}
+
+// A start takes a process that is ready, with its range and cgroup; another is made in its place. Nothing is left at the end.
+func TestWarmStart(t *testing.T) {
+	w := warmWorld(t, 2)
+	first := map[string]bool{}
+	for _, g := range w.in() {
+		first[g] = true
+	}
+	w.create("web", "sleep", true)
+	if g := w.groupOf("web"); !first[g] {
+		t.Errorf("the cgroup is %s, ready were %v", g, first)
+	}
+	w.filled()
+	if got := len(w.in()); got != 3 {
+		t.Errorf("there are %d cgroups: %v", got, w.in())
+	}
+	w.ok(w.e.Stop(t.Context(), "web", 0))
+	w.until("the run's cgroup is gone", func() bool { return len(w.in()) == 2 })
+	w.ok(w.e.Start(t.Context(), "web")) // with another process, in another cgroup
+	if g := w.groupOf("web"); first[g] && !strings.HasPrefix(g, warmPrefix) {
+		t.Errorf("the cgroup is %s", g)
+	}
+	w.ok(w.e.Stop(t.Context(), "web", 0))
+	w.ok(w.e.Close())
+	if left := w.in(); len(left) > 0 || len(w.launch.waiting()) > 0 {
+		t.Errorf("left are the cgroups %v and %d processes", left, len(w.launch.waiting()))
+	}
+	if n := len(w.e.ranges.used); n > 0 {
+		t.Errorf("%d ranges are taken still", n)
+	}
+}
+
+// A start that fails gives back what it took.
+func TestWarmStartFails(t *testing.T) {
+	w := warmWorld(t, 1)
+	for range 3 {
+		_, err := w.e.Create(t.Context(), New{Name: "web", Image: "box", Settings: map[string]string{"command": "nosuch"}, Start: true})
+		w.want(err, NotCommand)
+		w.filled()
+	}
+	w.until("only the pool has a cgroup", func() bool { return len(w.in()) == 1 })
+	w.e.ranges.mu.Lock()
+	defer w.e.ranges.mu.Unlock()
+	if n := len(w.e.ranges.used); n != 1 {
+		t.Errorf("%d ranges are taken", n)
+	}
+}
+
+// A process that was killed while it waited is thrown away, and none that can be made is no hindrance.
+func TestWarmLost(t *testing.T) {
+	w := warmWorld(t, 2)
+	w.launch.mu.Lock()
+	for s := range w.launch.staged {
+		s.dead = true
+	}
+	w.launch.broken = true
+	w.launch.mu.Unlock()
+	c := w.create("web", "sleep", true)
+	if g := w.groupOf("web"); g != c.ID {
+		t.Errorf("the cgroup is %s", g)
+	}
+	if got := w.in(); !slices.Equal(got, []string{c.ID}) {
+		t.Errorf("there are the cgroups %v", got)
+	}
+	w.launch.mu.Lock()
+	w.launch.broken = false
+	w.launch.mu.Unlock()
+	w.create("db", "sleep", true)
+	w.filled() // it is tried again after the next start
+}
+
+// The next daemon finds the cgroup of a run that began warm, and what the last one kept ready is gone.
+func TestWarmRunOutlivesDaemon(t *testing.T) {
+	w := warmWorld(t, 2)
+	w.create("web", "sleep", true)
+	group := w.groupOf("web")
+	w.ok(w.e.Close())
+	if got := w.in(); !slices.Equal(got, []string{group}) {
+		t.Errorf("left are the cgroups %v", got)
+	}
+	w.open()
+	if got := w.groupOf("web"); got != group || w.state("web") != Up {
+		t.Errorf("it is %s, in the cgroup %s, which was %s", w.state("web"), got, group)
+	}
+	w.filled()
+	w.ok(w.e.Stop(t.Context(), "web", 0))
+	w.until("the run's cgroup is gone", func() bool { return len(w.in()) == 2 })
+}
+
+// Somebody who looks into a stopped container's files has them in one range of owners, which its start must keep.
+func TestViewKeepsColdRange(t *testing.T) {
+	w := warmWorld(t, 1)
+	c := w.create("web", "sleep", false)
+	v, err := w.e.View(t.Context(), "web")
+	w.ok(err)
+	w.ok(w.e.Start(t.Context(), "web"))
+	if g := w.groupOf("web"); (v.Base != 0) != (g == c.ID) {
+		t.Errorf("the view's owners begin at %d, the cgroup is %s", v.Base, g)
+	}
+	v.Release()
+}
