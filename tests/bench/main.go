@@ -8,6 +8,17 @@
 // that daemons and kernel threads are in it) of its median round. Peers that are
 // not installed, or that cannot run here, are left out by name, with the reason.
 //
+// A start is `true` in a container, from nothing until nothing is left of it. hull
+// does it by mkdir, reads of status, and rmdir in its tree, or by run --rm; "cold" is
+// a mount that makes nothing beforehand (hull mount --warm 0). What the warm one makes
+// beforehand it makes in the same time, beside the contestants that follow, and the
+// machine's processor time of the sustained rows has all of it. The C loop makes the
+// kernel calls of a start and no others (loop/loop.c). crun and runc run a bare bundle,
+// without image, network, or log, in a mount namespace with version 1 cgroups alone,
+// because crun refuses a machine that has both. After a pause, the kernel's grace
+// periods take longer. While others run, the numbers of those take turns, and the
+// containers are started and removed again before each.
+//
 // Pulls come from a registry in this process that serves files and nothing else.
 // Each begins with an empty store, everything written out and the page cache
 // dropped (bench says so where it cannot), and ends when a sync of the whole
@@ -119,10 +130,7 @@ func run(ctx context.Context, out io.Writer, hull string, rounds int, quick bool
 // rows are all there are. The first contestant is hull, or what hull is to be
 // measured by; the others are shown as multiples of it.
 func rows() []row {
-	all := []row{{
-		name: "start", title: "`true` in a container: started, its exit known, removed", rounds: 20,
-		field: []contestant{&byTree{}, &byRun{}, &bundle{program: "runc"}, &bundle{program: "crun"}, &podmanRun{}, &dockerRun{}},
-	}}
+	all := starting()
 	for _, p := range []struct {
 		name, title, image string
 		rounds             int
@@ -157,6 +165,50 @@ func (r *row) leave(names string) error {
 		return fmt.Errorf("%s has no contestant %q", r.name, names)
 	}
 	return nil
+}
+
+// starting makes the rows of containers' starts.
+func starting() []row {
+	const title = "`true` in a container: started, its exit known, removed"
+	return []row{
+		{
+			name: "start", title: title, rounds: 20,
+			field: []contestant{&byTree{}, &byTree{cold: true}, &cLoop{}, &byRun{}, &bundle{program: "crun"}, &bundle{program: "runc"}, &podmanRun{}, &dockerRun{}},
+		},
+		{
+			name: "start-paused", title: title + ", after a pause", rounds: 20, pause: 300 * time.Millisecond,
+			field: []contestant{&byTree{}, &byTree{cold: true}, &cLoop{}, &byRun{}, &bundle{program: "crun"}, &bundle{program: "runc"}},
+		},
+		{
+			name: "exec", title: "`true` as a further process of a container", rounds: 20,
+			field: []contestant{&hullExec{}, &bundleExec{bundle: bundle{program: "crun"}}, &bundleExec{bundle: bundle{program: "runc"}}, &podmanExec{}, &dockerExec{}},
+		},
+		{
+			name: "exec-paused", title: "the same, after a pause", rounds: 20, pause: 300 * time.Millisecond,
+			field: []contestant{&hullExec{}, &bundleExec{bundle: bundle{program: "crun"}}, &bundleExec{bundle: bundle{program: "runc"}}},
+		},
+		{
+			name: "burst", title: title + ", many at once", rounds: 3,
+			field: []contestant{
+				&atOnce{contestant: &byTree{}}, &atOnce{contestant: &byRun{}}, &atOnce{contestant: &bundle{program: "crun"}},
+				&atOnce{contestant: &podmanRun{}}, &atOnce{contestant: &dockerRun{}},
+			},
+		},
+		{
+			name: "growth", title: title + ", while others run", rounds: 3,
+			field: []contestant{&among{step: 0}, &among{step: 1}, &among{step: 2}},
+		},
+		{name: "sustained-1", title: title + ", one after the other", rounds: 1, field: lasting(1)},
+		{name: "sustained-4", title: title + ", four at a time", rounds: 1, field: lasting(4)},
+	}
+}
+
+func lasting(lanes int) []contestant {
+	field := []contestant{&byTree{}, &bundle{program: "crun"}, &podmanRun{}, &dockerRun{}}
+	for i, c := range field {
+		field[i] = &sustained{contestant: c, lanes: lanes}
+	}
+	return field
 }
 
 // choose picks rows by the beginnings of their names.

@@ -7,22 +7,39 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
+	"sync/atomic"
 )
 
 // bundle is runc or crun with a bare bundle: no image, no network, no logs.
 type bundle struct {
 	program, dir string
-	count        int
+	args         []string
+	space        *space
+	count        atomic.Int64
 }
 
 func (b *bundle) name() string { return b.program + " run (bare bundle)" }
 
 func (b *bundle) prepare(ctx context.Context, s *setting) error {
+	b.args = []string{"true"}
+	if err := b.make(ctx, s, b.program); err != nil {
+		return err
+	}
+	return b.once(ctx)
+}
+
+// make makes the bundle.
+func (b *bundle) make(ctx context.Context, s *setting, dir string) (err error) {
 	if _, err := exec.LookPath(b.program); err != nil {
 		return err
 	}
-	b.dir = filepath.Join(s.dir, b.program)
+	if b.space, err = s.oldCgroups(ctx); err != nil {
+		return err
+	}
+	b.dir = filepath.Join(s.dir, dir)
+	if _, err := os.Stat(b.dir); err == nil { // of another row
+		return nil
+	}
 	if err := s.rootfs(b.dir + "/rootfs"); err != nil {
 		return err
 	}
@@ -31,13 +48,15 @@ func (b *bundle) prepare(ctx context.Context, s *setting) error {
 	if _, err := output(spec); err != nil {
 		return err
 	}
-	if err := b.configure(); err != nil {
-		return err
-	}
-	return b.once(ctx)
+	return b.configure()
 }
 
-// configure makes the default spec run `true` without a terminal, on a
+// quiet runs the program, whose output nobody wants.
+func (b *bundle) quiet(ctx context.Context, args ...string) error {
+	return b.space.run(exec.CommandContext(ctx, b.program, args...), true)
+}
+
+// configure makes the default spec run the command without a terminal, on a
 // machine whose limits cannot be raised.
 func (b *bundle) configure() error {
 	path := b.dir + "/config.json"
@@ -53,7 +72,7 @@ func (b *bundle) configure() error {
 	if !ok {
 		return fmt.Errorf("%s has no process", path)
 	}
-	p["terminal"], p["args"] = false, []string{"true"}
+	p["terminal"], p["args"] = false, b.args
 	delete(p, "rlimits")
 	if text, err = json.Marshal(c); err != nil {
 		return err
@@ -62,9 +81,8 @@ func (b *bundle) configure() error {
 }
 
 func (b *bundle) once(ctx context.Context) error {
-	b.count++
-	_, err := output(exec.CommandContext(ctx, b.program, "run", "--bundle", b.dir, "hull-bench-"+strconv.Itoa(b.count)))
-	return err
+	id := fmt.Sprintf("hull-bench-%d-%d", os.Getpid(), b.count.Add(1))
+	return b.space.run(exec.CommandContext(ctx, b.program, "run", "--bundle", b.dir, id), false)
 }
 
 // podmanRun is podman with storage of its own.
@@ -85,9 +103,13 @@ func (p *podmanRun) prepare(ctx context.Context, s *setting) error {
 }
 
 func (p *podmanRun) once(ctx context.Context) error {
-	// Limits that this user may not raise are given as they are.
-	_, err := output(p.s.podmanCommand(ctx, "run", "--rm", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", imageName))
+	_, err := output(p.run(ctx, imageName))
 	return err
+}
+
+func (p *podmanRun) run(ctx context.Context, args ...string) *exec.Cmd {
+	// Limits that this user may not raise are given as they are.
+	return p.s.podmanCommand(ctx, append([]string{"run", "--rm", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"}, args...)...)
 }
 
 // dockerRun is docker with a daemon of its own.

@@ -26,6 +26,14 @@ type resetter interface {
 	reset(ctx context.Context) error
 }
 
+// readier has something to do before its turn.
+type readier interface {
+	ready(ctx context.Context) error
+}
+
+// repeater does what is measured several times in a round; its times are of one.
+type repeater interface{ times() int }
+
 // eater knows the most memory that its last round had taken, in bytes.
 type eater interface{ peak() int64 }
 
@@ -38,6 +46,7 @@ type row struct {
 	rounds      int
 	cold        bool          // with nothing in the page cache, and a sync in the time
 	settle      time.Duration // between the removal of what the last round left and the next
+	pause       time.Duration // before each turn, in which the machine falls asleep
 	field       []contestant
 }
 
@@ -118,6 +127,12 @@ func (t *table) reset(ctx context.Context, field []contestant, left bool) error 
 
 // round is one contestant's turn.
 func (t *table) round(ctx context.Context, c contestant) (one sample, err error) {
+	if r, ok := c.(readier); ok {
+		if err := r.ready(ctx); err != nil {
+			return one, err
+		}
+	}
+	time.Sleep(t.pause)
 	if t.cold {
 		unix.Sync()
 		t.warm = os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0)
@@ -130,6 +145,10 @@ func (t *table) round(ctx context.Context, c contestant) (one sample, err error)
 		unix.Sync()
 	}
 	one.wall, one.cpu = time.Since(began), busy()-before
+	if r, ok := c.(repeater); ok {
+		n := time.Duration(max(1, r.times()))
+		one.wall, one.cpu = one.wall/n, one.cpu/n
+	}
 	if e, ok := c.(eater); ok {
 		one.peak = e.peak()
 	}
@@ -160,7 +179,7 @@ func (t *table) print(w io.Writer) {
 		if i == 0 {
 			base = m
 		}
-		fmt.Fprintf(w, "  %-26s %9.1f ms  (%.1f–%.1f)  %6.2f × %s  cpu %.2f s", name, ms(m.wall), ms(low.wall), ms(high.wall),
+		fmt.Fprintf(w, "  %-26s %9.1f ms  (%.1f–%.1f)  %6.2f × %s  cpu %.4g s", name, ms(m.wall), ms(low.wall), ms(high.wall),
 			float64(m.wall)/float64(base.wall), strings.Fields(t.names[0])[0], m.cpu.Seconds())
 		if m.peak > 0 {
 			fmt.Fprintf(w, "  memory %d MB", m.peak>>20)

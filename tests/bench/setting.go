@@ -30,8 +30,11 @@ type setting struct {
 	size      size
 	made      map[string]bool
 	img       v1.Image
-	mounted   bool
+	warm      mount // hull as it is
+	cold      mount // with no processes made beforehand
+	running   int   // containers that run in the warm one
 	docker    *exec.Cmd
+	space     *space
 }
 
 func newSetting(ctx context.Context, hull string, size size) (*setting, error) {
@@ -40,6 +43,8 @@ func newSetting(ctx context.Context, hull string, size size) (*setting, error) {
 		return nil, err
 	}
 	s := &setting{dir: dir, hull: hull, size: size, made: map[string]bool{}}
+	s.warm = mount{hull: hull, dir: dir + "/hull", store: dir + "/store", run: dir + "/run"}
+	s.cold = mount{hull: hull, dir: dir + "/hull-cold", store: dir + "/store-cold", run: dir + "/run-cold", flags: []string{"--warm", "0"}}
 	if err := s.serve(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -58,14 +63,13 @@ func (s *setting) serve(ctx context.Context) (err error) {
 		return err
 	}
 	s.img = set["true:1"].(v1.Image)
-	return s.registry.add("true:1", s.img)
+	return errors.Join(s.registry.add("true:1", s.img), s.registry.add("sleeper:1", set["sleeper:1"].(v1.Image)))
 }
 
 // close ends what was started, and removes all.
 func (s *setting) close() error {
-	if s.mounted {
-		_ = exec.Command(s.hull, "umount", "--stop", s.tree()).Run() //nolint:noctx // it must happen
-	}
+	s.warm.close()
+	s.cold.close()
 	if s.docker != nil {
 		_ = s.docker.Process.Signal(os.Interrupt) // it may have ended
 		_ = s.docker.Wait()
@@ -80,29 +84,20 @@ func (s *setting) close() error {
 }
 
 // tree is where hull is mounted.
-func (s *setting) tree() string { return s.dir + "/hull" }
+func (s *setting) tree() string { return s.warm.dir }
 
 // mount mounts hull, once.
-func (s *setting) mount(ctx context.Context) error {
-	if s.mounted {
-		return nil
-	}
-	_, err := output(exec.CommandContext(ctx, s.hull, "mount", "--background", "--store", s.dir+"/store", "--run", s.dir+"/run", s.tree()))
-	s.mounted = err == nil
-	return err
-}
+func (s *setting) mount(ctx context.Context) error { return s.warm.mount(ctx) }
 
 // pulled makes sure that hull has an image.
-func (s *setting) pulled(ctx context.Context, name string) error {
-	if err := s.mount(ctx); err != nil {
-		return err
+func (s *setting) pulled(ctx context.Context, name string) error { return s.warm.pulled(ctx, name) }
+
+// oldCgroups is where crun finds cgroups that it can use.
+func (s *setting) oldCgroups(ctx context.Context) (_ *space, err error) {
+	if s.space == nil {
+		s.space, err = newSpace(ctx)
 	}
-	dir := s.tree() + "/images/" + name
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	_, err := output(exec.CommandContext(ctx, dir+"/wait"))
-	return err
+	return s.space, err
 }
 
 // dockerd starts docker's daemon, once.

@@ -6,29 +6,40 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
 // byTree uses hull as a file system: mkdir, read, rmdir.
 type byTree struct {
+	cold  bool // of a mount that makes nothing beforehand
 	s     *setting
-	count int
+	at    *mount
+	image string
+	count atomic.Int64
 }
 
-func (*byTree) name() string { return "hull (mkdir … rmdir)" }
+func (h *byTree) name() string {
+	if h.cold {
+		return "hull (mkdir … rmdir), cold"
+	}
+	return "hull (mkdir … rmdir)"
+}
 
 func (h *byTree) prepare(ctx context.Context, s *setting) error {
-	h.s = s
-	return s.pulled(ctx, s.registry.addr+"/true:1")
+	h.s, h.at, h.image = s, &s.warm, s.registry.addr+"/true:1"
+	if h.cold {
+		h.at = &s.cold
+	}
+	return h.at.pulled(ctx, h.image)
 }
 
 func (h *byTree) once(ctx context.Context) error {
-	h.count++
-	name := "t" + strconv.Itoa(h.count)
-	if err := os.Mkdir(h.s.tree()+"/images/"+h.s.registry.addr+"/true:1/containers/"+name, 0o755); err != nil {
+	name := "t" + strconv.FormatInt(h.count.Add(1), 10)
+	if err := os.Mkdir(h.at.dir+"/images/"+h.image+"/containers/"+name, 0o755); err != nil {
 		return err
 	}
-	dir := h.s.tree() + "/containers/" + name
+	dir := h.at.dir + "/containers/" + name
 	for {
 		b, err := os.ReadFile(dir + "/status")
 		if err != nil {

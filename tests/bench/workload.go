@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -19,17 +20,21 @@ import (
 	"hull/tests/image"
 )
 
-// size is how large the images are that are pulled and browsed. Their content is
-// made from a seed, the same everywhere.
+// size is how much there is of everything. The content of the images that are
+// pulled and browsed is made from a seed, the same everywhere.
 type size struct {
 	image int64 // bytes of the image of six layers
 	files int   // of the image of small files
 	layer int64 // bytes of the image of one layer
+
+	burst   int           // containers at once
+	running [3]int        // containers that run while others are started
+	sustain time.Duration // how long containers are started one after the other
 }
 
 var (
-	fullSize  = size{image: 220e6, files: 100_000, layer: 2e9}
-	quickSize = size{image: 60e6, files: 10_000, layer: 200e6}
+	fullSize  = size{image: 220e6, files: 100_000, layer: 2e9, burst: 100, running: [3]int{1, 100, 500}, sustain: time.Minute}
+	quickSize = size{image: 60e6, files: 10_000, layer: 200e6, burst: 100, running: [3]int{1, 50, 200}, sustain: 5 * time.Second}
 )
 
 // The images, by what they are called in the registry.
