@@ -44,7 +44,7 @@ enum { FIRST = 1900000000, SIZE = 65536, KERNEL = MS_NOSUID | MS_NODEV | MS_NOEX
 
 static const char *lower, *disk;
 static char **groups, *controllers[16];
-static int group_count;
+static int group_count, joins[16];
 static struct sock_filter filter[8192];
 static struct sock_fprog program = {.filter = filter};
 
@@ -60,15 +60,21 @@ static void die(const char *what)
 			die(#call); \
 	} while (0)
 
-static int create(const char *dir, const char *name, const char *text, int flags)
+static int file(const char *dir, const char *name, int flags)
 {
-	char path[4096];
+	char path[4200];
 	snprintf(path, sizeof path, "%s/%s", dir, name);
 	int fd = open(path, flags | O_CLOEXEC, 0644);
 	if (fd < 0)
 		die(path);
+	return fd;
+}
+
+static int create(const char *dir, const char *name, const char *text, int flags)
+{
+	int fd = file(dir, name, flags);
 	if (write(fd, text, strlen(text)) < 0)
-		die(path);
+		die(name);
 	return fd;
 }
 
@@ -96,6 +102,7 @@ static void make_groups(void)
 {
 	for (int i = 0; i < group_count; i++) {
 		MUST(mkdir(group(i), 0755));
+		joins[i] = file(group(i), "tasks", O_WRONLY);
 		if (has(i, "pids.max"))
 			put(group(i), "pids.max", "2048");
 		if (!has(i, "devices.deny"))
@@ -111,10 +118,12 @@ static void make_groups(void)
 
 static void remove_groups(void)
 {
-	for (int i = 0; i < group_count; i++)
+	for (int i = 0; i < group_count; i++) {
+		close(joins[i]);
 		while (rmdir(group(i)) < 0)
 			if (errno != EBUSY)
 				die("rmdir");
+	}
 }
 
 // stage is what comes from the kernel.
@@ -253,7 +262,7 @@ static void child(int parent, int out, int err)
 			signal(s, SIG_DFL);
 	syscall(SYS_keyctl, 1, 0);
 	for (int i = 0; i < group_count; i++)
-		put(group(i), "tasks", "0");
+		MUST(write(joins[i], "0", 1));
 	MUST(syscall(SYS_unshare, CLONE_NEWCGROUP));
 	MUST(sethostname("c0ffee", 6));
 	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP};
