@@ -38,7 +38,7 @@ type options struct {
 	LogFormat     string        `json:"log_format"`
 	ResolveBudget time.Duration `json:"resolve_budget"`
 	Stall         time.Duration `json:"stall"` // 0: as registry.Options say
-	Warm          int           `json:"warm"` // containers' processes that are made beforehand
+	Warm          int           `json:"warm"`  // containers' processes that are made beforehand
 }
 
 func (o options) encode() []byte {

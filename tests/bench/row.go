@@ -179,7 +179,7 @@ func (t *table) print(w io.Writer) {
 		if i == 0 {
 			base = m
 		}
-		fmt.Fprintf(w, "  %-26s %9.1f ms  (%.1f–%.1f)  %6.2f × %s  cpu %.4g s", name, ms(m.wall), ms(low.wall), ms(high.wall),
+		fmt.Fprintf(w, "  %-26s %9.1f ms  (%.1f–%.1f, least %.1f)  %6.2f × %s  cpu %.4g s", name, ms(m.wall), ms(low.wall), ms(high.wall), ms(quantile(t.rows[i], 0).wall),
 			float64(m.wall)/float64(base.wall), strings.Fields(t.names[0])[0], m.cpu.Seconds())
 		if m.peak > 0 {
 			fmt.Fprintf(w, "  memory %d MB", m.peak>>20)
