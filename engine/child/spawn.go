@@ -48,6 +48,7 @@ const scratchSize = 0x10000
 type Spawner struct {
 	mu     sync.Mutex
 	stub   *os.File
+	reaper *os.File // made when it is first wanted
 	null   *os.File
 	memory []byte
 	last   int      // the kernel's last capability
@@ -100,12 +101,12 @@ func (s *Spawner) prepare() (err error) {
 func (s *Spawner) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, f := range []*os.File{s.stub, s.null, s.ownPID} {
+	for _, f := range []*os.File{s.stub, s.reaper, s.null, s.ownPID} {
 		if f != nil {
 			_ = f.Close()
 		}
 	}
-	s.stub, s.null, s.ownPID = nil, nil, nil
+	s.stub, s.reaper, s.null, s.ownPID = nil, nil, nil, nil
 	if s.memory == nil {
 		return nil
 	}

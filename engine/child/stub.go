@@ -89,8 +89,17 @@ func stubFile() ([]byte, error) {
 	if len(image) > stubFailure-stubBase {
 		return nil, errors.New("the stub's program is too long")
 	}
-	const entry = 0x200
 	f := make([]byte, 2*page)
+	program(f, start, end, 3)
+	segment(f[64+112:], 1, 6, page, stubBase, page) // the program: read, write
+	copy(f[page:], image)
+	return f, nil
+}
+
+// program writes an ELF file of one page, whose text is a part of our own that
+// depends on no address. It has two of the segments: text and stack.
+func program(f []byte, start, end uintptr, segments uint16) {
+	const entry = 0x200
 	le := binary.LittleEndian
 	copy(f, "\x7fELF\x02\x01\x01")
 	le.PutUint16(f[16:], 2)  // ET_EXEC
@@ -100,14 +109,11 @@ func stubFile() ([]byte, error) {
 	le.PutUint64(f[32:], 64) // program headers follow
 	le.PutUint16(f[52:], 64)
 	le.PutUint16(f[54:], 56)
-	le.PutUint16(f[56:], 3)
+	le.PutUint16(f[56:], segments)
 	segment(f[64:], 1, 5, 0, stubText, page)             // text: read, execute
-	segment(f[64+56:], 1, 6, page, stubBase, page)       // the program: read, write
-	segment(f[64+112:], 0x6474e551, 6, 0, 0, 0)          // PT_GNU_STACK: not executable
-	text := unsafe.Slice((*byte)(ptr(start)), end-start) // our own text, which stays where it is
+	segment(f[64+56:], 0x6474e551, 6, 0, 0, 0)           // PT_GNU_STACK: not executable
+	text := unsafe.Slice((*byte)(ptr(start)), end-start) // which stays where it is
 	copy(f[entry:], text)
-	copy(f[page:], image)
-	return f, nil
 }
 
 // ptr is an address that is no object of Go's.
