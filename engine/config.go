@@ -21,14 +21,17 @@ func (e *Engine) checkSettings(owner Owner, raw map[string]string) (values, erro
 			return nil, &Error{Op: "set", Kind: Invalid, Err: err}
 		}
 	}
-	return set, mayHave(owner, raw)
+	return set, mayHave(owner, set)
 }
 
 // mayHave checks settings against the container's owner, whose rights it acts with.
-func mayHave(owner Owner, raw map[string]string) error {
+func mayHave(owner Owner, set values) error {
+	if owner.Root() {
+		return nil
+	}
 	for _, row := range table() {
-		if row.Root && raw[row.Name] != "" && !owner.Root() {
-			return fail("set", "", NeedsRoot, "the setting %s is for containers that root owns", row.Name)
+		if v, ok := set[row.Name]; ok && row.Root != nil && row.Root(v) {
+			return fail("set", "", NeedsRoot, "this value of the setting %s is for containers that root owns, and this is user %d's", row.Name, owner.UID)
 		}
 	}
 	return nil
@@ -174,7 +177,7 @@ func (c *Container) SettingsJSON() []byte {
 	doc := map[string]any{}
 	for _, row := range table() {
 		if v, err := row.Parse(c.Settings[row.Name]); err == nil && v != nil {
-			doc[row.JSON] = v
+			doc[row.JSON] = row.toJSON(v)
 		}
 	}
 	var b bytes.Buffer
@@ -214,6 +217,14 @@ func ParseSettingsJSON(data []byte) (map[string]string, error) {
 	return raw, nil
 }
 
+// toJSON is a parsed value as it stands in a document.
+func (s Setting) toJSON(v any) any {
+	if text, ok := v.(string); ok && s.Type == Document && strings.HasPrefix(text, "{") {
+		return json.RawMessage(text)
+	}
+	return v
+}
+
 // fromJSON writes a JSON value as the setting's file has it. Strings are taken for every type.
 func (s Setting) fromJSON(v any) (string, error) {
 	switch v := v.(type) {
@@ -226,6 +237,11 @@ func (s Setting) fromJSON(v any) (string, error) {
 	case json.Number:
 		if s.Type == Number {
 			return v.String(), nil
+		}
+	case map[string]any:
+		if s.Type == Document {
+			text, err := json.Marshal(v)
+			return string(text), err
 		}
 	case []any:
 		items := make([]string, 0, len(v))

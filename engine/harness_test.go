@@ -24,6 +24,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hull/engine/cgroup"
 	"hull/engine/launch"
 	"hull/engine/logs"
 	"hull/engine/monitor"
@@ -285,7 +286,7 @@ type testGroup struct {
 	id string
 }
 
-func (t *testGroups) Create(id string) (group, error) {
+func (t *testGroups) Create(id string, _ cgroup.Limits) (group, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.live[id] {

@@ -5,6 +5,8 @@ import (
 	"os"
 	"strconv"
 	"sync"
+
+	"hull/engine/launch"
 )
 
 // Each running container has 65,536 host ids of its own, out of a part of the 32-bit space that /etc/subuid (up to
@@ -53,6 +55,14 @@ func (r *ranges) free(first uint32) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.used, first)
+}
+
+// idRange is the range that begins with an id; 0 is no range: the host's own users.
+func idRange(first uint32) launch.IDRange {
+	if first == 0 {
+		return launch.IDRange{}
+	}
+	return launch.IDRange{First: first, Size: rangeSize}
 }
 
 func validRange(first uint32) bool {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"hull/engine/cgroup"
 	"hull/engine/launch"
 	"hull/engine/monitor"
 )
@@ -17,6 +18,7 @@ type launching struct {
 	board  *boarding
 	note   *runNote
 	spec   launch.Spec
+	rules  []cgroup.Device // what may be done with the host's devices in it
 	adopt  monitor.Adopt
 	run    *run
 	warm   *warmInit // the process that was made beforehand; nil if there is none, or when it is parked
@@ -51,19 +53,24 @@ func (l *launching) prepare() error {
 	if err != nil {
 		return err
 	}
-	if err := mayHave(s.rec.Owner, s.rec.Settings); err != nil {
+	if err := mayHave(s.rec.Owner, s.set); err != nil {
 		return err
 	}
 	l.note = &runNote{Started: time.Now().Round(0), Process: &p, Settings: s.rec.Settings}
 	l.spec = s.set.stage()
 	l.run = &run{}
-	return nil
+	devices, err := s.set.devices()
+	l.spec.Devices, l.rules = devices.nodes, devices.rules
+	return err
 }
 
 // takeRange takes the id range: the one its file system is mounted with, if somebody looks at that, else that of a
 // process that was made beforehand, else the one it had before, else any.
 func (l *launching) takeRange() error {
 	s := l.s
+	if l.note.Process.Privileges.HostUsers {
+		return nil
+	}
 	if !s.lease.hold() {
 		lease, err := l.freshRange()
 		if err != nil {
@@ -116,9 +123,10 @@ func (l *launching) makeGroup() error {
 		s.e.crash(startCgroup)
 		return nil
 	}
-	g, err := s.e.parts.groups.Create(s.id)
+	limits := l.limits()
+	g, err := s.e.parts.groups.Create(s.id, limits)
 	if err != nil {
-		g, err = s.makeGroupAgain(err)
+		g, err = s.makeGroupAgain(limits, err)
 	}
 	if err != nil {
 		return fail("start", s.id, kindOfErrno(err), "the container's cgroup cannot be made: %w", err)
@@ -134,7 +142,7 @@ func (l *launching) makeGroup() error {
 }
 
 // makeGroupAgain makes a cgroup where one of an earlier run was left, which could not be removed then.
-func (s *supervisor) makeGroupAgain(first error) (group, error) {
+func (s *supervisor) makeGroupAgain(limits cgroup.Limits, first error) (group, error) {
 	old, err := s.e.parts.groups.Open(s.id)
 	if err != nil {
 		return nil, first
@@ -142,7 +150,14 @@ func (s *supervisor) makeGroupAgain(first error) (group, error) {
 	if err := old.Remove(s.e.ctx); err != nil {
 		return nil, errors.Join(first, err)
 	}
-	return s.e.parts.groups.Create(s.id)
+	return s.e.parts.groups.Create(s.id, limits)
+}
+
+// limits are what the container's cgroup is made with.
+func (l *launching) limits() cgroup.Limits {
+	return cgroup.Limits{
+		Pids: defaultPids, Devices: append(cgroup.DefaultDevices(), l.rules...), AllDevices: l.spec.Privileged,
+	}
 }
 
 // makeStdio makes the pipes between the command and the monitor; with a terminal the launcher makes that instead.
@@ -188,8 +203,13 @@ func (l *launching) park() error {
 	s, p := l.s, l.note.Process
 	l.spec.ID, l.spec.Hostname = s.id, p.Hostname
 	l.spec.Args, l.spec.Env, l.spec.Dir, l.spec.User = p.Args, p.Env, p.Dir, p.User
-	l.spec.NoNewPrivileges, l.spec.Seccomp = true, true
-	l.spec.Range.First = l.note.Range
+	l.spec.Init = s.set.flag("init")
+	l.spec.Capabilities, l.spec.NoNewPrivileges = p.Privileges.names(), !p.Privileges.Gains
+	var err error
+	if l.spec.Seccomp, err = p.Privileges.filter(); err != nil {
+		return err
+	}
+	l.spec.Range = idRange(l.note.Range)
 	l.spec.Files = etcFiles(p.Hostname)
 	l.spec.Root = l.mount
 	parked, err := l.parkNow()
@@ -238,6 +258,10 @@ func (l *launching) mount(users *os.File) (*os.File, error) {
 	if m, err := s.view.clone(l.note.Range); m != nil || err != nil {
 		l.onFailure(s.view.runEnded) // else it were kept for a run that never was
 		return m, err
+	}
+	if s.view.differs(l.note.Process.Privileges.HostUsers) { // it was mounted before privileged or userns changed
+		return nil, fail("start", s.id, Busy,
+			"somebody looks into the container's file system, which is shown with the owners it had before its settings changed; try again in a few seconds")
 	}
 	if s.unmount != nil { // never a second overlay on one upper directory
 		select {

@@ -37,6 +37,9 @@ func (l *lease) hold() bool {
 
 // drop takes a user off.
 func (l *lease) drop() {
+	if l == nil { // the host's users are nobody's to take
+		return
+	}
 	l.mu.Lock()
 	l.refs--
 	last := l.refs == 0

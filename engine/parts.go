@@ -63,7 +63,7 @@ type parked interface {
 
 // groups makes cgroups; *cgroup.Tree is the real one.
 type groups interface {
-	Create(id string) (group, error)
+	Create(id string, l cgroup.Limits) (group, error)
 	Open(id string) (group, error)
 	// Of names the group a process is in; "" if it is in none.
 	Of(pid int) string
@@ -148,8 +148,8 @@ const defaultPids = 2048
 
 type realGroups struct{ t *cgroup.Tree }
 
-func (r realGroups) Create(id string) (group, error) {
-	g, err := r.t.Create(id, cgroup.Limits{Pids: defaultPids, Devices: cgroup.DefaultDevices()})
+func (r realGroups) Create(id string, l cgroup.Limits) (group, error) {
+	g, err := r.t.Create(id, l)
 	if err != nil {
 		return nil, err
 	}

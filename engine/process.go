@@ -26,6 +26,8 @@ type process struct {
 	Hostname string   `json:"hostname"`
 	TTY      bool     `json:"tty"`
 	Stdin    bool     `json:"stdin"`
+	// Privileges are the first process's and every session's.
+	Privileges privileges `json:"privileges,omitzero"`
 }
 
 // values are settings by name, parsed; a setting that is not set is not in it.
@@ -104,7 +106,7 @@ func mergeEnv(lists ...[]string) []string {
 func (v values) resolve(id string, image *Image) (process, error) {
 	p := process{
 		Args: v.command(image), Dir: v.text("workdir"), User: v.text("user"), Hostname: v.text("hostname"),
-		TTY: v.flag("tty"), Stdin: v.flag("stdin"),
+		TTY: v.flag("tty"), Stdin: v.flag("stdin"), Privileges: v.privileges(),
 	}
 	if len(p.Args) == 0 {
 		return p, fail("start", id, Invalid,

@@ -60,8 +60,10 @@ func (s *supervisor) recoverLive(h *monitor.Held) {
 	if !validRange(s.st.Run.Range) {
 		s.st.Run.Range = rangeOf(h.PID)
 	}
-	if l, ok := s.e.ranges.lease(s.st.Run.Range); ok {
-		s.lease, r.lease = l, l
+	if s.st.Run.Range != 0 { // else its users are the host's
+		if l, ok := s.e.ranges.lease(s.st.Run.Range); ok {
+			s.lease, r.lease = l, l
+		}
 	}
 	s.run = r
 	var err error
@@ -140,11 +142,11 @@ const decideWithin = 10 * time.Second
 // exitAbandoned is the exit of a stub whose daemon died before it released it.
 const exitAbandoned = 124
 
-// released tells whether a process has become a command. The stub runs from a memory file, which no command of a
-// container's files does, and a process that has ended has no file any more.
+// released tells whether a process has become a command, or the init before it. The stub runs from a memory file of this
+// name, which no command of a container's files does, and a process that has ended has no file any more.
 func released(pid int) bool {
 	exe, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
-	return err == nil && !strings.HasPrefix(exe, "/memfd:")
+	return err == nil && !strings.HasPrefix(exe, "/memfd:hull-init ")
 }
 
 // undoAttempt ends a start that the old daemon did not live to finish; one that got as far as the command was a run.

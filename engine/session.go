@@ -94,7 +94,12 @@ func (e *Engine) execNow(ctx context.Context, id string, o ExecOptions) (*Execut
 		return nil, err
 	}
 	defer t.close()
-	p, err := e.parts.launcher.Exec(ctx, t.Target, t.spec(o))
+	spec, err := t.spec(o)
+	if err != nil {
+		t.forgetSession()
+		return nil, err
+	}
+	p, err := e.parts.launcher.Exec(ctx, t.Target, spec)
 	if err != nil {
 		t.forgetSession()
 		return nil, t.s.mark("exec", err)
@@ -133,7 +138,7 @@ func (s *supervisor) target(o ExecOptions) (*target, error) {
 	t := &target{s: s, process: *s.st.Run.Process, session: Session{
 		ID: newID(), Number: s.freeNumber(), Command: o.Command, TTY: o.TTY,
 	}}
-	t.Range = launch.IDRange{First: s.st.Run.Range, Size: rangeSize}
+	t.Range = idRange(s.st.Run.Range)
 	if s.run.group == nil {
 		return nil, fail("exec", s.id, System, "the cgroup of the container %s is gone, so nothing can be started in it", s.rec.Name)
 	}
@@ -167,11 +172,16 @@ func (s *supervisor) freeNumber() int {
 }
 
 // spec is Docker's: a session has the container's environment, user and directory, and a terminal's TERM.
-func (t *target) spec(o ExecOptions) launch.ExecSpec {
+func (t *target) spec(o ExecOptions) (launch.ExecSpec, error) {
 	spec := launch.ExecSpec{
 		Args: o.Command, Dir: t.process.Dir, User: t.process.User,
 		TTY: o.TTY, Rows: o.Rows, Cols: o.Cols, Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr,
-		NoNewPrivileges: true, Seccomp: true,
+	}
+	may := t.process.Privileges
+	spec.Capabilities, spec.NoNewPrivileges = may.names(), !may.Gains
+	var err error
+	if spec.Seccomp, err = may.filter(); err != nil {
+		return spec, err
 	}
 	if o.Dir != "" {
 		spec.Dir = o.Dir
@@ -187,7 +197,7 @@ func (t *target) spec(o ExecOptions) launch.ExecSpec {
 		}
 	}
 	spec.Env = mergeEnv(t.process.Env, term, o.Env)
-	return spec
+	return spec, nil
 }
 
 // begin gives the process to the monitor and releases it.

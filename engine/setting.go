@@ -16,8 +16,9 @@ type Setting struct {
 	FromImage bool
 	Live      bool // a change acts at once, else at the next start
 	// Once settings cannot change after the first start.
-	Once    bool
-	Root    bool   // only containers owned by root may have a value
+	Once bool
+	// Root tells of a parsed value whether only a container that root owns may have it; nil: anybody's may have any.
+	Root    func(value any) bool
 	Flag    string // run's long flag, empty: none
 	Short   string // run's one-letter flag, empty: none
 	JSON    string // name in the json document
@@ -36,6 +37,7 @@ const (
 	Number    Type = "number"    // a whole number
 	Words     Type = "words"     // a shell-quoted line, or a JSON array of strings; an array in json
 	Lines     Type = "lines"     // one item a line, or a JSON array of strings; an array in json
+	Document  Type = "document"  // a word, or a JSON object of several lines; either in json
 )
 
 // Repeats tells whether run's flag may be given several times.
@@ -101,6 +103,42 @@ func table() []Setting {
 			parse: parseSeconds, Summary: "seconds between the stop signal and SIGKILL; -1 waits for ever",
 		},
 		{
+			Name: "init", Type: Bool, Default: "false", Flag: "init", JSON: "init", parse: parseBool,
+			Summary: "run a small init as process 1, which passes signals on to the command and reaps what it leaves behind",
+		},
+		{
+			Name: "cap_add", Type: Lines, Flag: "cap-add", JSON: "cap_add", parse: parseCapabilities, Root: addsCapabilities,
+			Summary: "capabilities beside the default ones, a name each, or ALL; others than the default ones are root's to give",
+		},
+		{
+			Name: "cap_drop", Type: Lines, Flag: "cap-drop", JSON: "cap_drop", parse: parseCapabilities,
+			Summary: "default capabilities to do without, a name each, or ALL",
+		},
+		{
+			Name: "no_new_privileges", Type: Bool, Default: "true, unless it is privileged", JSON: "no_new_privileges",
+			parse: parseBool, Summary: "keep set-user-ID programs and the like from giving anybody more rights; false: let sudo work inside",
+		},
+		{
+			Name: "privileged", Type: Bool, Default: "false", Flag: "privileged", JSON: "privileged", parse: parseBool,
+			Root: isTrue, Summary: "no isolation from the kernel to speak of: the host's users, all capabilities and devices, nothing hidden, no filter of system calls; root's only",
+		},
+		{
+			Name: "devices", Type: Lines, Flag: "device", JSON: "devices", parse: parseDevices, Root: anyValue,
+			Summary: "devices of the host, PATH[:PATH INSIDE][:rwm] each, or a directory of them; root's only",
+		},
+		{
+			Name: "userns", Type: Text, Default: "a range of user ids of its own", Once: true, Flag: "userns", JSON: "userns",
+			parse: parseUserns, Root: anyValue, Summary: "host: the container's users are the host's, root included; root's only",
+		},
+		{
+			Name: "seccomp", Type: Document, Default: "Docker's profile", JSON: "seccomp", parse: parseProfile, Root: anyValue,
+			Summary: "a profile of system calls, as Docker's JSON (cp FILE config/seccomp), or unconfined; root's only",
+		},
+		{
+			Name: "sysctls", Type: Lines, Flag: "sysctl", JSON: "sysctls", parse: parseSysctls, Root: setsKernel,
+			Summary: "parameters of the container's own kernel namespaces, NAME=VALUE each; others than net.… are root's to set",
+		},
+		{
 			Name: "labels", Type: Lines, FromImage: true, Live: true, Flag: "label", Short: "l", JSON: "labels",
 			parse: parseLabels, Summary: "labels, NAME=VALUE each, added to the image's",
 		},
@@ -127,7 +165,7 @@ func (s Setting) FromFlag(values []string) string {
 	}
 }
 
-// Parse checks a value and answers it typed: string, bool, int64 or []string. An empty value is nil.
+// Parse checks a value and answers it typed: string, bool, int64 or []string; a document is a string too. An empty value is nil.
 // Its errors are *Error with Kind Invalid.
 func (s Setting) Parse(value string) (any, error) {
 	if err := plausible(value); err != nil {

@@ -41,7 +41,7 @@ func TestSettingsTable(t *testing.T) {
 		}
 	}
 	for _, name := range strings.Fields("image command entrypoint env workdir user hostname tty stdin stop_signal " +
-		"stop_timeout labels auto_remove") {
+		"stop_timeout init cap_add cap_drop no_new_privileges privileged devices userns seccomp sysctls labels auto_remove") {
 		if !names[name] {
 			t.Errorf("there is no setting %s", name)
 		}
@@ -124,6 +124,48 @@ func TestParse(t *testing.T) {
 		{"stop_timeout", "-2", nil},
 		{"stop_timeout", "1.5", nil},
 		{"stop_timeout", "99999999999999999999", nil},
+		{"init", "yes", true},
+		{"cap_add", "net_raw\nCAP_sys_time\n all \n", words("CAP_NET_RAW", "CAP_SYS_TIME", "ALL")},
+		{"cap_add", "NET_ROW", nil},
+		{"cap_add", "CAP_CAP_CHOWN", nil},
+		{"cap_drop", `["MKNOD","ALL"]`, words("CAP_MKNOD", "ALL")},
+		{"cap_drop", "NET_RAW,CHOWN", nil},
+		{"no_new_privileges", "no", false},
+		{"privileged", "true", true},
+		{"privileged", "host", nil},
+		{"userns", "host\n", "host"},
+		{"userns", "private", nil},
+		{"userns", "container:x", nil},
+		{"seccomp", "unconfined\n", "unconfined"},
+		{"seccomp", "none", nil},
+		{"seccomp", "/etc/profile.json", nil},
+		{"seccomp", " {\n\"defaultAction\": \"SCMP_ACT_ALLOW\"}\n", "{\n\"defaultAction\": \"SCMP_ACT_ALLOW\"}"},
+		{"seccomp", `{"defaultAction":"ALLOW"}`, nil},
+		{"seccomp", `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[null]}`, nil},
+		{"seccomp", `{"defaultAction":`, nil},
+		{"sysctls", "net.ipv4.ip_forward = 1\nkernel.shmmax=1\nfs/mqueue/msg_max=5", words("net.ipv4.ip_forward=1", "kernel.shmmax=1", "fs.mqueue.msg_max=5")},
+		{"sysctls", "net.ipv4.ip_forward", nil},
+		{"sysctls", "net.ipv4.ip_forward=", nil},
+		{"sysctls", "kernel.core_pattern=x", nil},
+		{"sysctls", "kernel.hostname=x", nil},
+		{"sysctls", "vm.swappiness=1", nil},
+		{"sysctls", "net.../../kernel/core_pattern=x", nil},
+		{"sysctls", "net.a..b=1", nil},
+		{"sysctls", "fs.mqueue.=1", nil},
+		{"devices", "/dev/fuse\n/dev/sda:r\n/dev/sda:/dev/xvda\n/dev/sda:/dev/disk/x:rw", words("/dev/fuse", "/dev/sda:r", "/dev/sda:/dev/xvda", "/dev/sda:/dev/disk/x:rw")},
+		{"devices", "/dev", nil},
+		{"devices", "/dev/../etc/passwd", nil},
+		{"devices", "/tmp/device", nil},
+		{"devices", "fuse", nil},
+		{"devices", "/dev/fuse:/etc/fuse", nil},
+		{"devices", "/dev/fuse:/dev/../x", nil},
+		{"devices", "/dev/fuse:/dev", nil},
+		{"devices", "/dev/fuse:/dev/pts/0", nil},
+		{"devices", "/dev/fuse:/dev/shm", nil},
+		{"devices", "/dev/fuse:/dev/x:rwx", nil},
+		{"devices", "/dev/fuse:/dev/x:rr", nil},
+		{"devices", "/dev/fuse:/dev/x:", nil},
+		{"devices", "/dev/fuse:/dev/x:r:w", nil},
 		{"labels", "a=b\nc", words("a=b", "c")},
 		{"labels", "=b", nil},
 	} {
@@ -174,7 +216,7 @@ func TestFromFlag(t *testing.T) {
 
 func TestSettingsJSON(t *testing.T) {
 	raw := map[string]string{
-		"image": "redis:7", "command": "a 'b c'", "env": "A=1\nB=2", "tty": "yes", "stop_timeout": "3", "user": "7\n",
+		"image": "redis:7", "seccomp": `{"defaultAction":"SCMP_ACT_ALLOW"}`, "cap_add": "net_raw\nALL", "command": "a 'b c'", "env": "A=1\nB=2", "tty": "yes", "stop_timeout": "3", "user": "7\n",
 	}
 	doc := (&Container{Settings: raw}).SettingsJSON()
 	back, err := ParseSettingsJSON(doc)
@@ -192,7 +234,7 @@ func TestSettingsJSON(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("%s\n%s", doc, d)
 	}
-	for _, bad := range []string{"", "[]", "{} {}", `{"nosuch":1}`, `{"tty":1}`, `{"env":{}}`, `{"env":[1]}`, `{"command":true}`} {
+	for _, bad := range []string{"", "[]", "{} {}", `{"nosuch":1}`, `{"tty":1}`, `{"env":{}}`, `{"env":[1]}`, `{"command":true}`, `{"command":{}}`, `{"seccomp":[]}`} {
 		if _, err := ParseSettingsJSON([]byte(bad)); KindOf(err) != Invalid || err == nil {
 			t.Errorf("%s: %v; should be refused", bad, err)
 		}

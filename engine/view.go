@@ -66,6 +66,7 @@ type rootView struct {
 	mount *os.File
 	space *os.File // the mount namespace it was cloned from, the only one it can be cloned in again; nil: any
 	lease *lease   // keeps the range its owners are shown in; nil if they are shown as they are on disk
+	host  bool     // it is for a container with the host's users
 	live  bool     // it is the mount of the run under way: kept for later views
 	refs  int      // views of this mount
 	count int      // of mounts so far: a view of an earlier one does not count
@@ -84,7 +85,7 @@ func (s *supervisor) openView() (*View, error) {
 	var err error
 	live := s.st.State.Alive()
 	if live {
-		if s.lease.hold() {
+		if s.st.Run.Range != 0 && s.lease.hold() {
 			held = s.lease
 		}
 		mount, space, err = mountOf(s.st.Run.PID, s.run.pidfd)
@@ -97,7 +98,7 @@ func (s *supervisor) openView() (*View, error) {
 		}
 		return nil, fail("view", s.id, kindOfErrno(err), "the container's file system cannot be opened: %w", err)
 	}
-	s.view.set(mount, space, held, live)
+	s.view.set(mount, space, held, live, s.hostUsers())
 	return s.view.open()
 }
 
@@ -137,6 +138,9 @@ func (s *supervisor) mountStopped() (*os.File, *lease, error) {
 
 // viewUsers is a user namespace with the mapping that a start will want, so that it can take the mount over.
 func (s *supervisor) viewUsers() (*os.File, *lease, error) {
+	if s.hostUsers() {
+		return nil, nil, nil
+	}
 	l := s.lease
 	if !l.hold() {
 		var ok bool
@@ -153,11 +157,19 @@ func (s *supervisor) viewUsers() (*os.File, *lease, error) {
 	return users, l, nil
 }
 
+// hostUsers tells whether the run under way has the host's users, or the next one will.
+func (s *supervisor) hostUsers() bool {
+	if s.st.State.Alive() && s.st.Run.Process != nil {
+		return s.st.Run.Process.Privileges.HostUsers
+	}
+	return s.set.privileges().HostUsers
+}
+
 // set makes a mount the one behind the views.
-func (v *rootView) set(mount, space *os.File, l *lease, live bool) {
+func (v *rootView) set(mount, space *os.File, l *lease, live, host bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.mount, v.space, v.lease, v.live, v.refs = mount, space, l, live, 0
+	v.mount, v.space, v.lease, v.live, v.host, v.refs = mount, space, l, live, host, 0
 	v.count++
 }
 
@@ -172,10 +184,7 @@ func (v *rootView) open() (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	view := &View{Dir: dir}
-	if v.lease != nil {
-		view.Base = v.lease.first
-	}
+	view := &View{Dir: dir, Base: v.base()}
 	v.refs++
 	var once sync.Once
 	of := v.count
@@ -186,6 +195,22 @@ func (v *rootView) open() (*View, error) {
 		})
 	}
 	return view, nil
+}
+
+// base is the first id of the range that owners are shown in, 0 if they are as on disk. The caller holds mu.
+func (v *rootView) base() uint32 {
+	if v.lease == nil {
+		return 0
+	}
+	return v.lease.first
+}
+
+// differs tells whether somebody looks at a mount that is not for a container with the host's users, or for one with
+// users of its own, as a start wants it to be.
+func (v *rootView) differs(host bool) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.mount != nil && v.host != host
 }
 
 // idle tells whether nobody looks.
@@ -240,7 +265,7 @@ func (v *rootView) unlockAndTidy() {
 func (v *rootView) clone(first uint32) (*os.File, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.mount == nil || v.lease == nil || v.lease.first != first {
+	if v.mount == nil || v.base() != first || first == 0 && !v.host {
 		return nil, nil
 	}
 	m, err := func() (*os.File, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	"hull/engine/cgroup"
 	"hull/engine/launch"
 )
 
@@ -103,7 +104,7 @@ func (p *pool) make() (w *warmInit, err error) {
 		return nil, fail("refill", "", Busy, "all %d ranges of user ids are taken", rangeCount)
 	}
 	undo = append(undo, w.lease.drop)
-	if w.group, err = p.e.parts.groups.Create(w.name); err != nil {
+	if w.group, err = p.e.parts.groups.Create(w.name, cgroup.Limits{Pids: defaultPids, Devices: cgroup.DefaultDevices()}); err != nil {
 		return nil, err
 	}
 	undo = append(undo, func() { p.remove(w.group) })
@@ -174,6 +175,8 @@ func (p *pool) close() {
 
 // stage is what settings say about a process's stage, which is built before anything of a container's own is there. With
 // no settings it is what the pool makes: a setting that is looked at here costs its containers the warm start.
-func (values) stage() launch.Spec {
-	return launch.Spec{Range: launch.IDRange{Size: rangeSize}}
+func (v values) stage() launch.Spec {
+	spec := launch.Spec{Range: launch.IDRange{Size: rangeSize}}
+	v.kernel(&spec)
+	return spec
 }

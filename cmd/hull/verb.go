@@ -17,6 +17,10 @@ func runFlags() []verb.Flag {
 		{Name: "pull", Setting: "pull", Summary: "pull the image if it is missing, always, or never"},
 		{Name: "env-file", Setting: "env", Kind: verb.EnvFile, Repeat: true, Summary: "environment variables from a file"},
 	}
+	flags = append(flags, verb.Flag{
+		Name: "security-opt", Kind: verb.Security, Repeat: true,
+		Summary: "seccomp=FILE, a profile; seccomp=unconfined; no-new-privileges=false",
+	})
 	for _, s := range engine.Settings() {
 		if s.Flag == "" {
 			continue

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"hull/engine/internal/sys"
+
+	"hull/engine/seccomp"
 )
 
 // BenchmarkTrue is a container from nothing to its end.
@@ -43,7 +45,7 @@ func BenchmarkExec(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		p, err := l.Exec(b.Context(), Target{Pidfd: c.Pidfd(), Range: testRange}, ExecSpec{Args: []string{"/bin/true"}, NoNewPrivileges: true, Seccomp: true})
+		p, err := l.Exec(b.Context(), Target{Pidfd: c.Pidfd(), Range: testRange}, ExecSpec{Args: []string{"/bin/true"}, NoNewPrivileges: true, Seccomp: seccomp.Default()})
 		if err != nil {
 			b.Fatal(err)
 		}

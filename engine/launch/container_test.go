@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hull/engine/internal/sys"
+	"hull/engine/seccomp"
 )
 
 // testRange is clear of what hull itself hands out.
@@ -86,7 +87,7 @@ func bound(dir string) func(*os.File) (*os.File, error) {
 func spec(dir string, args ...string) Spec {
 	return Spec{
 		ID: "test", Hostname: "c0ffee", Args: args, Env: []string{"PATH=/bin"},
-		Range: testRange, Root: bound(dir), NoNewPrivileges: true, Seccomp: true,
+		Range: testRange, Root: bound(dir), NoNewPrivileges: true, Seccomp: seccomp.Default(),
 	}
 }
 

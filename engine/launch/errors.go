@@ -145,6 +145,12 @@ func explainStep(f *child.Failure, args []string, dir string) error {
 		}
 		e.Kind = Hostile
 		e.Text = fmt.Sprintf("hull cannot %s: what the image has there is in the way (%v)", f.Step.What, f.Errno)
+	case plan.Asked:
+		e.Kind = Invalid
+		e.Text = fmt.Sprintf("hull cannot %s, as a setting asks: %v", f.Step.What, f.Errno)
+		if f.Errno == unix.ENOENT || f.Errno == unix.EACCES || f.Errno == unix.EPERM {
+			e.Text += " (this kernel has it not, or not for a container with users of its own)"
+		}
 	case plan.Setup:
 		e.Text = fmt.Sprintf("hull cannot %s: %v", f.Step.What, f.Errno)
 		if e.Kind == Unsupported || f.Errno == unix.EPERM {

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"hull/engine/seccomp"
 )
 
 // sh is a container that runs a script.
@@ -80,7 +82,7 @@ func TestPrivileges(t *testing.T) {
 	})
 	t.Run("chosen", func(t *testing.T) {
 		s := spec(dir, show...)
-		s.Capabilities, s.Seccomp = []string{"CHOWN", "cap_net_raw"}, false
+		s.Capabilities, s.Seccomp = []string{"CHOWN", "cap_net_raw"}, nil
 		w := append([]string{}, root...)
 		w[5], w[6], w[7], w[10] = "CapPrm:\t0000000000002001", "CapEff:\t0000000000002001", "CapBnd:\t0000000000002001", "Seccomp:\t0"
 		want(t, run(t, s), w...)
@@ -89,7 +91,7 @@ func TestPrivileges(t *testing.T) {
 		l := &Launcher{}
 		defer l.Close()
 		c := start(t, l, spec(dir, "sleep", "1000"))
-		out, _ := exec(t, l, c, ExecSpec{Args: show, NoNewPrivileges: true, Seccomp: true}).end(t)
+		out, _ := exec(t, l, c, ExecSpec{Args: show, NoNewPrivileges: true, Seccomp: seccomp.Default()}).end(t)
 		want(t, out, root...)
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hull/engine/internal/sys"
+	"hull/engine/seccomp"
 )
 
 func TestMain(m *testing.M) {
@@ -161,7 +162,7 @@ func TestManyExecsAtOnce(t *testing.T) {
 	errs := make([]error, 30)
 	for i := range errs {
 		wg.Go(func() {
-			p, err := l.Exec(ctx, Target{Pidfd: c.Pidfd(), Range: testRange}, ExecSpec{Args: []string{"/bin/true"}, Seccomp: true, TTY: i%2 == 0})
+			p, err := l.Exec(ctx, Target{Pidfd: c.Pidfd(), Range: testRange}, ExecSpec{Args: []string{"/bin/true"}, Seccomp: seccomp.Default(), TTY: i%2 == 0})
 			if err != nil {
 				errs[i] = err
 				return

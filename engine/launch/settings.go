@@ -29,7 +29,8 @@ type settings struct {
 	caps       uint64
 	lastCap    int
 	noNewPrivs bool
-	seccomp    bool
+	seccomp    *seccomp.Profile
+	init       bool
 }
 
 func invalid(format string, args ...any) error {
@@ -60,7 +61,7 @@ func (s Spec) settings() (settings, error) {
 	if s.Hostname == "" || len(s.Hostname) > 64 || strings.ContainsRune(s.Hostname, 0) {
 		return out, invalid("%q cannot be a host name: it must have 1 to 64 characters", s.Hostname)
 	}
-	out.hostname = s.Hostname
+	out.hostname, out.init = s.Hostname, s.Init
 	total := 0
 	for name, content := range s.Files {
 		total += len(content)
@@ -92,6 +93,10 @@ func (s Spec) recipe() (plan.Recipe, error) {
 	}
 	if r.ReadOnlyPaths == nil {
 		r.ReadOnlyPaths = plan.DefaultReadOnly()
+	}
+	var err error
+	if r.Kernel, err = s.kernel(); err != nil {
+		return r, err
 	}
 	for _, name := range append(append([]string{}, r.Masked...), r.ReadOnlyPaths...) {
 		below := strings.HasPrefix(name, "/proc/") || strings.HasPrefix(name, "/sys/")
@@ -169,10 +174,10 @@ func (s settings) process(t *tree) (plan.Process, error) {
 	pr := plan.Process{
 		Path: command, Args: s.args, Env: env, Dir: s.dir,
 		UID: who.uid, GID: who.gid, Groups: who.groups,
-		Caps: s.caps, LastCap: s.lastCap, NoNewPrivs: s.noNewPrivs, TTY: s.tty, Files: files,
+		Caps: s.caps, LastCap: s.lastCap, NoNewPrivs: s.noNewPrivs, TTY: s.tty, Init: s.init, Files: files,
 	}
-	if s.seccomp {
-		if pr.Filter, err = seccomp.Default(s.caps); err != nil {
+	if s.seccomp != nil {
+		if pr.Filter, err = s.seccomp.Filter(s.caps); err != nil {
 			return pr, &stepError{op: "compile the seccomp profile", err: err}
 		}
 	}

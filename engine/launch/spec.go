@@ -4,11 +4,18 @@ import (
 	"os"
 
 	"hull/engine/plan"
+	"hull/engine/seccomp"
 )
 
 // IDRange is the range of host ids a container's user namespace maps onto its
 // ids 0 to Size-1. Size 0 means the host's own users (no user namespace).
 type IDRange = plan.IDRange
+
+// Device is a device of the host. Its UID and GID are the ids inside.
+type Device = plan.Node
+
+// Sysctl is a parameter of the kernel.
+type Sysctl = plan.Parameter
 
 // Spec is everything a container's start needs to know. Nothing in it is
 // looked up later: two equal Specs on one machine start the same container.
@@ -48,8 +55,18 @@ type Spec struct {
 	// NoNewPrivileges stops set-user-ID files and file capabilities from
 	// giving anything.
 	NoNewPrivileges bool
-	// Seccomp turns on the default profile.
-	Seccomp bool
+	// Seccomp is the profile of system calls; nil lets all of them pass.
+	Seccomp *seccomp.Profile
+	// Privileged lets the container change /sys and its cgroups, and use device
+	// nodes in its root. It has the host's users then.
+	Privileged bool
+	// Devices are put into /dev beside the container's own; whether they can be
+	// used is for its cgroup to say.
+	Devices []Device
+	// Sysctls are set in the container's own namespaces.
+	Sysctls []Sysctl
+	// Init runs the command under a reaper (child.Spawner's), which is process 1.
+	Init bool
 	// Masked and ReadOnlyPaths lie below /proc or /sys; nil means the
 	// defaults of package plan, empty and not nil means none.
 	Masked, ReadOnlyPaths []string
@@ -85,7 +102,7 @@ type ExecSpec struct {
 
 	Capabilities    []string
 	NoNewPrivileges bool
-	Seccomp         bool
+	Seccomp         *seccomp.Profile
 }
 
 // Target is the running container an Exec enters.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -20,7 +21,8 @@ type Staged struct {
 	p      *Parked
 	ids    IDRange
 	recipe plan.Recipe
-	built  bool // the stub has said so
+	reaper func() (*os.File, error) // gives the launcher's
+	built  bool                     // the stub has said so
 }
 
 // Stage makes such a process. Of the Spec it takes what the stage is made of
@@ -91,7 +93,7 @@ func (l *Launcher) stage(ctx context.Context, spec Spec, recipe plan.Recipe) (*S
 	if err != nil {
 		return nil, err
 	}
-	s := &Staged{p: p, ids: spec.Range, recipe: recipe}
+	s := &Staged{p: p, ids: spec.Range, recipe: recipe, reaper: l.spawner.Reaper}
 	if err := s.begin(ctx, spec.Cgroups); err != nil {
 		s.Abort()
 		return nil, explain(ctx, err, nil, "")
@@ -113,7 +115,12 @@ func (s *Staged) begin(ctx context.Context, cgroups []*os.File) error {
 		return err
 	}
 	c := plan.Container{Recipe: s.recipe, Cgroups: len(cgroups), CgroupMounts: mounts}
-	return s.p.stub.Send(ctx, plan.Compile(plan.Stage(c)), cgroups...)
+	given, err := deviceFiles(s.recipe.Devices, s.ids)
+	if err != nil {
+		return err
+	}
+	defer closeAll(given)
+	return s.p.stub.Send(ctx, plan.Compile(plan.Stage(c)), append(slices.Clone(cgroups), given...)...)
 }
 
 // finish waits until the stage is built.
@@ -143,7 +150,7 @@ func (s *Staged) become(ctx context.Context, spec Spec, set settings) (err error
 		return err
 	}
 	process.MakeDir = true
-	root := plan.Root{Hostname: spec.Hostname, ReadOnly: spec.ReadOnly}
+	root := plan.Root{Hostname: spec.Hostname, ReadOnly: spec.ReadOnly, Devices: spec.Privileged}
 	if root.Files, err = tree.files(spec.Files); err != nil {
 		return err
 	}
@@ -162,6 +169,13 @@ func (s *Staged) become(ctx context.Context, spec Spec, set settings) (err error
 	}
 	defer done()
 	files := append([]*os.File{p.root}, stdio[:]...)
+	if spec.Init {
+		reaper, err := s.reaper()
+		if err != nil {
+			return &stepError{op: "make an init", err: err}
+		}
+		files = append(files, reaper)
+	}
 	if err := p.stub.Send(ctx, plan.Compile(plan.Start(root, process)), files...); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"hull/engine/plan"
 	"hull/engine/seccomp"
@@ -50,20 +51,37 @@ func TestGolden(t *testing.T) {
 	unified.CgroupMounts, unified.Cgroups = []plan.CgroupMount{{V2: true}}, 1
 	host := container()
 	host.Users, host.Cgroups, host.CgroupMounts = false, 0, nil
+	given := container()
+	given.Kernel = plan.Kernel{
+		Devices: []plan.Node{
+			{Path: "fuse", Mode: unix.S_IFCHR | 0o666, Major: 10, Minor: 229},
+			{Path: "dri/card0", Mode: unix.S_IFCHR | 0o660, Major: 226, GID: 44},
+			{Path: "dri/card1", Mode: unix.S_IFCHR | 0o660, Major: 226, Minor: 1, GID: 44},
+		},
+		Sysctls: []plan.Parameter{{Name: "net.core.somaxconn", Value: "4096"}},
+	}
+	privileged := host
+	privileged.Kernel = plan.Kernel{Devices: given.Devices, Writable: true}
+	privileged.Masked, privileged.ReadOnlyPaths = nil, nil
+	under := process(t)
+	under.Init, under.Filter = true, nil
 	files := plan.Root{Hostname: "web", ReadOnly: true, Files: []plan.File{
 		{Path: "/etc/hosts", Content: []byte("127.0.0.1 localhost\n")},
 		{Path: "/etc/hostname", Content: []byte("web\n"), Target: plan.Missing},
 		{Path: "/etc/resolv.conf", Content: []byte("nameserver 10.0.0.1\n"), Target: plan.Link},
 	}}
 	for name, ops := range map[string][]plan.Op{
-		"stage":         plan.Stage(container()),
-		"stage-v2":      plan.Stage(unified),
-		"stage-host":    plan.Stage(host),
-		"start":         plan.Start(plan.Root{Hostname: "0123456789ab"}, plain),
-		"start-user":    plan.Start(files, user),
-		"exec-enter":    plan.Enter(true, 2),
-		"exec-run":      plan.Run(plain),
-		"exec-run-user": plan.Run(user),
+		"stage":            plan.Stage(container()),
+		"stage-v2":         plan.Stage(unified),
+		"stage-host":       plan.Stage(host),
+		"stage-given":      plan.Stage(given),
+		"stage-privileged": plan.Stage(privileged),
+		"start-init":       plan.Start(plan.Root{Hostname: "0123456789ab", Devices: true}, under),
+		"start":            plan.Start(plan.Root{Hostname: "0123456789ab"}, plain),
+		"start-user":       plan.Start(files, user),
+		"exec-enter":       plan.Enter(true, 2),
+		"exec-run":         plan.Run(plain),
+		"exec-run-user":    plan.Run(user),
 	} {
 		t.Run(name, func(t *testing.T) { golden(t, name, listing(ops)) })
 	}

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -26,6 +25,7 @@ const (
 	Place               // something in the image is not what it must be
 	Workdir             // the working directory
 	Command             // the command itself
+	Asked               // a setting that this kernel or this container cannot have
 )
 
 // Compile makes the program of a plan.
@@ -212,19 +212,4 @@ func (o Protect) String() string { return "protect /" + o.Path }
 func (o Protect) compile(p *child.Program) {
 	p.Present(unix.SYS_MOUNT, child.Str(o.Path), child.Str(o.Path), zero, child.Int(unix.MS_BIND|unix.MS_REC), zero)
 	p.Present(unix.SYS_MOUNT, zero, child.Str(o.Path), zero, child.Int(kernelFS|unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY), zero)
-}
-
-// Sysctl sets a parameter of the container's own network; a kernel without it
-// is left as it is.
-type Sysctl struct {
-	setup
-	Name, Value string // "net.ipv4.ip_unprivileged_port_start"
-}
-
-func (o Sysctl) String() string { return "set " + o.Name + " to " + o.Value }
-
-func (o Sysctl) compile(p *child.Program) {
-	path := "proc/sys/" + strings.ReplaceAll(o.Name, ".", "/")
-	fd := p.Try(unix.SYS_OPEN, child.Str(path), child.Int(unix.O_WRONLY|unix.O_CLOEXEC), zero)
-	p.Try(unix.SYS_WRITE, fd, child.Str(o.Value), child.Int(len(o.Value)))
 }

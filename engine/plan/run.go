@@ -46,7 +46,7 @@ func become(pr Process) []Op {
 			ops = append(ops, filter)
 		}
 	}
-	return append(ops, Pause{}, Execute{Path: pr.Path, Args: pr.Args, Env: pr.Env})
+	return append(ops, Pause{}, Execute{Path: pr.Path, Args: pr.Args, Env: pr.Env, Init: pr.Init})
 }
 
 // Join enters the container's namespaces.
@@ -193,13 +193,28 @@ func (Pause) compile(p *child.Program) {
 type Execute struct {
 	Path      string
 	Args, Env []string
+	Init      bool // by way of the reaper
 }
 
 func (Execute) kind() Kind { return Command }
 
-func (o Execute) String() string { return fmt.Sprintf("execute %s %q %q", o.Path, o.Args, o.Env) }
+func (o Execute) String() string {
+	if o.Init {
+		return fmt.Sprintf("execute init, which executes %s %q %q", o.Path, o.Args, o.Env)
+	}
+	return fmt.Sprintf("execute %s %q %q", o.Path, o.Args, o.Env)
+}
 
 func (o Execute) compile(p *child.Program) {
 	p.Call(unix.SYS_CLOSE_RANGE, child.Int(child.Socket), child.Int(^uint32(0)), child.Int(unix.CLOSE_RANGE_CLOEXEC))
+	if o.Init {
+		// A signal must wait until the reaper takes it: process 1 loses those that
+		// it has no handler for.
+		const setMask = 2
+		p.Call(unix.SYS_RT_SIGPROCMASK, child.Int(setMask), child.Struct(child.Int(^uint64(0))), zero, child.Int(8))
+		args := append([]string{"init", o.Path}, o.Args...)
+		p.Call(unix.SYS_EXECVEAT, child.Int(initFile), child.Str(""), child.Strs(args), child.Strs(o.Env), child.Int(unix.AT_EMPTY_PATH))
+		return
+	}
 	p.Call(unix.SYS_EXECVE, child.Str(o.Path), child.Strs(o.Args), child.Strs(o.Env))
 }

@@ -54,6 +54,15 @@ type Recipe struct {
 	Masked        []string // below /proc and /sys, absolute, clean
 	ReadOnlyPaths []string // likewise
 	PingGroups    string   // net.ipv4.ping_group_range
+	Kernel
+}
+
+// Kernel is what settings change of what a container has of the kernel.
+type Kernel struct {
+	Devices []Node // beside its own
+	Sysctls []Parameter
+	// Writable leaves /sys and the cgroups open to be changed.
+	Writable bool
 }
 
 // Same tells whether a stage of one recipe serves the other, whatever fields a
@@ -72,6 +81,7 @@ type Root struct {
 	Hostname string
 	Files    []File
 	ReadOnly bool
+	Devices  bool // device nodes in it are devices
 }
 
 // File is bound over a file of the image.
@@ -104,6 +114,7 @@ type Process struct {
 	NoNewPrivs bool
 	Filter     []byte // seccomp's program, nil for none
 	TTY        bool
+	Init       bool  // under the reaper, which is the last of the files
 	Files      Limit // RLIMIT_NOFILE
 }
 

@@ -31,10 +31,9 @@ func Stage(c Container) []Op {
 	}
 	add(Mount{FS: "tmpfs", Path: "none", Flags: kernelFS | unix.MS_RDONLY, Data: "mode=755,nr_inodes=2,size=4k"})
 	add(Mount{FS: "proc", Path: "proc", Flags: kernelFS})
-	add(Sysctl{Name: "net.ipv4.ip_unprivileged_port_start", Value: "0"})
-	add(Sysctl{Name: "net.ipv4.ping_group_range", Value: c.PingGroups})
-	add(Mount{FS: "sysfs", Path: "sys", Flags: kernelFS | unix.MS_RDONLY})
-	add(cgroupMounts(c.CgroupMounts)...)
+	add(parameters(c)...)
+	add(Mount{FS: "sysfs", Path: "sys", Flags: kernelFS | readOnly(c)})
+	add(cgroupMounts(c.CgroupMounts, readOnly(c))...)
 	add(devices(c)...)
 	for _, m := range c.Masked {
 		add(Mask{Path: strings.TrimPrefix(m, "/")})
@@ -42,21 +41,30 @@ func Stage(c Container) []Op {
 	for _, r := range c.ReadOnlyPaths {
 		add(Protect{Path: strings.TrimPrefix(r, "/")})
 	}
+	add(hostDevices(c)...) // after the masks: one may take the place of /dev/null
 	return append(ops, Pivot{}, Next{})
 }
 
-// cgroupMounts shows the container its cgroups, read-only.
-func cgroupMounts(mounts []CgroupMount) []Op {
+// readOnly is the flag of what shows the kernel's state.
+func readOnly(c Container) uintptr {
+	if c.Writable {
+		return 0
+	}
+	return unix.MS_RDONLY
+}
+
+// cgroupMounts shows the container its cgroups.
+func cgroupMounts(mounts []CgroupMount, ro uintptr) []Op {
 	const dir = "sys/fs/cgroup"
 	if len(mounts) == 1 && mounts[0].Dir == "" {
-		return []Op{Mount{FS: "cgroup2", Path: dir, Flags: kernelFS | unix.MS_RDONLY}}
+		return []Op{Mount{FS: "cgroup2", Path: dir, Flags: kernelFS | ro}}
 	}
 	if len(mounts) == 0 {
 		return []Op{Mount{FS: "tmpfs", Path: dir, Flags: kernelFS | unix.MS_RDONLY, Data: "mode=755,nr_inodes=2,size=4k"}}
 	}
 	ops := []Op{Mount{FS: "tmpfs", Path: dir, Flags: kernelFS, Data: "mode=755,size=64k"}}
 	for _, m := range mounts {
-		o := Mount{FS: "cgroup", Path: dir + "/" + m.Dir, Flags: kernelFS | unix.MS_RDONLY, Data: m.Data}
+		o := Mount{FS: "cgroup", Path: dir + "/" + m.Dir, Flags: kernelFS | ro, Data: m.Data}
 		if m.V2 {
 			o.FS, o.Data = "cgroup2", ""
 		}

@@ -23,7 +23,7 @@ const (
 func Start(r Root, pr Process) []Op {
 	var ops []Op
 	add := func(o ...Op) { ops = append(ops, o...) }
-	add(Hostname{Name: r.Hostname}, AttachRoot{}, Chdir{Path: "/root"})
+	add(Hostname{Name: r.Hostname}, AttachRoot{Devices: r.Devices}, Chdir{Path: "/root"})
 	for _, d := range []string{"proc", "sys", "dev"} {
 		add(MoveInto{Name: d})
 	}
@@ -33,11 +33,11 @@ func Start(r Root, pr Process) []Op {
 	if pr.TTY {
 		add(Console{})
 	}
-	add(Stdio{First: startStdin}, Pivot{})
+	add(Stdio{First: startStdin, Init: pr.Init}, Pivot{})
 	if pr.Dir != "/" && pr.MakeDir {
 		add(MakePath{Path: pr.Dir})
 	}
-	add(ChangeDir{Path: pr.Dir})
+	add(ChangeDir{Path: pr.Dir, Init: pr.Init})
 	if r.ReadOnly {
 		add(ReadOnlyRoot{})
 	}
@@ -57,13 +57,26 @@ func (o Hostname) compile(p *child.Program) {
 }
 
 // AttachRoot mounts the container's root at /root of the stage. Device nodes
-// in an image are only files: /dev is a mount of its own.
-type AttachRoot struct{ setup }
+// in an image are only files, unless it is to have Devices: /dev is a mount of
+// its own.
+type AttachRoot struct {
+	setup
+	Devices bool
+}
 
-func (AttachRoot) String() string { return "mount the root, nodev" }
+func (o AttachRoot) String() string {
+	if o.Devices {
+		return "mount the root, with devices"
+	}
+	return "mount the root, nodev"
+}
 
-func (AttachRoot) compile(p *child.Program) {
-	attr := child.Struct(child.Int(unix.MOUNT_ATTR_NODEV), zero, zero, zero)
+func (o AttachRoot) compile(p *child.Program) {
+	set, clear := child.Int(unix.MOUNT_ATTR_NODEV), zero
+	if o.Devices {
+		set, clear = clear, set
+	}
+	attr := child.Struct(set, clear, zero, zero)
 	p.Call(unix.SYS_MOUNT_SETATTR, child.Int(rootFile), child.Str(""), child.Int(unix.AT_EMPTY_PATH), attr, child.Int(32))
 	p.Call(unix.SYS_MOVE_MOUNT, child.Int(rootFile), child.Str(""), cwd, child.Str("/root"), child.Int(unix.MOVE_MOUNT_F_EMPTY_PATH))
 }
@@ -139,11 +152,15 @@ func (Console) compile(p *child.Program) {
 }
 
 // Stdio makes the files that came 0, 1 and 2, and closes all others but the
-// socket.
+// socket, and with Init the one after them, which becomes initFile.
 type Stdio struct {
 	setup
 	First int
+	Init  bool
 }
+
+// initFile is the descriptor of the reaper, until it is executed.
+const initFile = child.Socket + 1
 
 func (Stdio) String() string { return "take on stdin, stdout and stderr" }
 
@@ -151,11 +168,19 @@ func (o Stdio) compile(p *child.Program) {
 	for fd := range 3 {
 		p.Call(unix.SYS_DUP3, child.Int(o.First+fd), child.Int(fd), zero)
 	}
-	closeRest(p)
+	if o.Init {
+		p.Call(unix.SYS_DUP3, child.Int(o.First+3), child.Int(initFile), zero)
+	}
+	closeRest(p, o.Init)
 }
 
-func closeRest(p *child.Program) {
-	p.Call(unix.SYS_CLOSE_RANGE, child.Int(child.Socket+1), child.Int(^uint32(0)), zero)
+// closeRest closes all but 0, 1, 2, the socket and, if it is there, the reaper.
+func closeRest(p *child.Program, reaper bool) {
+	first := child.Socket + 1
+	if reaper {
+		first = initFile + 1
+	}
+	p.Call(unix.SYS_CLOSE_RANGE, child.Int(first), child.Int(^uint32(0)), zero)
 }
 
 type workdir struct{}
@@ -171,8 +196,8 @@ type MakePath struct {
 func (o MakePath) String() string { return "make " + o.Path }
 
 func (o MakePath) compile(p *child.Program) {
-	// The root is the container's own and no descriptor is open: a link can
-	// lead nowhere else.
+	// The root is the container's own, and no descriptor of a directory is open:
+	// a link can lead nowhere else.
 	for i, c := range o.Path {
 		if c == '/' && i > 0 {
 			p.Make(unix.SYS_MKDIR, child.Str(o.Path[:i]), child.Int(0o755))
@@ -186,6 +211,7 @@ func (o MakePath) compile(p *child.Program) {
 type ChangeDir struct {
 	workdir
 	Path string
+	Init bool // as in Stdio
 }
 
 func (o ChangeDir) String() string { return "change to " + o.Path }
@@ -195,7 +221,7 @@ func (o ChangeDir) compile(p *child.Program) {
 	root := p.Call(unix.SYS_OPEN, child.Str("/"), child.Int(unix.O_PATH|unix.O_CLOEXEC|unix.O_DIRECTORY), zero)
 	dir := p.Call(unix.SYS_OPENAT2, root, child.Str(o.Path), how, child.Int(24))
 	p.Call(unix.SYS_FCHDIR, dir)
-	closeRest(p)
+	closeRest(p, o.Init)
 }
 
 // ReadOnlyRoot makes the root read-only, and nothing that is mounted below it.

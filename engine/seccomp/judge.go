@@ -1,6 +1,7 @@
 package seccomp
 
 import (
+	"errors"
 	"fmt"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -36,6 +37,10 @@ const (
 	allow       = 0x7fff0000
 	refuse      = 0x00050000 // with an errno
 	killProcess = 0x80000000
+	killThread  = 0x00000000
+	trap        = 0x00030000
+	trace       = 0x7ff00000
+	logged      = 0x7ffc0000
 )
 
 func load(offset uint32) instruction { return instruction{code: opLoad, k: offset} }
@@ -54,14 +59,33 @@ func action(a specs.LinuxSeccompAction, errno *uint) (uint32, error) {
 	case specs.ActAllow:
 		return allow, nil
 	case specs.ActErrno:
-		if errno != nil {
-			return refuse | uint32(*errno), nil
-		}
-		return refuse | uint32(unix.EPERM), nil
-	case specs.ActKill, specs.ActKillProcess:
+		return withErrno(refuse, errno)
+	case specs.ActTrace:
+		return withErrno(trace, errno)
+	case specs.ActKillProcess:
 		return killProcess, nil
+	case specs.ActKill, specs.ActKillThread:
+		return killThread, nil
+	case specs.ActTrap:
+		return trap, nil
+	case specs.ActLog:
+		return logged, nil
+	case specs.ActNotify:
+		return 0, errors.New("the profile wants a listener that decides, which hull has not got")
 	}
 	return 0, fmt.Errorf("the profile's action %q is unknown", a)
+}
+
+// withErrno adds the errno of a result, EPERM if none is given.
+func withErrno(result uint32, errno *uint) (uint32, error) {
+	const most = 4095
+	switch {
+	case errno == nil:
+		return result | uint32(unix.EPERM), nil
+	case *errno > most:
+		return 0, fmt.Errorf("the profile gives the errno %d, which is none", *errno)
+	}
+	return result | uint32(*errno), nil
 }
 
 // judge makes the body for one number: the first rule whose arguments fit
@@ -76,16 +100,34 @@ func judge(rules []specs.LinuxSyscall, otherwise uint32) ([]instruction, error) 
 		if len(r.Args) == 0 {
 			return append(out, give(result)), nil
 		}
-		b := &builder{}
-		for _, a := range r.Args {
-			if err := b.condition(a); err != nil {
-				return nil, err
+		for _, args := range alternatives(r.Args) {
+			b := &builder{}
+			for _, a := range args {
+				if err := b.condition(a); err != nil {
+					return nil, err
+				}
 			}
+			b.out = append(b.out, give(result))
+			out = append(out, b.finish()...)
 		}
-		b.out = append(b.out, give(result))
-		out = append(out, b.finish()...)
 	}
 	return append(out, give(otherwise)), nil
+}
+
+// alternatives are the conditions of a rule, which must all hold; but if two
+// are about one argument, any of them is enough, as runc has it.
+func alternatives(args []specs.LinuxSeccompArg) [][]specs.LinuxSeccompArg {
+	var single [][]specs.LinuxSeccompArg
+	seen, double := map[uint]bool{}, false
+	for _, a := range args {
+		double = double || seen[a.Index]
+		seen[a.Index] = true
+		single = append(single, []specs.LinuxSeccompArg{a})
+	}
+	if double {
+		return single
+	}
+	return [][]specs.LinuxSeccompArg{args}
 }
 
 // builder makes the conditions of one rule. A jump to no goes past the rule,

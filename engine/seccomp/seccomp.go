@@ -1,22 +1,25 @@
-// Package seccomp compiles Docker's default profile to a filter of system
-// calls for the kernel.
+// Package seccomp compiles profiles of system calls, Docker's default one or a
+// user's, to filters for the kernel.
 //
-// The profile is data (github.com/moby/profiles/seccomp): rules that allow
-// system calls by name, some only with certain arguments, some only to
-// processes with a certain capability. What hull adds: TIOCSTI and TIOCLINUX,
-// which type into a terminal, are denied.
+// A profile is data (github.com/moby/profiles/seccomp has the default one and
+// the format): rules that allow or refuse system calls by name, some only with
+// certain arguments, some only to processes with a certain capability. Of the
+// rules for a call the first that fits decides. What hull adds to every
+// profile: TIOCSTI and TIOCLINUX, which type into a terminal, are denied.
 //
 // The filter is a binary search over the numbers, not a list: a call costs
 // some ten instructions. A program for a foreign architecture is either judged
-// by its own numbers (32-bit x86) or killed; numbers newer than the profile
-// give ENOSYS, so that programs fall back, and whatever else is not allowed
-// EPERM.
+// by its own numbers (32-bit x86, if the profile has it) or killed; numbers
+// newer than any in the profile, and those of x32, give ENOSYS, so that programs
+// fall back, and whatever else no rule is about gives the profile's default.
 package seccomp
 
 import (
 	"cmp"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -28,54 +31,139 @@ import (
 	"hull/engine/plan"
 )
 
-// compiled are the filters made so far, by capabilities.
-var compiled struct {
-	sync.Mutex
-	filters map[uint64][]byte
+// Profile is a profile that has been checked. It is safe for many goroutines.
+type Profile struct {
+	text string // empty: the default
+
+	mu      sync.Mutex
+	filters map[uint64][]byte // those made so far, by capabilities
 }
 
-// Default is the filter for a process with the given capabilities, as the
+// byDefault is Docker's profile.
+var byDefault Profile
+
+// Default is Docker's profile.
+func Default() *Profile { return &byDefault }
+
+// parsed are the profiles of late, which containers share.
+var parsed struct {
+	sync.Mutex
+	profiles map[string]*Profile
+}
+
+// maxParsed bounds them.
+const maxParsed = 16
+
+// Parse reads a profile in Docker's JSON, which is also the OCI's, and checks
+// that it can be compiled.
+func Parse(text string) (*Profile, error) {
+	parsed.Lock()
+	defer parsed.Unlock()
+	if p := parsed.profiles[text]; p != nil {
+		return p, nil
+	}
+	if err := plausible(text); err != nil {
+		return nil, err
+	}
+	p := &Profile{text: text}
+	for _, caps := range []uint64{0, ^uint64(0)} {
+		if _, err := p.compile(caps); err != nil {
+			return nil, err
+		}
+	}
+	if parsed.profiles == nil || len(parsed.profiles) == maxParsed {
+		parsed.profiles = map[string]*Profile{}
+	}
+	parsed.profiles[text] = p
+	return p, nil
+}
+
+// plausible refuses what Docker's reader would take for a profile that allows
+// or denies everything by mistake.
+func plausible(text string) error {
+	var shape struct {
+		DefaultAction    string   `json:"defaultAction"`
+		ListenerPath     string   `json:"listenerPath"`
+		ListenerMetadata string   `json:"listenerMetadata"`
+		Flags            []string `json:"flags"`
+		Syscalls         []json.RawMessage
+	}
+	if err := json.Unmarshal([]byte(text), &shape); err != nil {
+		return fmt.Errorf("the profile is not the JSON it should be: %w", err)
+	}
+	switch {
+	case shape.DefaultAction == "":
+		return errors.New("the profile has no defaultAction")
+	case shape.ListenerPath != "" || shape.ListenerMetadata != "":
+		return errors.New("the profile wants a listener that decides, which hull has not got")
+	}
+	for _, rule := range shape.Syscalls {
+		if string(rule) == "null" {
+			return errors.New("the profile has an empty rule")
+		}
+	}
+	for _, f := range shape.Flags {
+		if f != "SECCOMP_FILTER_FLAG_TSYNC" { // of a process that is about to execute, it says nothing
+			return fmt.Errorf("hull cannot load a profile with the flag %q", f)
+		}
+	}
+	return nil
+}
+
+// Filter is the filter for a process with the given capabilities, as the
 // kernel takes it. It is made once; nobody may change it.
-func Default(caps uint64) ([]byte, error) {
-	compiled.Lock()
-	defer compiled.Unlock()
-	if f := compiled.filters[caps]; f != nil {
+func (p *Profile) Filter(caps uint64) ([]byte, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if f := p.filters[caps]; f != nil {
 		return f, nil
 	}
-	f, err := compile(caps)
+	f, err := p.compile(caps)
 	if err != nil {
 		return nil, err
 	}
-	if compiled.filters == nil {
-		compiled.filters = map[uint64][]byte{}
+	if p.filters == nil {
+		p.filters = map[uint64][]byte{}
 	}
-	compiled.filters[caps] = f
+	p.filters[caps] = f
 	return f, nil
 }
 
-// compile makes the filter.
-func compile(caps uint64) ([]byte, error) {
-	profile, err := moby.GetDefaultProfile(&specs.Spec{
+// rules are the profile's, as far as they are for a process with the given
+// capabilities on this kernel.
+func (p *Profile) rules(caps uint64) (*specs.LinuxSeccomp, error) {
+	process := &specs.Spec{
 		Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{Bounding: plan.CapabilityNames(caps)}},
 		Linux:   &specs.Linux{},
-	})
+	}
+	if p.text == "" {
+		return moby.GetDefaultProfile(process)
+	}
+	return moby.LoadProfile(p.text, process)
+}
+
+// compile makes the filter.
+func (p *Profile) compile(caps uint64) ([]byte, error) {
+	profile, err := p.rules(caps)
 	if err != nil {
 		return nil, err
 	}
 	profile.Syscalls = append(terminalRules(), profile.Syscalls...)
-	native, err := tree(profile, numbersAMD64())
+	native, err := tree(profile, numbersAMD64(), x32Bit)
 	if err != nil {
 		return nil, err
 	}
-	compat, err := tree(profile, numbers386())
-	if err != nil {
-		return nil, err
+	compat := []instruction{give(killProcess)}
+	if slices.Contains(profile.Architectures, specs.ArchX86) {
+		if compat, err = tree(profile, numbers386(), 0); err != nil {
+			return nil, err
+		}
 	}
 	// The jumps over a whole tree are too long for a conditional one.
 	program := []instruction{load(archOffset), jump(jumpEqual, archAMD64, 0, 1), always(len(compat) + 2), jump(jumpEqual, arch386, 1, 0), give(killProcess)}
 	program = append(append(program, compat...), native...)
 	if len(program) > maxProgram {
-		return nil, errors.New("the filter is too long for the kernel")
+		return nil, fmt.Errorf("the profile makes a filter of %d instructions, and the kernel takes %d", len(program), maxProgram)
 	}
 	return encode(program), nil
 }
@@ -96,9 +184,14 @@ func terminalRules() []specs.LinuxSyscall {
 
 const tioclinux = 0x541c
 
+// x32Bit is where the numbers of x32 begin, which are those of amd64 with that
+// bit. hull lets none of them pass: they would need a table of their own.
+const x32Bit = 0x40000000
+
 // tree makes the part of the filter for one architecture: it begins with
-// loading the number and ends in a return on every path.
-func tree(profile *specs.LinuxSeccomp, numbers map[string]uint32) ([]instruction, error) {
+// loading the number and ends in a return on every path. Numbers from beyond
+// on, if that is not 0, are nobody's even where all is allowed.
+func tree(profile *specs.LinuxSeccomp, numbers map[string]uint32, beyond uint32) ([]instruction, error) {
 	otherwise, err := action(profile.DefaultAction, profile.DefaultErrnoRet)
 	if err != nil {
 		return nil, err
@@ -132,7 +225,14 @@ func tree(profile *specs.LinuxSeccomp, numbers map[string]uint32) ([]instruction
 		add(n, body)
 		next = n + 1
 	}
-	add(next, []instruction{give(refuse | uint32(unix.ENOSYS))})
+	unknown := refuse | uint32(unix.ENOSYS)
+	if otherwise == allow || otherwise == logged { // the profile lists what is refused
+		add(next, []instruction{give(otherwise)})
+		next = beyond
+	}
+	if next > 0 {
+		add(next, []instruction{give(unknown)})
+	}
 	return append([]instruction{load(numberOffset)}, search(ranges)...), nil
 }
 

@@ -1,9 +1,12 @@
 package seccomp
 
 import (
+	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	moby "github.com/moby/profiles/seccomp"
@@ -75,11 +78,11 @@ const (
 )
 
 func TestDefault(t *testing.T) {
-	f, err := Default(defaults(t))
+	f, err := Default().Filter(defaults(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, _ := Default(defaults(t)); &again[0] != &f[0] {
+	if again, _ := Default().Filter(defaults(t)); &again[0] != &f[0] {
 		t.Error("it is compiled twice")
 	}
 	t.Logf("%d instructions", len(f)/8)
@@ -153,7 +156,7 @@ func TestCapabilities(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := Default(defaults(t) | mask)
+		f, err := Default().Filter(defaults(t) | mask)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +169,7 @@ func TestCapabilities(t *testing.T) {
 // TestEveryRule compares the filter with the profile, call by call, for those
 // that no argument decides.
 func TestEveryRule(t *testing.T) {
-	f, err := Default(defaults(t))
+	f, err := Default().Filter(defaults(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +256,7 @@ func TestUnknown(t *testing.T) {
 // What the kernel checks of a filter before it takes it; the containers of
 // package launch try the rest.
 func TestWellFormed(t *testing.T) {
-	f, err := Default(defaults(t))
+	f, err := Default().Filter(defaults(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,9 +275,157 @@ func TestWellFormed(t *testing.T) {
 	}
 }
 
+// TestProfiles judges by profiles of a user's.
+func TestProfiles(t *testing.T) {
+	n, c := numbersAMD64(), numbers386()
+	errno := func(e unix.Errno) uint32 { return refuse | uint32(e) }
+	type call struct {
+		arch, number uint32
+		args         []uint64
+		want         uint32
+	}
+	for name, tt := range map[string]struct {
+		text  string
+		calls []call
+	}{
+		"all but some": {`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir","mkdirat"],"action":"SCMP_ACT_ERRNO","errnoRet":28}]}`, []call{
+			{archAMD64, n["read"], nil, allow},
+			{archAMD64, n["mkdir"], nil, errno(unix.ENOSPC)},
+			{archAMD64, n["mkdirat"], nil, errno(unix.ENOSPC)},
+			{archAMD64, 2000, nil, allow},
+			{archAMD64, x32Bit | n["mkdir"], nil, enosys},
+			{archAMD64, n["ioctl"], []uint64{0, unix.TIOCSTI}, eperm},
+			{arch386, c["read"], nil, killProcess},
+		}},
+		"some, and 32 bits": {`{"defaultAction":"SCMP_ACT_KILL_PROCESS","architectures":["SCMP_ARCH_X86_64","SCMP_ARCH_X86"],"syscalls":[
+			{"name":"exit_group","action":"SCMP_ACT_ALLOW"},{"names":["read","exit","nosuchcall"],"action":"SCMP_ACT_LOG"}]}`, []call{
+			{archAMD64, n["exit_group"], nil, allow},
+			{archAMD64, n["read"], nil, logged},
+			{archAMD64, n["write"], nil, killProcess},
+			{archAMD64, 2000, nil, enosys},
+			{arch386, c["exit"], nil, logged},
+			{arch386, c["write"], nil, killProcess},
+		}},
+		"other fates": {`{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":38,"syscalls":[{"names":["read"],"action":"SCMP_ACT_TRAP"},
+			{"names":["write"],"action":"SCMP_ACT_TRACE","errnoRet":7},{"names":["getpid"],"action":"SCMP_ACT_KILL"},{"names":["reboot"],"action":"SCMP_ACT_ALLOW"}]}`, []call{
+			{archAMD64, n["read"], nil, trap},
+			{archAMD64, n["write"], nil, trace | 7},
+			{archAMD64, n["getpid"], nil, killThread},
+			{archAMD64, n["mkdir"], nil, enosys},
+		}},
+		"the first rule": {`{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["socket"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":2,"op":"SCMP_CMP_EQ"}]},
+			{"names":["socket"],"action":"SCMP_ACT_ERRNO","errnoRet":97},{"names":["socket"],"action":"SCMP_ACT_ALLOW"}]}`, []call{
+			{archAMD64, n["socket"], []uint64{2}, allow},
+			{archAMD64, n["socket"], []uint64{10}, errno(unix.EAFNOSUPPORT)},
+		}},
+		"two values of one argument": {`{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["personality"],"action":"SCMP_ACT_ALLOW","args":[
+			{"index":0,"value":0,"op":"SCMP_CMP_EQ"},{"index":0,"value":8,"op":"SCMP_CMP_EQ"}]}]}`, []call{
+			{archAMD64, n["personality"], []uint64{0}, allow},
+			{archAMD64, n["personality"], []uint64{8}, allow},
+			{archAMD64, n["personality"], []uint64{1}, eperm},
+		}},
+		"by capability": {`{"defaultAction":"SCMP_ACT_ERRNO","archMap":[{"architecture":"SCMP_ARCH_X86_64","subArchitectures":["SCMP_ARCH_X86"]}],"syscalls":[
+			{"names":["mount"],"action":"SCMP_ACT_ALLOW","includes":{"caps":["CAP_SYS_ADMIN"]}},{"names":["chroot"],"action":"SCMP_ACT_ALLOW","excludes":{"caps":["CAP_CHOWN"]}},
+			{"names":["reboot"],"action":"SCMP_ACT_ALLOW"}]}`, []call{
+			{archAMD64, n["mount"], nil, eperm},
+			{archAMD64, n["chroot"], nil, eperm},
+			{arch386, c["reboot"], nil, allow},
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := Parse(tt.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again, _ := Parse(tt.text); again != p {
+				t.Error("it is compiled anew for every container")
+			}
+			f, err := p.Filter(defaults(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, k := range tt.calls {
+				if got, _ := evaluate(t, f, k.arch, k.number, k.args...); got != k.want {
+					t.Errorf("architecture %#x, call %d, arguments %#x: %#x, want %#x", k.arch, k.number, k.args, got, k.want)
+				}
+			}
+		})
+	}
+}
+
+// TestDockersOwnFile: the default profile as a file is the default profile.
+func TestDockersOwnFile(t *testing.T) {
+	text, err := json.Marshal(moby.DefaultProfile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Parse(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, caps := range []uint64{0, defaults(t), ^uint64(0)} {
+		want, err := Default().Filter(caps)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := p.Filter(caps); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("with the capabilities %#x it is another, %v", caps, err)
+		}
+	}
+}
+
+func TestBadProfiles(t *testing.T) {
+	var huge strings.Builder
+	for i := range 3000 {
+		fmt.Fprintf(&huge, `%s{"names":["ioctl"],"action":"SCMP_ACT_ALLOW","args":[{"index":1,"value":%d,"op":"SCMP_CMP_EQ"}]}`, strings.Repeat(",", min(i, 1)), i)
+	}
+	for name, text := range map[string]string{
+		"no JSON":        "{",
+		"two":            `{"defaultAction":"SCMP_ACT_ALLOW"} {}`,
+		"nothing":        "{}",
+		"no default":     `{"syscalls":[]}`,
+		"a typing error": `{"defaultaction ":"SCMP_ACT_ALLOW"}`,
+		"an action":      `{"defaultAction":"SCMP_ACT_NONSENSE"}`,
+		"a rule's":       `{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read"],"action":"ALLOW"}]}`,
+		"a comparison":   `{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"op":"EQ"}]}]}`,
+		"an argument":    `{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW","args":[{"index":6,"op":"SCMP_CMP_EQ"}]}]}`,
+		"an errno":       `{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":70000}`,
+		"a listener":     `{"defaultAction":"SCMP_ACT_NOTIFY"}`,
+		"its path":       `{"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"/run/x"}`,
+		"a flag":         `{"defaultAction":"SCMP_ACT_ALLOW","flags":["SECCOMP_FILTER_FLAG_NONSENSE"]}`,
+		"both names":     `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"name":"read","names":["write"],"action":"SCMP_ACT_ERRNO"}]}`,
+		"an empty rule":  `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{}, null]}`,
+		"too many rules": `{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[` + huge.String() + `]}`,
+	} {
+		if _, err := Parse(text); err == nil {
+			t.Errorf("%s is taken for a profile", name)
+		}
+	}
+}
+
+// FuzzProfiles: whatever is taken for a profile makes a filter that ends.
+func FuzzProfiles(f *testing.F) {
+	f.Add(`{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1,"valueTwo":2,"op":"SCMP_CMP_MASKED_EQ"}]}]}`, uint64(3))
+	f.Add(`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[null]}`, uint64(0))
+	f.Add(`{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"includes":{"minKernel":"4.8"},"names":["ptrace"],"action":"SCMP_ACT_KILL"}]}`, uint64(0))
+	f.Fuzz(func(t *testing.T, text string, arg uint64) {
+		p, err := Parse(text)
+		if err != nil {
+			return
+		}
+		filter, err := p.Filter(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, number := range []uint32{0, 16, 101, 435, 1 << 30, ^uint32(0)} {
+			evaluate(t, filter, archAMD64, number, arg, arg)
+		}
+	})
+}
+
 func BenchmarkCompile(b *testing.B) {
 	for b.Loop() {
-		if _, err := compile(defaults(b)); err != nil {
+		if _, err := (&Profile{}).compile(defaults(b)); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -17,10 +17,11 @@ type Kind byte
 
 // The kinds of flags.
 const (
-	Text    Kind = iota // takes a value
-	Switch              // takes none, or =true or =false
-	Env                 // takes NAME=VALUE, or NAME for the caller's own value
-	EnvFile             // takes the path of a file of such lines
+	Text     Kind = iota // takes a value
+	Switch               // takes none, or =true or =false
+	Env                  // takes NAME=VALUE, or NAME for the caller's own value
+	EnvFile              // takes the path of a file of such lines
+	Security             // takes NAME=VALUE, each of which is a setting of its own
 )
 
 // Flag is one row of a verb's flags.
@@ -42,7 +43,7 @@ var errHelp = errors.New("help")
 
 // Parse reads the flags of a verb that nobody executes: there is no environment to take variables from.
 func Parse(args []string, flags []Flag) ([]wire.Option, []string, error) {
-	options, rest, err := parse(args, flags, func(string) (string, bool) { return "", false })
+	options, rest, err := (&parser{args: args, flags: flags}).parse()
 	if errors.Is(err, errHelp) {
 		err = errors.New("execute the file with --help to see its flags")
 	}
@@ -52,7 +53,10 @@ func Parse(args []string, flags []Flag) ([]wire.Option, []string, error) {
 // parse reads flags as docker does: they end at the first argument that is none, or after "--". The options come in
 // the order in which they were given, those of files before the others.
 func parse(args []string, flags []Flag, lookup func(string) (string, bool)) ([]wire.Option, []string, error) {
-	p := &parser{args: args, flags: flags, lookup: lookup}
+	return (&parser{args: args, flags: flags, lookup: lookup, read: readFile}).parse()
+}
+
+func (p *parser) parse() ([]wire.Option, []string, error) {
 	for len(p.args) > 0 {
 		arg := p.args[0]
 		if arg == "--" {
@@ -78,8 +82,8 @@ func parse(args []string, flags []Flag, lookup func(string) (string, bool)) ([]w
 
 // later are docker run's flags for what hull does not do yet.
 const later = " -p --publish -P --publish-all -v --volume --mount --network --net -m --memory --memory-swap --cpus" +
-	" --pids-limit --restart --read-only --tmpfs --shm-size --cap-add --cap-drop --privileged --device --init" +
-	" --ulimit --sysctl --security-opt --userns --dns --add-host --platform -a --attach --health-cmd "
+	" --pids-limit --restart --read-only --tmpfs --shm-size" +
+	" --ulimit --dns --add-host --platform -a --attach --health-cmd "
 
 func noFlag(flag string) error {
 	if strings.Contains(later, " "+flag+" ") {
@@ -91,8 +95,9 @@ func noFlag(flag string) error {
 type parser struct {
 	args    []string // not read yet
 	flags   []Flag
-	lookup  func(string) (string, bool)
-	first   []wire.Option // from files
+	lookup  func(string) (string, bool)       // a variable of the caller's; nil: there are none
+	read    func(path string) ([]byte, error) // a file of the caller's; nil: there are none
+	first   []wire.Option                     // from files
 	options []wire.Option
 }
 
@@ -162,6 +167,13 @@ func (p *parser) take(f Flag, as, value string, given bool) error {
 		value = variable
 	case EnvFile:
 		return p.file(f, as, value)
+	case Security:
+		o, err := p.security(value)
+		if err != nil {
+			return errors.New(as + ": " + err.Error())
+		}
+		p.options = append(p.options, o)
+		return nil
 	}
 	p.options = append(p.options, wire.Option{Name: f.Setting, Value: value})
 	return nil
@@ -176,13 +188,50 @@ func (p *parser) variable(s string) (variable string, set bool, err error) {
 	if given {
 		return s, true, nil
 	}
+	if p.lookup == nil {
+		return "", false, nil
+	}
 	value, ok := p.lookup(name)
 	return name + "=" + value, ok, nil
 }
 
+// security reads docker's --security-opt: each of its options is a setting of hull's.
+func (p *parser) security(s string) (wire.Option, error) {
+	name, value, given := strings.Cut(s, "=")
+	if !given { // docker's older form
+		name, value, given = strings.Cut(s, ":")
+	}
+	switch name {
+	case "no-new-privileges":
+		on, err := strconv.ParseBool(value)
+		if given && err != nil {
+			return wire.Option{}, errors.New("no-new-privileges takes true or false, not " + strconv.Quote(value))
+		}
+		return wire.Option{Name: "no_new_privileges", Value: strconv.FormatBool(on || !given)}, nil
+	case "seccomp":
+		if value == "builtin" {
+			value = ""
+		}
+		if value == "" || value == "unconfined" {
+			return wire.Option{Name: "seccomp", Value: value}, nil
+		}
+		profile, err := p.content(value)
+		return wire.Option{Name: "seccomp", Value: string(profile)}, err
+	}
+	return wire.Option{}, errors.New("there is seccomp=FILE, seccomp=unconfined and no-new-privileges, and not " + strconv.Quote(s))
+}
+
+// content reads a file of the caller's.
+func (p *parser) content(path string) ([]byte, error) {
+	if p.read == nil {
+		return nil, errors.New(path + " is a file of yours: execute run to have it read")
+	}
+	return p.read(path)
+}
+
 // file reads a file of variables, one a line; empty lines and those that begin with # do not count.
 func (p *parser) file(f Flag, as, path string) error {
-	content, err := readFile(path)
+	content, err := p.content(path)
 	if err != nil {
 		return errors.New(as + ": " + err.Error())
 	}
@@ -241,6 +290,8 @@ func help(usage string, flags []Flag) string {
 			value = " NAME[=VALUE]"
 		case EnvFile:
 			value = " FILE"
+		case Security:
+			value = " OPTION"
 		}
 		flag := "  " + short + "--" + f.Name + value
 		b.WriteString(strings.TrimRight(flag+strings.Repeat(" ", max(2, 32-len(flag)))+f.Summary, " ") + "\n")

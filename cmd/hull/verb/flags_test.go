@@ -45,6 +45,13 @@ func TestFlags(t *testing.T) {
 		{"- -x", "", "- -x", ""},
 		{"-e A=1 --env B= -eHERE -e ABSENT -e EMPTY image", "env=A=1 env=B= env=HERE=value env=EMPTY=", "image", ""},
 		{"-e A=1 --env-file " + file + " image", "env=A=from file  env=HERE=value env=B=x=y env=A=1", "image", ""},
+		{"--security-opt no-new-privileges --security-opt=no-new-privileges:false image", "no_new_privileges=true no_new_privileges=false", "image", ""},
+		{"--security-opt seccomp=unconfined --security-opt seccomp:" + bad + " --security-opt seccomp=builtin image", "seccomp=unconfined seccomp=A=1\nnot a name=1\n seccomp=", "image", ""},
+		{"--security-opt seccomp=/nonexistent", "", "", "no such file"},
+		{"--security-opt seccomp=" + huge, "", "", "larger than 1 MiB"},
+		{"--security-opt no-new-privileges=maybe", "", "", "takes true or false"},
+		{"--security-opt apparmor=x", "", "", "seccomp=FILE"},
+		{"--security-opt", "", "", "needs a value"},
 		{"--nonsense image", "", "", "there is no flag --nonsense"},
 		{"-ix image", "", "", "there is no flag -x"},
 		{"--name", "", "", "--name needs a value"},
@@ -107,7 +114,7 @@ func FuzzFlags(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line string) {
 		args := strings.Split(line, "\x00")
 		for _, a := range args {
-			if strings.Contains(a, "env-file") {
+			if strings.Contains(a, "env-file") || strings.Contains(a, "security-opt") {
 				t.Skip("reads files")
 			}
 		}
@@ -116,4 +123,19 @@ func FuzzFlags(f *testing.F) {
 			t.Errorf("%q: %q", args, rest)
 		}
 	})
+}
+
+// TestParse: whoever reads flags for somebody else reads neither his files nor his environment.
+func TestParse(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	check(t, os.WriteFile(file, []byte("SECRET=1"), 0o600))
+	for _, args := range [][]string{{"--env-file", file}, {"--security-opt", "seccomp=" + file}} {
+		if o, _, err := Parse(append(args, "image"), testFlags()); err == nil {
+			t.Errorf("%q gives %v", args, o)
+		}
+	}
+	o, rest, err := Parse([]string{"-e", "HOME", "--security-opt", "seccomp=unconfined", "image"}, testFlags())
+	if err != nil || len(o) != 1 || len(rest) != 1 {
+		t.Errorf("%v %v, %v", o, rest, err)
+	}
 }

@@ -45,6 +45,7 @@ func testFlags() []Flag {
 		{Name: "workdir", Short: "w", Setting: "workdir"},
 		{Name: "env", Short: "e", Setting: "env", Kind: Env, Repeat: true},
 		{Name: "env-file", Setting: "env", Kind: EnvFile, Repeat: true},
+		{Name: "security-opt", Kind: Security, Repeat: true},
 	}
 }
 

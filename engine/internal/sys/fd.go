@@ -105,3 +105,16 @@ func memory(name string, content []byte, flags int) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// MakeDevice makes a device node with exactly these permissions.
+func MakeDevice(dir *os.File, name string, mode, major, minor uint32) error {
+	if err := unix.Mknodat(int(dir.Fd()), name, mode, int(unix.Mkdev(major, minor))); err != nil {
+		return os.NewSyscallError("mknod", err)
+	}
+	return os.NewSyscallError("chmod", unix.Fchmodat(int(dir.Fd()), name, mode&0o7777, 0))
+}
+
+// OwnNode changes the owner of what a name in dir is, be it a link.
+func OwnNode(dir *os.File, name string, uid, gid int) error {
+	return os.NewSyscallError("chown", unix.Fchownat(int(dir.Fd()), name, uid, gid, unix.AT_SYMLINK_NOFOLLOW))
+}
