@@ -66,7 +66,7 @@ func (m *mount) openLayer(i int) (sys.FD, error) {
 // addLayer takes an open layer, or presents it to the container's users in its
 // place.
 func (m *mount) addLayer(i int, l sys.FD) (err error) {
-	if m.o.Users == nil {
+	if m.o.Users == nil && m.o.Upper == nil {
 		_, _ = m.keep(l, nil)
 		m.lowers = append(m.lowers, l)
 		return nil
@@ -87,11 +87,16 @@ func (m *mount) addLayer(i int, l sys.FD) (err error) {
 	return err
 }
 
-// idMapped clones the mount of a directory and maps it to the container's users.
+// idMapped clones the mount of a directory and maps it to the container's users,
+// if they are not the host's. A clone has no path on the host that the container's
+// mount table could tell.
 func (m *mount) idMapped(dir sys.FD) (sys.FD, error) {
 	fd, err := m.clone(dir)
 	if err != nil {
 		return 0, err
+	}
+	if m.o.Users == nil {
+		return fd, nil
 	}
 	return fd, unix.MountSetattr(int(fd), "", unix.AT_EMPTY_PATH, &unix.MountAttr{
 		Attr_set:  unix.MOUNT_ATTR_IDMAP,

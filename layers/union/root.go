@@ -68,12 +68,9 @@ func (m *mount) prepareUpper(r root) error {
 	if err := m.clearVolatile(dir); err != nil {
 		return failed("clearing the work directory", err)
 	}
-	tree := dir
-	if m.o.Users != nil {
-		var err error
-		if tree, err = m.idMapped(dir); err != nil {
-			return failed("id-mapping the container's own layer", err)
-		}
+	tree, err := m.idMapped(dir)
+	if err != nil {
+		return failed("id-mapping the container's own layer", err)
 	}
 	for name, fd := range map[string]*sys.FD{"upper": &m.upper, "work": &m.work} {
 		var err error
