@@ -75,7 +75,7 @@ func cgroupMounts(mounts []CgroupMount, ro uintptr) []Op {
 
 // devices builds /dev.
 func devices(c Container) []Op {
-	ops := []Op{Mount{FS: "tmpfs", Path: "dev", Flags: unix.MS_NOSUID, Data: "mode=755,nr_inodes=65536,size=65536k"}}
+	ops := []Op{Mount{FS: "tmpfs", Path: "dev", Flags: unix.MS_NOSUID | unix.MS_NOEXEC, Data: "mode=755,nr_inodes=65536,size=65536k"}}
 	for _, d := range []Device{{Name: "null", Major: 1, Minor: 3}, {Name: "zero", Major: 1, Minor: 5}, {Name: "full", Major: 1, Minor: 7}, {Name: "random", Major: 1, Minor: 8}, {Name: "urandom", Major: 1, Minor: 9}, {Name: "tty", Major: 5}} {
 		d.Users = c.Users
 		ops = append(ops, d)
