@@ -11,7 +11,7 @@ VULN_VERSION   := v1.9.0
 
 export CGO_ENABLED := 0
 
-.PHONY: build test race bench lint vuln generate install demo check help FORCE
+.PHONY: build test race bench lint vuln isolation generate install demo check help FORCE
 .DEFAULT_GOAL := help
 
 help: ## print what each target does
@@ -35,6 +35,9 @@ bench: build ## time hull beside docker, podman, skopeo with umoci, crun, runc a
 
 demo: build ## go through a whole session on a registry made on the spot (as root)
 	$(GO) run ./tests/demo -hull $(HULL)
+
+isolation: ## print what containers of hull (at HULL=/hull), docker and podman are isolated from, side by side (IMAGE=debian:12)
+	@sh tests/isolation.sh $(IMAGE)
 
 generate: ## write fs/TREE.md again from the table of the tree
 	$(GO) generate ./...
