@@ -33,6 +33,7 @@ type File struct {
 	Link   string            // target, for symbolic and hard links
 	Type   byte              // a tar type flag; 0 means a regular file, or a directory if Name ends in a slash
 	Xattrs map[string]string // by name, as "security.capability"
+	Device [2]int64          // major and minor number of a device
 }
 
 // Tar writes files as one uncompressed layer.
@@ -42,7 +43,7 @@ func Tar(files []File) ([]byte, error) {
 	for _, f := range files {
 		h := &tar.Header{
 			Name: f.Name, Mode: f.Mode, Uid: f.UID, Gid: f.GID, Linkname: f.Link,
-			Size: int64(len(f.Body)), ModTime: Made, Typeflag: f.Type, Format: tar.FormatPAX,
+			Size: int64(len(f.Body)), Devmajor: f.Device[0], Devminor: f.Device[1], ModTime: Made, Typeflag: f.Type, Format: tar.FormatPAX,
 		}
 		if h.Typeflag == 0 {
 			h.Typeflag = tar.TypeReg
