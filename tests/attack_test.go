@@ -23,7 +23,10 @@ import (
 )
 
 // attacker is a mounted hull with an image of attacks (tests/attack).
-type attacker struct{ *victim }
+type attacker struct {
+	*victim
+	program []byte
+}
 
 // attacks is the program, which is built once.
 var attacks = sync.OnceValues(func() ([]byte, error) {
@@ -49,7 +52,7 @@ func newAttacker(t *testing.T) *attacker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &attacker{newVictim(t)}
+	a := &attacker{newVictim(t), program}
 	// What a file capability may give: all of the lower 32, permitted and effective.
 	capable := "\x01\x00\x00\x02\xff\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 	files := []image.File{

@@ -118,4 +118,6 @@ func asStrict(what, own string, others []string) bool {
 	return true
 }
 
-func wordsInOrder(words string) string { return strings.Join(slices.Sorted(strings.FieldsSeq(words)), " ") }
+func wordsInOrder(words string) string {
+	return strings.Join(slices.Sorted(strings.FieldsSeq(words)), " ")
+}
