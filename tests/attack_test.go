@@ -224,7 +224,7 @@ func (a *attacker) await(t *testing.T, line string) {
 }
 
 // swaps is how often that is tried.
-const swaps = 150
+const swaps = 100
 
 // TestSwaps starts a container again and again while somebody puts links in the place of what is mounted in it: the
 // file system that is browsed is the one that it starts on.
@@ -244,7 +244,7 @@ func TestSwaps(t *testing.T) {
 		if err == nil && !strings.Contains(out, "write error") {
 			started++
 		} else if !strings.Contains(out, "Invalid argument") {
-			t.Errorf("it fails for another reason: %v, %s", err, out)
+			t.Errorf("it fails for another reason: %v, %q", err, out)
 		}
 	}
 	close(stop)

@@ -24,14 +24,14 @@ func Start(r Root, pr Process) []Op {
 	var ops []Op
 	add := func(o ...Op) { ops = append(ops, o...) }
 	add(Hostname{Name: r.Hostname}, AttachRoot{Devices: r.Devices}, Chdir{Path: "/root"})
+	if pr.TTY {
+		add(Console{})
+	}
 	for _, d := range []string{"proc", "sys", "dev"} {
 		add(MoveInto{Name: d})
 	}
 	for i, f := range r.Files {
 		add(BindFile{Number: i, File: f})
-	}
-	if pr.TTY {
-		add(Console{})
 	}
 	add(Stdio{First: startStdin, Init: pr.Init}, Pivot{})
 	if pr.Dir != "/" && pr.MakeDir {
@@ -138,17 +138,17 @@ func (o BindFile) compile(p *child.Program) {
 	p.Call(unix.SYS_MOVE_MOUNT, from, child.Str(""), to, child.Str(""), child.Int(unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH))
 }
 
-// Console binds the terminal over /dev/console, by its descriptor.
+// Console binds the terminal on /dev/console, by its descriptor, while /dev is
+// still the stage's, where nobody can put anything in the way.
 type Console struct{ setup }
 
 func (Console) String() string { return "bind the terminal on /dev/console" }
 
 func (Console) compile(p *child.Program) {
-	// The place is in our own /dev, which has come to lie in the root.
-	inRoot(p, "dev/console", unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY, 0o600)
+	const place = "/dev/console"
+	p.Call(unix.SYS_MKNOD, child.Str(place), child.Int(unix.S_IFREG|0o600), zero)
 	from := p.Call(unix.SYS_OPEN_TREE, child.Int(startStdin), child.Str(""), child.Int(unix.AT_EMPTY_PATH|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC))
-	to := inRoot(p, "dev/console", unix.O_PATH, 0)
-	p.Call(unix.SYS_MOVE_MOUNT, from, child.Str(""), to, child.Str(""), child.Int(unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH))
+	p.Call(unix.SYS_MOVE_MOUNT, from, child.Str(""), cwd, child.Str(place), child.Int(unix.MOVE_MOUNT_F_EMPTY_PATH))
 }
 
 // Stdio makes the files that came 0, 1 and 2, and closes all others but the
