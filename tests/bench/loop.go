@@ -55,7 +55,7 @@ func (l *cLoop) prepare(ctx context.Context, s *setting) error {
 	if err != nil {
 		return err
 	}
-	filter, err := seccomp.Default(caps)
+	filter, err := seccomp.Default().Filter(caps)
 	if err != nil {
 		return err
 	}
