@@ -6,9 +6,8 @@ import (
 	"errors"
 	"io"
 
+	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-
-	"hull/layers/inflate"
 )
 
 // How much history a zstd stream may ask us to keep: what the Go encoder and the
@@ -57,7 +56,11 @@ func Decompress(r io.Reader, o Decoder) (io.ReadCloser, error) {
 	}
 	switch {
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
-		return &stream{r: inflate.NewReader(in), src: src, close: func() {}}, nil
+		z, err := gzip.NewReader(in)
+		if err != nil {
+			return nil, src.explain(err)
+		}
+		return &stream{r: z, src: src, close: func() { _ = z.Close() }}, nil
 	case isZstd(magic):
 		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 			zstd.WithDecoderMaxWindow(uint64(o.Window)))
