@@ -19,11 +19,13 @@ var testRange = launch.IDRange{First: 2147352576, Size: 65536}
 // storage tries what a store's file system must be able to do.
 func (p *prober) storage(ctx context.Context, parent string) []Feature {
 	idMapped := Feature{Name: "id-mapped mounts in " + parent, Needed: true, Kernel: "5.19"}
-	layered := Feature{Name: "overlays in " + parent, Needed: true, Kernel: "6.5"}
-	container := Feature{Name: "a container", Needed: true, Kernel: "6.5"}
+	layered := Feature{Name: "overlays in " + parent, Needed: true, Kernel: "5.19"}
+	// Without this, layers are attached for the length of a call.
+	detached := Feature{Name: "overlays of detached layers", Needed: false, Kernel: "6.15"}
+	container := Feature{Name: "a container", Needed: true, Kernel: "5.19"}
 	fail := func(err error) []Feature {
-		idMapped.Err, layered.Err, container.Err = err, err, err
-		return []Feature{idMapped, layered, container}
+		idMapped.Err, layered.Err, detached.Err, container.Err = err, err, err, err
+		return []Feature{idMapped, layered, detached, container}
 	}
 	dir, err := os.MkdirTemp(parent, ".hull-probe-")
 	if err != nil {
@@ -42,17 +44,18 @@ func (p *prober) storage(ctx context.Context, parent string) []Feature {
 	defer users.Close()
 	lower, err := sys.MappedTree(filepath.Join(dir, "lower"), users)
 	if idMapped.Err = err; err != nil {
-		layered.Err = errors.New("there are no id-mapped mounts to make them of")
+		detached.Err = errors.New("there are no id-mapped mounts to make them of")
 	} else {
 		defer lower.Close()
-		layered.Err = overlay(lower, dir)
+		detached.Err = overlay(dir, func(o int) error { return unix.FsconfigSetFd(o, "lowerdir+", int(lower.Fd())) })
 	}
+	layered.Err = overlay(dir, func(o int) error { return unix.FsconfigSetString(o, "lowerdir", filepath.Join(dir, "lower")) })
 	container.Err = p.container(ctx, filepath.Join(dir, "root"))
-	return []Feature{idMapped, layered, container}
+	return []Feature{idMapped, layered, detached, container}
 }
 
-// overlay mounts one whose lower layer is id-mapped, and lets it go.
-func overlay(lower *os.File, dir string) error {
+// overlay mounts one, with the lower layer as given, and lets it go.
+func overlay(dir string, lower func(o int) error) error {
 	o, err := sys.OpenFileSystem("overlay")
 	if err != nil {
 		return err
@@ -63,8 +66,8 @@ func overlay(lower *os.File, dir string) error {
 			return os.NewSyscallError("fsconfig "+d+"dir", err)
 		}
 	}
-	if err := unix.FsconfigSetFd(int(o.Fd()), "lowerdir+", int(lower.Fd())); err != nil {
-		return os.NewSyscallError("fsconfig lowerdir+", err)
+	if err := lower(int(o.Fd())); err != nil {
+		return os.NewSyscallError("fsconfig lowerdir", err)
 	}
 	m, err := sys.CreateMount(o)
 	if err != nil {
