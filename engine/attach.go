@@ -11,13 +11,18 @@ import (
 
 // AttachOptions describe what a caller wants of a container's stdio.
 type AttachOptions struct {
-	// Stdin asks for the write end of its stdin too. Whoever gets it is the only one that has it: when it is closed, the
-	// command sees the end of its input.
+	// Stdin asks for where its input goes too, which there is if the container's setting stdin is true. Of Run the caller
+	// is the only one that has it: when it is closed, the command sees the end of its input. Of Attach several have it, and
+	// that they go ends nothing.
 	Stdin bool
+	// Watch is for who only follows the log: that is no session.
+	Watch bool
+	// Terminal is a terminal of the host that leads to the session, if there is one; it is only shown.
+	Terminal string
 	// Status is the far end of a monitor.NewStatus: on it come growth of the log and the container's exit. It stays the
 	// caller's, who closes it.
 	Status *os.File
-	// Rows and Cols are the first size of the terminal; they count for Run only.
+	// Rows and Cols are the first size of the terminal; they count for Run only: after that monitor.Resize sets it.
 	Rows, Cols uint16
 }
 
@@ -26,15 +31,15 @@ type AttachOptions struct {
 type Attachment struct {
 	Log, Index *os.File // the log's two files, for logs.FromFiles
 	From       int64    // how long the log was: what is older is not this run's, or was there before the attachment
-	Pty        *os.File // the terminal's master, nil without one
-	Stdin      *os.File // the write end of stdin, nil without one
+	Stdin      *os.File // a pipe's write end, where input goes: to the terminal if there is one; nil if none is wanted
+	TTY        bool     // the container has a terminal
 
 	log *logs.Log
 }
 
 // Close closes every descriptor of the attachment.
 func (a *Attachment) Close() {
-	closeAll(a.Pty, a.Stdin)
+	closeAll(a.Stdin)
 	if a.log != nil {
 		_ = a.log.Close()
 	}
@@ -76,10 +81,7 @@ func (e *Engine) Attach(ctx context.Context, id string, o AttachOptions) (*Attac
 			return
 		}
 		var err error
-		b.attachment, err = s.attach(s.run, o)
-		if err == nil {
-			s.say("attach")
-		}
+		b.attachment, err = s.attach(s.run, s.st.Run.Process, o, false)
 		answer(err)
 	})
 	if KindOf(err) == Interrupted && err != nil {
@@ -92,10 +94,13 @@ func (e *Engine) Attach(ctx context.Context, id string, o AttachOptions) (*Attac
 	return b.attachment, nil
 }
 
-// attach makes an attachment to a run.
-func (s *supervisor) attach(r *run, o AttachOptions) (_ *Attachment, err error) {
-	a := &Attachment{}
+// attach makes an attachment to a run. first is whether nobody can have been there before, and who gets the input is the
+// only one ever.
+func (s *supervisor) attach(r *run, p *process, o AttachOptions, first bool) (_ *Attachment, err error) {
+	a := &Attachment{TTY: r.pty != nil}
+	var keys *os.File
 	defer func() {
+		closeAll(keys)
 		if err != nil {
 			a.Close()
 			err = fail("attach", s.id, kindOfErrno(err), "nobody can be attached to the container: %w", err)
@@ -111,34 +116,58 @@ func (s *supervisor) attach(r *run, o AttachOptions) (_ *Attachment, err error) 
 	if a.From, err = a.log.Both().Size(); err != nil {
 		return nil, err
 	}
-	if a.Pty, err = dup(r.pty); err != nil {
-		return nil, err
+	if o.Stdin && p != nil && p.Stdin {
+		if keys, err = s.attachInput(a, r, first); err != nil {
+			return nil, err
+		}
 	}
 	if o.Status != nil {
-		if err = s.attachStatus(o.Status); err != nil {
-			return nil, err
-		}
+		err = s.attachStatus(o, keys, a.TTY)
 	}
-	if o.Stdin && r.stdin != nil {
-		if err = s.e.o.Monitor.CloseStdin(s.e.ctx, s.id); err != nil {
-			return nil, err
-		}
-		a.Stdin, r.stdin = r.stdin, nil
-	}
-	return a, nil
+	return a, err
 }
 
-// attachStatus gives the monitor the socket for the exit. A run that is over by now, which the supervisor has not
-// been told of yet, is answered from its record.
-func (s *supervisor) attachStatus(status *os.File) error {
-	err := s.e.o.Monitor.Attach(s.e.ctx, s.id, status)
+// attachInput makes where input goes; keys is what the monitor is to type on the container's terminal.
+func (s *supervisor) attachInput(a *Attachment, r *run, first bool) (keys *os.File, err error) {
+	switch {
+	case r.pty != nil:
+		keys, a.Stdin, err = blockingPipe()
+	case r.stdin == nil: // it belongs to who runs it, or has ended
+	case first:
+		err = s.e.o.Monitor.CloseStdin(s.e.ctx, s.id)
+		if err == nil {
+			a.Stdin, r.stdin = r.stdin, nil
+		}
+	default:
+		a.Stdin, err = dup(r.stdin)
+	}
+	return keys, err
+}
+
+// attachStatus gives the monitor the socket for the exit, and lists the session. A run that is over by now, which the
+// supervisor has not been told of yet, is answered from its record.
+func (s *supervisor) attachStatus(o AttachOptions, keys *os.File, tty bool) error {
+	call := monitor.Attach{ID: s.id, Status: o.Status, Keys: keys}
+	var x Session
+	if !o.Watch {
+		x = s.reserveSession(Session{Attached: true, Command: []string{"attach"}, TTY: tty, Terminal: o.Terminal})
+		call.Key, call.Started, call.Label = x.ID, x.Started, x.label()
+	}
+	err := s.e.o.Monitor.Attach(s.e.ctx, call)
+	if !o.Watch {
+		if err == nil {
+			s.sessionBegan(x)
+		} else {
+			s.dropSession(s.known(x.ID))
+		}
+	}
 	var m *monitor.Error
 	if errors.As(err, &m) && m.Kind == monitor.NotFound {
 		x, err := monitor.ReadExit(s.dir)
 		if err != nil {
 			return err
 		}
-		return monitor.WriteStatus(status, x)
+		return monitor.WriteStatus(o.Status, x)
 	}
 	return err
 }

@@ -44,7 +44,7 @@ type Container struct {
 	Stdin    bool
 	Settings map[string]string // raw values by setting name, only those that are set
 	Pending  []string          // settings that differ from those of the run under way
-	Sessions []Session         // execs under way, oldest first
+	Sessions []Session         // under way and the last that ended, oldest first
 
 	process *process // of the last run
 	group   string   // the cgroup of the run under way
@@ -54,12 +54,16 @@ type Container struct {
 // ShortID is the first twelve digits of the ID, as Docker shows it.
 func (c *Container) ShortID() string { return Short(c.ID) }
 
-// Session is one exec in a container.
+// Session is one exec in a container, or somebody who is attached to it.
 type Session struct {
-	ID      string // 64 hex digits
-	Number  int    // the N of sessions/N
-	PID     int
-	Command []string
-	TTY     bool
-	Started time.Time
+	ID       string // 64 hex digits
+	Number   int    // the N of sessions/N
+	Attached bool   // nobody's process: somebody looks at the container's own output, and may type
+	PID      int    // in the host's numbers, 0 of who is attached
+	Command  []string
+	TTY      bool
+	Terminal string // path of a terminal of the host that leads to it; empty if none does
+	Started  time.Time
+	Ended    time.Time // zero while it goes on
+	Exit     *int      // its exit code, 128+n for a signal; nil while it goes on
 }

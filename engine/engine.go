@@ -167,7 +167,7 @@ func (e *Engine) Kill(ctx context.Context, id, signal string) error {
 
 // Pause freezes a running container.
 func (e *Engine) Pause(ctx context.Context, id string) error {
-	return e.ask(ctx, "pause", id, func(s *supervisor, answer func(error)) { answer(s.pause()) })
+	return e.ask(ctx, "pause", id, func(s *supervisor, answer func(error)) { s.pause(answer) })
 }
 
 // Unpause thaws it.

@@ -27,7 +27,8 @@ func (s *supervisor) runEnded(x Exit) {
 	s.enter(inExit)
 	p, waiters := s.stopping, s.waiters
 	p.end()
-	s.stopping, s.waiters, s.sessions = nil, nil, nil
+	s.stopping, s.waiters = nil, nil
+	s.leaveAll(x)
 	s.st.Exit, s.st.Finished, s.st.Error = &x, x.At, exitSentence(x)
 	s.st.Run.PID = 0
 	s.save()

@@ -549,16 +549,23 @@ func (m *testMonitor) Session(_ context.Context, s monitor.Session) error {
 	return nil
 }
 
-func (m *testMonitor) Attach(_ context.Context, id string, status *os.File) error {
+func (m *testMonitor) Attach(_ context.Context, a monitor.Attach) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.held[id] == nil {
-		return &monitor.Error{Op: "attach", ID: id, Kind: monitor.NotFound}
+	if m.held[a.ID] == nil {
+		return &monitor.Error{Op: "attach", ID: a.ID, Kind: monitor.NotFound}
 	}
-	d, err := dup(status)
-	m.attached[id] = append(m.attached[id], d)
+	d, err := dup(a.Status)
+	m.attached[a.ID] = append(m.attached[a.ID], d)
 	return err
 }
+
+func (m *testMonitor) HangUp(_ context.Context, id, key string) error {
+	m.exits <- monitor.Exit{ID: id, Session: key, At: time.Now()}
+	return nil
+}
+
+func (m *testMonitor) Signal(context.Context, string, string, int) error { return nil }
 
 func (m *testMonitor) Forget(_ context.Context, id string) error {
 	m.mu.Lock()

@@ -28,12 +28,16 @@ type document struct {
 }
 
 type sessionDocument struct {
-	ID      string    `json:"id"`
-	Number  int       `json:"number"`
-	PID     int       `json:"pid"`
-	Command []string  `json:"command"`
-	TTY     bool      `json:"tty"`
-	Started time.Time `json:"started"`
+	ID       string    `json:"id"`
+	Number   int       `json:"number"`
+	Attached bool      `json:"attached,omitempty"`
+	PID      int       `json:"pid"`
+	Command  []string  `json:"command"`
+	TTY      bool      `json:"tty"`
+	Terminal string    `json:"terminal,omitempty"`
+	Started  time.Time `json:"started"`
+	Ended    time.Time `json:"ended,omitzero"`
+	Exit     *int      `json:"exit,omitempty"`
 }
 
 // Inspect answers everything about a container as an indented JSON document. It never waits.

@@ -292,7 +292,7 @@ func (l *launching) handOver() error {
 	if l.board == nil {
 		return nil
 	}
-	l.board.attachment, err = s.attach(l.run, l.board.options)
+	l.board.attachment, err = s.attach(l.run, l.note.Process, l.board.options, true)
 	return err
 }
 

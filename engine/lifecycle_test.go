@@ -441,12 +441,12 @@ func TestExec(t *testing.T) {
 	defer long.Pidfd.Close()
 	w.until("the session is shown", func() bool {
 		c, _ := w.e.Find("web")
-		return len(c.Sessions) == 1 && c.Sessions[0].PID == long.PID
+		return len(c.Sessions) == 3 && c.Sessions[1].Exit != nil && *c.Sessions[1].Exit == 0 && c.Sessions[2].PID == long.PID
 	})
 	w.ok(long.Signal(ctx, 9))
 	w.until("the session is over", func() bool {
 		c, _ := w.e.Find("web")
-		return len(c.Sessions) == 0
+		return c.Sessions[2].Exit != nil && *c.Sessions[2].Exit == 137
 	})
 	w.ok(long.Signal(ctx, 9))
 	w.ok(w.e.Stop(ctx, "web", 0))

@@ -13,7 +13,9 @@ import (
 type Monitor interface {
 	Adopt(ctx context.Context, a monitor.Adopt) error
 	Session(ctx context.Context, s monitor.Session) error
-	Attach(ctx context.Context, id string, status *os.File) error
+	Attach(ctx context.Context, a monitor.Attach) error
+	HangUp(ctx context.Context, id, key string) error
+	Signal(ctx context.Context, id, key string, signal int) error
 	Forget(ctx context.Context, id string) error
 	CloseStdin(ctx context.Context, id string) error
 	Reap(ctx context.Context, pidfd *os.File) error

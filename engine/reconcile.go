@@ -24,8 +24,14 @@ func (e *Engine) reconcile(ctx context.Context) error {
 		return fail("open", "", System, "hull's monitor does not say which containers it holds: %w", err)
 	}
 	held := map[string]*monitor.Held{}
+	sessions := map[string][]*monitor.Held{}
 	for i := range list {
-		held[list[i].ID] = &list[i]
+		if h := &list[i]; h.Key != "" {
+			closeAll(h.Pidfd)
+			sessions[h.ID] = append(sessions[h.ID], h)
+		} else {
+			held[h.ID] = h
+		}
 	}
 	var all []*supervisor
 	for _, entry := range entries {
@@ -36,7 +42,7 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	for _, s := range all { // all of them say which ranges are theirs before any starts
 		h := held[s.id]
 		delete(held, s.id)
-		s.recover(h) //nolint:contextcheck // what it begins outlives the opening
+		s.recover(h, sessions[s.id]) //nolint:contextcheck // what it begins outlives the opening
 	}
 	for _, h := range held {
 		e.endStranger(h)

@@ -13,8 +13,8 @@ import (
 )
 
 // recover brings a supervisor, whose goroutine has not begun, into the state its container is in. h is what the monitor
-// holds of it, nil for nothing; the descriptors become the supervisor's.
-func (s *supervisor) recover(h *monitor.Held) {
+// holds of it, nil for nothing; the descriptors become the supervisor's. sessions are what goes on in it.
+func (s *supervisor) recover(h *monitor.Held, sessions []*monitor.Held) {
 	defer s.publish()
 	if s.st.State == Dead {
 		if h != nil {
@@ -32,6 +32,7 @@ func (s *supervisor) recover(h *monitor.Held) {
 	}
 	switch {
 	case h != nil && h.Exit == nil:
+		s.recoverSessions(sessions)
 		s.recoverLive(h)
 	case h != nil:
 		x := *h.Exit

@@ -2,160 +2,64 @@ package engine
 
 import (
 	"context"
-	"errors"
-	"os"
+	"encoding/json"
 	"strconv"
-	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
-	"hull/engine/launch"
 	"hull/engine/monitor"
 )
 
-// ExecOptions describe a session in a running container.
-type ExecOptions struct {
-	Command []string
-	Env     []string // added to the container's, "NAME=VALUE"
-	User    string   // empty: the container's
-	Dir     string   // empty: the container's
-	TTY     bool     // a terminal is made in the container and its master returned
-	Rows    uint16
-	Cols    uint16
-	Term    string // TERM for a session with a terminal, empty: xterm
-	// Stdin, Stdout and Stderr go to the process as they are (nil: /dev/null) unless TTY is set. They stay the caller's.
-	Stdin, Stdout, Stderr *os.File
-	// Status is the far end of a monitor.NewStatus, on which the exit comes; nil if nobody waits. It stays the caller's.
-	Status *os.File
-}
+// maxEnded is how many sessions that are over a container still lists, the latest ones: how each ended is there to be
+// read for a while, and a command that is executed every second fills nothing.
+const maxEnded = 16
 
-// Execution is a session that has begun.
-type Execution struct {
-	Session
-	Pty   *os.File // the terminal's master, nil without one; the caller's to close
-	Pidfd *os.File // the process; the caller's to close, after the last Signal
-}
-
-// Signal sends a signal to the session's process. One that has ended is no error.
-func (x *Execution) Signal(_ context.Context, signal int) error {
-	err := unix.PidfdSendSignal(int(x.Pidfd.Fd()), syscall.Signal(signal), nil, 0)
-	if err == nil || errors.Is(err, unix.ESRCH) {
-		return nil
-	}
-	return fail("kill", "", kindOfErrno(err), "the signal cannot be sent: %w", err)
-}
-
-// session is a Session whose end is awaited. It is shown once its process is there.
+// session is a Session and what else its supervisor knows of it.
 type session struct {
 	Session
-	shown bool
+	shown    bool // its process is there
+	entering bool // its process is being made, or is about to be released
 }
 
-// target is a running container as an exec needs it: duplicates, because the run may end meanwhile.
-type target struct {
-	s       *supervisor
-	session Session
-	process process
-	launch.Target
+// label is what the monitor keeps of a session for the next daemon.
+type label struct {
+	Number   int      `json:"number"`
+	Attached bool     `json:"attached,omitempty"`
+	Command  []string `json:"command,omitempty"`
+	TTY      bool     `json:"tty,omitempty"`
+	Terminal string   `json:"terminal,omitempty"`
 }
 
-func (t *target) close() {
-	closeAll(t.Pidfd)
-	closeAll(t.Cgroups...)
+// maxLabel bounds the command in a label.
+const maxLabel = 8 << 10
+
+func (x Session) label() []byte {
+	l := label{Number: x.Number, Attached: x.Attached, TTY: x.TTY, Terminal: x.Terminal}
+	for size, i := 0, 0; i < len(x.Command); i++ {
+		if size += len(x.Command[i]); size > maxLabel {
+			l.Command = append(l.Command, "…")
+			break
+		}
+		l.Command = append(l.Command, x.Command[i])
+	}
+	b, err := json.Marshal(l)
+	if err != nil { // strings, numbers and switches
+		return nil
+	}
+	return b
 }
 
-// Exec starts a session. Kind NotCommand and NotExecutable say that the command could not be run.
-func (e *Engine) Exec(ctx context.Context, id string, o ExecOptions) (*Execution, error) {
-	if len(o.Command) == 0 || o.Command[0] == "" {
-		return nil, fail("exec", "", Invalid, "there is no command to execute")
+// recoverSessions lists the sessions that the last daemon began and that go on.
+func (s *supervisor) recoverSessions(held []*monitor.Held) {
+	for _, h := range held {
+		var l label
+		if json.Unmarshal(h.Label, &l) != nil || l.Number <= 0 {
+			l.Number = s.freeNumber()
+		}
+		s.sessions = append(s.sessions, &session{shown: true, Session: Session{
+			ID: h.Key, Number: l.Number, Attached: l.Attached, PID: h.PID, Command: l.Command, TTY: l.TTY,
+			Terminal: l.Terminal, Started: h.Started,
+		}})
 	}
-	type result struct {
-		x   *Execution
-		err error
-	}
-	done := make(chan result, 1)
-	ok := e.spawn(func() {
-		x, err := e.execNow(ctx, id, o)
-		done <- result{x, err}
-	})
-	if !ok {
-		return nil, fail("exec", "", Interrupted, "hull's daemon is ending; try again when it is back")
-	}
-	r := <-done
-	return r.x, r.err
-}
-
-// execNow makes the process beside the supervisor: sessions do not wait for each other. It is over in milliseconds
-// or when ctx ends, which takes the process back whole.
-func (e *Engine) execNow(ctx context.Context, id string, o ExecOptions) (*Execution, error) {
-	t, err := e.target(ctx, id, o)
-	if err != nil {
-		return nil, err
-	}
-	defer t.close()
-	spec, err := t.spec(o)
-	if err != nil {
-		t.forgetSession()
-		return nil, err
-	}
-	p, err := e.parts.launcher.Exec(ctx, t.Target, spec)
-	if err != nil {
-		t.forgetSession()
-		return nil, t.s.mark("exec", err)
-	}
-	x, err := e.begin(ctx, t, p, o)
-	if err != nil {
-		p.Abort()
-	}
-	if cerr := p.Close(); err == nil && cerr != nil {
-		e.o.Logger.Warn("descriptors of a session cannot be closed", "container", t.s.id, "op", "exec", "err", cerr)
-	}
-	return x, t.s.mark("exec", err)
-}
-
-// target asks the supervisor for the running container.
-func (e *Engine) target(ctx context.Context, id string, o ExecOptions) (*target, error) {
-	made := make(chan *target, 1)
-	err := e.ask(ctx, "exec", id, func(s *supervisor, answer func(error)) {
-		t, err := s.target(o)
-		made <- t
-		answer(err)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return <-made, nil
-}
-
-func (s *supervisor) target(o ExecOptions) (*target, error) {
-	switch {
-	case s.st.State == Paused:
-		return nil, fail("exec", s.id, Busy, "the container %s is paused; unpause it first", s.rec.Name)
-	case !s.st.State.Alive() || s.st.Run.Process == nil:
-		return nil, s.notRunning("exec")
-	}
-	t := &target{s: s, process: *s.st.Run.Process, session: Session{
-		ID: newID(), Number: s.freeNumber(), Command: o.Command, TTY: o.TTY,
-	}}
-	t.Range = idRange(s.st.Run.Range)
-	if s.run.group == nil {
-		return nil, fail("exec", s.id, System, "the cgroup of the container %s is gone, so nothing can be started in it", s.rec.Name)
-	}
-	var err error
-	if t.Pidfd, err = dup(s.run.pidfd); err == nil {
-		t.Cgroups, err = s.run.group.Join()
-	}
-	if err != nil {
-		t.close()
-		return nil, err
-	}
-	s.sessions = append(s.sessions, &session{Session: t.session})
-	return t, nil
-}
-
-func (t *target) forgetSession() {
-	t.s.queue.put(func() { t.s.sessionEnded(monitor.Exit{Session: t.session.ID}) })
 }
 
 // freeNumber is the lowest N of sessions/N that is free.
@@ -171,81 +75,151 @@ func (s *supervisor) freeNumber() int {
 	}
 }
 
-// spec is Docker's: a session has the container's environment, user and directory, and a terminal's TERM.
-func (t *target) spec(o ExecOptions) (launch.ExecSpec, error) {
-	spec := launch.ExecSpec{
-		Args: o.Command, Dir: t.process.Dir, User: t.process.User,
-		TTY: o.TTY, Rows: o.Rows, Cols: o.Cols, Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr,
-	}
-	may := t.process.Privileges
-	spec.Capabilities, spec.NoNewPrivileges = may.names(), !may.Gains
-	var err error
-	if spec.Seccomp, err = may.filter(); err != nil {
-		return spec, err
-	}
-	if o.Dir != "" {
-		spec.Dir = o.Dir
-	}
-	if o.User != "" {
-		spec.User = o.User
-	}
-	var term []string
-	if o.TTY {
-		term = []string{"TERM=xterm"}
-		if o.Term != "" {
-			term = []string{"TERM=" + o.Term}
+// known finds a session by its ID; nil if it is not there (any more).
+func (s *supervisor) known(id string) *session {
+	for _, x := range s.sessions {
+		if x.ID == id {
+			return x
 		}
 	}
-	spec.Env = mergeEnv(t.process.Env, term, o.Env)
-	return spec, nil
+	return nil
 }
 
-// begin gives the process to the monitor and releases it.
-func (e *Engine) begin(ctx context.Context, t *target, p parked, o ExecOptions) (*Execution, error) {
-	x := &Execution{Session: t.session}
-	x.PID, x.Started = p.PID(), time.Now().Round(0)
-	var err error
-	if x.Pty, err = dup(p.Pty()); err == nil {
-		x.Pidfd, err = dup(p.Pidfd())
-	}
-	if err == nil {
-		err = e.o.Monitor.Session(ctx, monitor.Session{
-			ID: t.s.id, Key: x.ID, PID: x.PID, Pidfd: p.Pidfd(), Status: o.Status, Report: true,
-		})
-	}
-	if err != nil {
-		t.forgetSession()
-		closeAll(x.Pty, x.Pidfd)
-		return nil, err
-	}
-	t.s.queue.put(func() { t.s.sessionBegan(x.Session) })
-	if err := p.Run(ctx); err != nil { // the monitor tells its end
-		closeAll(x.Pty, x.Pidfd)
-		return nil, err
-	}
-	return x, nil
-}
-
+// sessionBegan shows a session.
 func (s *supervisor) sessionBegan(x Session) {
-	for _, known := range s.sessions {
-		if known.ID == x.ID {
-			known.Session, known.shown = x, true
-			s.publish()
-			s.say("exec_start", "execID", x.ID)
-		}
+	known := s.known(x.ID)
+	if known == nil {
+		return
+	}
+	known.Session, known.shown = x, true
+	s.publish()
+	if x.Attached {
+		s.say("attach", "execID", x.ID)
+	} else {
+		s.say("exec_start", "execID", x.ID)
 	}
 }
 
+// sessionEnded notes how a session ended. One whose process never was there is forgotten.
 func (s *supervisor) sessionEnded(x monitor.Exit) {
+	known := s.known(x.Session)
+	switch {
+	case known == nil || known.Exit != nil:
+		return
+	case !known.shown:
+		s.dropSession(known)
+		return
+	}
+	code := x.Code
+	known.Exit, known.Ended = &code, x.At
+	s.dropOldest()
+	s.publish()
+	if known.Attached {
+		s.say("detach", "execID", known.ID)
+	} else {
+		s.say("exec_die", "execID", known.ID, "exitCode", strconv.Itoa(code))
+	}
+}
+
+func (s *supervisor) dropSession(x *session) {
 	for i, known := range s.sessions {
-		if known.ID == x.Session {
+		if known == x {
 			s.sessions = append(s.sessions[:i:i], s.sessions[i+1:]...)
-			if !known.shown {
-				return
-			}
-			s.publish()
-			s.say("exec_die", "execID", x.Session, "exitCode", strconv.Itoa(x.Code))
 			return
 		}
 	}
+}
+
+// dropOldest forgets the session that ended first, if there are too many.
+func (s *supervisor) dropOldest() {
+	var oldest *session
+	ended := 0
+	for _, x := range s.sessions {
+		if x.Exit == nil {
+			continue
+		}
+		ended++
+		if oldest == nil || x.Ended.Before(oldest.Ended) {
+			oldest = x
+		}
+	}
+	if ended > maxEnded {
+		s.dropSession(oldest)
+	}
+}
+
+// leaveAll ends, with the container, the sessions of who was attached to it. Of executed ones the monitor tells the end.
+func (s *supervisor) leaveAll(x Exit) {
+	for _, known := range s.sessions {
+		if known.Attached && known.Exit == nil {
+			code := x.Code
+			known.Exit, known.Ended = &code, x.At
+		}
+	}
+}
+
+// forgetSessions forgets those of earlier runs.
+func (s *supervisor) forgetSessions() {
+	var going []*session
+	for _, x := range s.sessions {
+		if x.Exit == nil {
+			going = append(going, x)
+		}
+	}
+	s.sessions = going
+}
+
+// sessionOf finds a session of a container by its number.
+func (e *Engine) sessionOf(op, id string, number int) (*supervisor, Session, error) {
+	s, err := e.lookup(op, id)
+	if err != nil {
+		return nil, Session{}, err
+	}
+	for _, x := range s.snapshot.Load().Sessions {
+		if x.Number == number {
+			return s, x, nil
+		}
+	}
+	return nil, Session{}, fail(op, s.id, Removed, "the session %d is not there any more", number)
+}
+
+// KillSession sends a signal to a session's process; empty is SIGKILL. One that has ended is NotRunning.
+func (e *Engine) KillSession(ctx context.Context, id string, number int, signal string) error {
+	if signal == "" {
+		signal = "KILL"
+	}
+	n, err := parseSignal(signal)
+	if err != nil {
+		return fail("kill", "", Invalid, "%w", err)
+	}
+	s, x, err := e.sessionOf("kill", id, number)
+	switch {
+	case err != nil:
+		return err
+	case x.Attached:
+		return fail("kill", s.id, Invalid, "the session %d is somebody who is attached and has no process; hang-up makes them leave", number)
+	case x.Exit != nil:
+		return fail("kill", s.id, NotRunning, "the session %d has ended", number)
+	}
+	return s.mark("kill", e.o.Monitor.Signal(ctx, s.id, x.ID, int(n)))
+}
+
+// HangUp ends a session as the end of its terminal would; who is attached is made to leave. It returns when that is
+// told, and does not wait for the end.
+func (e *Engine) HangUp(ctx context.Context, id string, number int) error {
+	s, x, err := e.sessionOf("hang-up", id, number)
+	switch {
+	case err != nil:
+		return err
+	case x.Exit != nil:
+		return fail("hang-up", s.id, NotRunning, "the session %d has ended", number)
+	}
+	return s.mark("hang-up", e.o.Monitor.HangUp(ctx, s.id, x.ID))
+}
+
+// reserveSession lists a session before its process is there.
+func (s *supervisor) reserveSession(x Session) Session {
+	x.ID, x.Number, x.Started = newID(), s.freeNumber(), time.Now().Round(0)
+	s.sessions = append(s.sessions, &session{Session: x, entering: !x.Attached})
+	return x
 }

@@ -83,6 +83,7 @@ func (s *supervisor) begin(l *launching) {
 		s.e.o.Logger.Warn("descriptors of a start cannot be closed", "container", s.id, "op", "start", "err", err)
 	}
 	s.enter(inStarted)
+	s.forgetSessions()
 	s.st = state{State: s.st.State, Run: *l.note}
 	s.save()
 	s.e.crash(startWritten)

@@ -185,8 +185,28 @@ func (s *supervisor) signal(sig syscall.Signal) error {
 	return nil
 }
 
-// pause is Pause.
-func (s *supervisor) pause() error {
+// pause is Pause. A session that is being made is made first: its process would be frozen half-way into the container,
+// and whoever waits for it with it.
+func (s *supervisor) pause(answer func(error)) {
+	for _, x := range s.sessions {
+		if x.entering {
+			s.pauses = append(s.pauses, answer)
+			return
+		}
+	}
+	answer(s.freeze())
+}
+
+// resumePause goes on with pauses when no session is entering any more.
+func (s *supervisor) resumePause() {
+	all := s.pauses
+	s.pauses = nil
+	for _, answer := range all {
+		s.pause(answer)
+	}
+}
+
+func (s *supervisor) freeze() error {
 	if _, ok := next(s.st.State, inPause); !ok {
 		if s.st.State == Paused {
 			return fail("pause", s.id, Busy, "the container %s is paused already", s.rec.Name)

@@ -32,6 +32,7 @@ type supervisor struct {
 	stopping *stopping
 	waiters  []func(Exit, error)
 	sessions []*session
+	pauses   []func(error) // who wants it frozen, and waits until no session is entering
 	lease    *lease
 	unmount  chan struct{} // closed when the last run's overlay is unmounted; nil if there was none
 	// undecided is set while it is not known whether the process of a start that the last daemon did not live to note

@@ -135,6 +135,12 @@ type Containers interface {
 	Command(id, name string) (bool, error)
 	// Logs opens what a container has written: stream is "logs" (both, in order), "stdout" or "stderr".
 	Logs(id, stream string) (Growing, error)
+	// Sessions are those under way in a container and the last that ended, in any order.
+	Sessions(id string) ([]*ContainerSession, error)
+	// KillSession sends a signal, empty is SIGKILL, to the process of a session.
+	KillSession(ctx context.Context, id string, number int, signal string) error
+	// HangUp ends a session as the end of its terminal does.
+	HangUp(ctx context.Context, id string, number int) error
 	// Changes are A/C/D lines against the image, as docker diff prints them.
 	Changes(id string) ([]byte, error)
 	// Inspect is everything about a container as JSON.
@@ -167,6 +173,18 @@ type Container struct {
 	Created time.Time
 	Started time.Time // zero if it never was
 	Ended   time.Time // zero if it never did
+}
+
+// ContainerSession is an immutable snapshot of something executed in a container, or of somebody attached to it.
+type ContainerSession struct {
+	ID       string // tells it from another of the same number
+	Number   int    // from 1 on
+	Command  string // as of containers
+	Process  string // host's id; empty of who is attached
+	Terminal string // path of a terminal of the host that leads to it; empty if none does
+	Started  time.Time
+	Exit     int  // of one that has ended
+	Ended    bool // it goes on no more
 }
 
 // Running tells whether the container has processes.

@@ -24,6 +24,9 @@ type entry struct {
 	// key is the identity: two entries of one key are the same file. Directories of one object have one key for each
 	// path that leads there, because a directory's inode may never appear under two parents.
 	key string
+	// session is the number of a container's session that the entry belongs to, 0 if to none, and which one of that number.
+	session int
+	which   string
 }
 
 // object is what an entry belongs to.
@@ -76,7 +79,7 @@ func (e *entry) up() string { return strings.Repeat("../", strings.Count(e.dir, 
 
 // child is an entry in the directory that e is, for a row of it.
 func (e *entry) child(r *row, name string) *entry {
-	return &entry{t: e.t, row: r, obj: e.obj, name: name, dir: e.path(), key: e.key + "/" + name}
+	return &entry{t: e.t, row: r, obj: e.obj, name: name, dir: e.path(), key: e.key + "/" + name, session: e.session, which: e.which}
 }
 
 // image returns the snapshot of the image the entry belongs to.

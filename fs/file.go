@@ -152,8 +152,11 @@ func (f *file) handle(ctx context.Context, by Credential, flags uint32) (fusefs.
 			return newStreamHandle(f.e, by), direct, nil
 		}
 		if access != syscall.O_RDONLY {
-			h, err := f.session(by, access)
-			return h, session.OpenFlags, err
+			h, err := f.openSession(ctx, by, flags)
+			if err != nil {
+				return nil, 0, err
+			}
+			return h, session.OpenFlags, nil
 		}
 	case ctlRow:
 		if access != syscall.O_RDONLY {
@@ -191,20 +194,6 @@ func (f *file) handle(ctx context.Context, by Credential, flags uint32) (fusefs.
 		return nil, 0, err
 	}
 	return &textHandle{b: b}, direct, nil
-}
-
-// session opens a verb file for a session. A write-only open is EINVAL, but for verbs that take their input that way.
-func (f *file) session(by Credential, access uint32) (fusefs.FileHandle, error) {
-	if access == syscall.O_WRONLY {
-		return nil, fail(Invalid, "open", f.e.path(), fmt.Sprintf("%s is a program: execute it, read it, or open it read-write.", f.e.path()))
-	}
-	if err := may(by, f.e, Session); err != nil {
-		return nil, err
-	}
-	if f.e.t.Sessions == nil {
-		return nil, fail(Unsupported, "open", f.e.path(), "This hull serves no sessions.")
-	}
-	return f.e.t.Sessions.Open(f.e.verb(), session.Credential(by)), nil
 }
 
 func (f *file) Fsync(context.Context, fusefs.FileHandle, uint32) syscall.Errno { return 0 }

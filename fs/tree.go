@@ -97,14 +97,31 @@ func containerRow(settings []Setting) *row {
 		logs("logs", "what it has written, stdout and stderr in order; grows"),
 		logs("stdout", "what it has written to stdout; grows"),
 		logs("stderr", "what it has written to stderr; grows"),
+		verb("follow", "its logs until it ends: [-n LINES] [--since TIME] [-t], as docker logs -f"),
+		verb("attach", "its own terminal or input and output; ctrl-p ctrl-q leaves it, leaving its shell ends it"),
 		verb("wait", "until it ends; the exit status is the container's"),
 		verb("export", "its file system as a tar on the output, links as they are"),
 		collection("exec", 0o755, "one executable for each command on the container's PATH", openExec,
 			verb("COMMAND", "runs it in the container with your terminal, pipes, arguments and signals")),
+		verb("enter", "COMMAND… in the container, as docker exec: [-u USER] [-e NAME=VALUE] [-w DIR] [-d] [-i] [-t] [--privileged]"),
+		collection("sessions", 0o755, "what was executed in it and who is attached, by number", openSessions, sessionRow()),
 		link("rootfs", "the container's file system, read-write", containerRootfs),
 		text("changes", 0o640, "A/C/D lines against the image, as docker diff", changes),
 		text("processes", 0o640, "its processes, as docker top", processes),
 		text("inspect.json", 0o640, "everything, with the settings in force", inspect),
+	)
+}
+
+// sessionRow is the directory of a session in a container.
+func sessionRow() *row {
+	return member("N", "one session", openContainer,
+		sessionText("command", 0o640, "its command line; attach of who is attached", func(s *ContainerSession) string { return line(s.Command) }),
+		sessionText("status", 0o644, "one word: running exited", func(s *ContainerSession) string { return line(s.status()) }),
+		sessionText("exit", 0o644, "the code it ended with, 128+n for a signal; empty while it goes on", sessionExit),
+		sessionText("pid", 0o644, "the host's id of its process; empty of who is attached", func(s *ContainerSession) string { return line(s.Process) }),
+		sessionText("started", 0o644, "when it began", func(s *ContainerSession) string { return stamp(s.Started) }),
+		link("tty", "of a session on an opened descriptor: a terminal that leads to it, for screen or socat", sessionTTY).only(sessionHasTTY),
+		ctl("ctl", "commands of the session", sessionCommands()),
 	)
 }
 
@@ -171,6 +188,14 @@ func containerCommands() []command {
 		{"rename", "NAME", "give it another name, as mv does", renameContainer, nil},
 		{"commit", "REF", "make an image of its files and settings", commitContainer, nil},
 		{"remove", "[force]", "remove it; force: kill it first if it runs", removeContainer, nil},
+	}
+}
+
+// sessionCommands are those of a session's ctl.
+func sessionCommands() []command {
+	return []command{
+		{"kill", "[SIGNAL]", "send its process SIGKILL or SIGNAL", killSession, nil},
+		{"hang-up", "", "end it as the end of its terminal does; who is attached leaves", hangUpSession, nil},
 	}
 }
 

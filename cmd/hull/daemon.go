@@ -221,6 +221,7 @@ func (d *daemon) openSessions(ctx context.Context) (func() error, error) {
 	var err error
 	d.session, err = session.NewServer(ctx, session.Options{
 		Dir: d.Run, Handler: verbs{d}.handle, Sentence: error.Error, Logger: d.log,
+		Helper: []string{d.Program, roleLine},
 	})
 	if err != nil {
 		return nil, err

@@ -9,10 +9,11 @@ import (
 )
 
 // The roles that are not for people: what an executed file of the tree runs,
-// the process that owns containers, and the one that serves the tree. (One that
+// and an opened one, the process that owns containers, and the one that serves the tree. (One that
 // acts for a user's logins is credentials.Role.)
 const (
 	roleVerb    = "verb"
+	roleLine    = "line"
 	roleMonitor = "monitor"
 	roleDaemon  = "daemon"
 )
@@ -22,6 +23,8 @@ func play(role string, args []string) int {
 	switch role {
 	case roleVerb:
 		return runVerb(args[2:])
+	case roleLine:
+		return runLine()
 	case roleMonitor:
 		return runMonitor(args[2:])
 	case roleDaemon:

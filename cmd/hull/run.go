@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -96,27 +95,23 @@ func (v verbs) runAttached(ctx context.Context, c *session.Call, n engine.New) (
 	}
 	defer far.Close()
 	interactive := strings.TrimSpace(n.Settings["stdin"]) == "true"
-	made, a, err := v.engine.Run(ctx, n, engine.AttachOptions{Stdin: interactive, Status: far})
+	made, a, err := v.engine.Run(ctx, n, engine.AttachOptions{Stdin: interactive, Status: far, Terminal: c.Device})
 	if err != nil {
 		near.Close()
 		return nil, err
 	}
-	answer := &session.Answer{
-		Status: near, Pty: a.Pty, Stdin: a.Stdin,
-		Follow: &session.Follow{Log: a.Log, Index: a.Index, From: a.From},
-		Signal: func(ctx context.Context, signal int) error {
-			return v.engine.Kill(ctx, made.ID, strconv.Itoa(signal))
-		},
-		Ended: func(ctx context.Context) {
-			if err := v.monitor.CloseStdin(ctx, made.ID); err != nil {
-				v.log.Debug("input was not closed", "container", made.ID, "err", err)
-			}
-		},
+	answer := attached(a, near)
+	answer.Ended = func(ctx context.Context) {
+		if err := v.monitor.CloseStdin(ctx, made.ID); err != nil {
+			v.log.Debug("input was not closed", "container", made.ID, "err", err)
+		}
 	}
-	if made.TTY {
-		answer.Signal = nil // the terminal sends them
+	if !made.TTY { // else the terminal sends them
+		answer.Signal = v.signal(made.ID)
 	}
-	answer.Detach = made.TTY && interactive
+	if made.TTY && interactive {
+		answer.Detach, _ = c.Option("detach-keys")
+	}
 	return answer, nil
 }
 

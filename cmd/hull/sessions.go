@@ -27,10 +27,11 @@ func (v verbs) handle(ctx context.Context, c *session.Call) (*session.Answer, er
 		}
 		err = fromVerb(path, err)
 	}
-	if ctx.Err() == nil { // a caller who left is told nothing, and nothing has failed
+	// A caller who left is told nothing, and nothing has failed; of a descriptor the opening has, and says so.
+	if ctx.Err() == nil && !c.Descriptor {
 		_ = v.tree.Failed(by, c.Kind, path, err)
 	}
-	return &session.Answer{Sentence: fs.Sentence(err), Code: exitCode(c, err)}, nil
+	return &session.Answer{Sentence: fs.Sentence(err), Code: exitCode(c, err), Err: err}, nil
 }
 
 func (v verbs) do(ctx context.Context, c *session.Call) (*session.Answer, error) {
@@ -43,6 +44,12 @@ func (v verbs) do(ctx context.Context, c *session.Call) (*session.Answer, error)
 		return v.wait(ctx, c)
 	case "exec":
 		return v.exec(ctx, c)
+	case "enter":
+		return v.enter(ctx, c)
+	case "attach":
+		return v.attach(ctx, c)
+	case "follow":
+		return v.follow(ctx, c)
 	case "save":
 		return v.save(ctx, c)
 	case "load":
@@ -80,7 +87,7 @@ func place(v session.Verb) string {
 // command was to be run.
 func exitCode(c *session.Call, err error) int {
 	switch {
-	case c.Kind == "pull", c.Kind == "save", c.Kind == "load", c.Kind == "export", c.Kind == "prune", ofRegistry(c.Kind):
+	case c.Kind == "pull", c.Kind == "save", c.Kind == "load", c.Kind == "export", c.Kind == "prune", c.Kind == "follow", ofRegistry(c.Kind):
 		return 1
 	case c.Kind == "wait" && isImage(c.Object):
 		return 1

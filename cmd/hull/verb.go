@@ -8,6 +8,9 @@ import (
 // runVerb is what an executed file of the tree runs.
 func runVerb(args []string) int { return verb.Main(args, runFlags) }
 
+// runLine is what stands between an opened file of the tree and its session.
+func runLine() int { return verb.Line(runFlags) }
+
 // runFlags are run's flags: a row for each setting that has one, and those
 // that are no settings.
 func runFlags() []verb.Flag {
@@ -16,6 +19,7 @@ func runFlags() []verb.Flag {
 		{Name: "name", Setting: "name", Summary: "the container's name; one is made up if there is none"},
 		{Name: "pull", Setting: "pull", Summary: "pull the image if it is missing, always, or never"},
 		{Name: "env-file", Setting: "env", Kind: verb.EnvFile, Repeat: true, Summary: "environment variables from a file"},
+		{Name: "detach-keys", Setting: "detach-keys", Summary: "the keys that leave its terminal; ctrl-p,ctrl-q if not given"},
 	}
 	flags = append(flags, verb.Flag{
 		Name: "security-opt", Kind: verb.Security, Repeat: true,

@@ -38,30 +38,60 @@ func (c *Client) Adopt(ctx context.Context, a Adopt) error {
 
 // Session is a further process in a container.
 type Session struct {
-	ID     string // the container
-	Key    string // what the daemon calls the session
-	PID    int
-	Pidfd  *os.File
-	Status *os.File // gets the exit, see Status; may be nil
-	Report bool     // tell the exit on Exits too, with Exit.Session = Key
+	ID      string // the container
+	Key     string // what the daemon calls the session
+	PID     int
+	Pidfd   *os.File
+	Started time.Time
+	// Status gets the exit, see Status; nil if nobody waits for it. When its other end is closed before the exit, the
+	// session is hung up: see HangUp.
+	Status *os.File
+	Report bool   // tell the exit on Exits too, with Exit.Session = Key
+	Label  []byte // given back by List; at most 16 KiB
 }
 
 // Session gives a session's process, parked, to the monitor, which reaps it and tells its exit, whether a daemon lives
 // then or not. The files stay the caller's.
 func (c *Client) Session(ctx context.Context, s Session) error {
-	m := &message{Op: opSession, ID: s.ID, Key: s.Key, PID: s.PID, Report: s.Report}
+	m := &message{Op: opSession, ID: s.ID, Key: s.Key, PID: s.PID, Started: s.Started, Report: s.Report, Payload: s.Label}
 	m.put(slotPidfd, s.Pidfd)
 	m.put(slotStatus, s.Status)
 	return c.do(ctx, m, nil)
 }
 
+// Attach is somebody who looks at a container's output, and may feed its terminal.
+type Attach struct {
+	ID      string   // the container
+	Status  *os.File // hears when the log grows, and the exit
+	Started time.Time
+	// Key is what the daemon calls it; when it leaves before the container has ended, that is told on Exits, with
+	// Exit.Session = Key. Empty: nobody needs to know.
+	Key   string
+	Label []byte // given back by List; at most 16 KiB
+	// Keys is a pipe's read end: what comes from it is typed on the container's terminal. Nil if nothing is.
+	Keys *os.File
+}
+
 // Attach adds a status socket to a container that is held: it hears when the log grows, and the exit once the daemon
-// has called Forget, or some time after the exit if no daemon does. The file stays the caller's: close it, or the
+// has called Forget, or some time after the exit if no daemon does. The files stay the caller's: close them, or the
 // reader sees no end of file if the monitor dies. NotFound means that the exit was over: use WriteStatus.
-func (c *Client) Attach(ctx context.Context, id string, status *os.File) error {
-	m := &message{Op: opAttach, ID: id}
-	m.put(slotStatus, status)
+func (c *Client) Attach(ctx context.Context, a Attach) error {
+	m := &message{Op: opAttach, ID: a.ID, Key: a.Key, Started: a.Started, Payload: a.Label}
+	m.put(slotStatus, a.Status)
+	m.put(slotKeys, a.Keys)
 	return c.do(ctx, m, nil)
+}
+
+// HangUp ends what Session or Attach began, by its Key. A session's processes get SIGHUP, as from a terminal that goes
+// away, and its first one SIGKILL if it is still there after a while; who is attached is told to leave. One that is
+// over is no error.
+func (c *Client) HangUp(ctx context.Context, id, key string) error {
+	return c.do(ctx, &message{Op: opHangUp, ID: id, Key: key}, nil)
+}
+
+// Signal sends a signal to the process of a Session. One that is over is no error.
+func (c *Client) Signal(ctx context.Context, id, key string, signal int) error {
+	return c.do(ctx, &message{Op: opSignal, ID: id, Key: key, Signal: signal}, nil)
 }
 
 // Forget says that a container's exit has been dealt with: the monitor drops it and answers its attached sockets.
@@ -84,15 +114,17 @@ func (c *Client) Reap(ctx context.Context, pidfd *os.File) error {
 	return c.do(ctx, m, nil)
 }
 
-// Held is a container the monitor holds.
+// Held is a container that the monitor holds, or with a Key a session in one.
 type Held struct {
 	ID, Dir string
-	PID     int
+	PID     int // 0 of who is attached
 	Started time.Time
-	Pidfd   *os.File
+	Pidfd   *os.File // nil of who is attached
 	Pty     *os.File // nil if it has none
 	Stdin   *os.File // nil if it has none
 	Exit    *Exit    // it has ended, and Forget has not been called
+	Key     string   // of Session or Attach
+	Label   []byte   // likewise
 }
 
 // Close closes the descriptors.
@@ -104,12 +136,12 @@ func (h *Held) Close() {
 	}
 }
 
-// List gives what the monitor holds, with descriptors that are the caller's.
+// List gives what the monitor holds, with descriptors that are the caller's. A container comes before its sessions.
 func (c *Client) List(ctx context.Context) ([]Held, error) {
 	var all []Held
 	err := c.do(ctx, &message{Op: opList}, func(m *message) {
 		all = append(all, Held{
-			ID: m.ID, Dir: m.Dir, PID: m.PID, Started: m.Started, Exit: m.Exit,
+			ID: m.ID, Dir: m.Dir, PID: m.PID, Started: m.Started, Exit: m.Exit, Key: m.Key, Label: m.Payload,
 			Pidfd: m.take(slotPidfd), Pty: m.take(slotPty), Stdin: m.take(slotStdin),
 		})
 		m.close()

@@ -31,6 +31,8 @@ type container struct {
 	recorded bool  // and that is on disk
 	answerAt time.Time
 	statuses []*status
+	stalled  []*keyboard // their terminal has no room
+	room     *source     // watches for some; nil if nobody is stalled
 }
 
 func (s *server) adopt(d *daemon, m *message) *Error {
@@ -67,6 +69,11 @@ func (s *server) adopt(d *daemon, m *message) *Error {
 func (c *container) connect(m *message) error {
 	s := c.server
 	if c.pty = m.take(slotPty); c.pty != nil {
+		// The daemon shares the open file, and neither reads nor writes it; nobody else has it. So the loop never waits
+		// for a terminal.
+		if err := unix.SetNonblock(rawFD(c.pty), true); err != nil {
+			return os.NewSyscallError("fcntl", err)
+		}
 		dup, err := duplicate(c.pty)
 		if err != nil {
 			return err
@@ -140,6 +147,7 @@ func (s *server) tellExit(e Exit) {
 // forget ends the monitor's part in a container that has ended. Output that comes still goes to its log.
 func (s *server) forget(c *container) {
 	c.answer()
+	c.room.drop()
 	delete(s.containers, c.id)
 	for _, f := range []*os.File{c.pidfd, c.pty, c.stdin, c.oom} {
 		closed(f)

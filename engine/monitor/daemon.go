@@ -203,6 +203,10 @@ func (s *server) fromDaemon(d *daemon, m *message) {
 		err = s.session(m)
 	case opAttach:
 		err = s.attach(m)
+	case opHangUp:
+		s.hangUp(m.ID, m.Key)
+	case opSignal:
+		s.signal(m.ID, m.Key, unix.Signal(m.Signal))
 	case opForget:
 		err = s.forgetID(m.ID)
 	case opCloseStdin:
@@ -275,4 +279,5 @@ func (s *server) list(d *daemon, seq uint64) {
 			return m
 		})
 	}
+	s.listSessions(d, seq)
 }

@@ -87,7 +87,7 @@ func (d *fakeDaemon) do(m *message) {
 			err = d.client.Reap(d.ctx, cmd.pidfd)
 		}
 	case "attach":
-		err = d.client.Attach(d.ctx, m.ID, m.files[slotStatus])
+		err = d.client.Attach(d.ctx, Attach{ID: m.ID, Key: m.Key, Status: m.files[slotStatus], Keys: m.files[slotKeys]})
 	case "forget":
 		err = d.client.Forget(d.ctx, m.ID)
 	case "list":

@@ -107,32 +107,21 @@ func (t *stream) waiting() int {
 }
 
 func (t *stream) terminalReady(uint32) {
-	for left := moveAtOnce; t.readable(); {
-		if left <= 0 {
-			t.src.change(unix.EPOLLIN | unix.EPOLLET)
-			return
-		}
+	for left := moveAtOnce; left > 0; {
 		n := t.moveTerminal()
 		if n == 0 {
 			return
 		}
 		left -= n
 	}
-}
-
-// readable asks before every read of a terminal: the open file is shared with the daemon and with helpers, so it cannot
-// be made non-blocking for the monitor's sake. Nobody else reads it.
-func (t *stream) readable() bool {
-	p := []unix.PollFd{{Fd: int32(rawFD(t.file)), Events: unix.POLLIN}}
-	n, err := unix.Poll(p, 0)
-	return err == nil && n == 1 && p[0].Revents&unix.POLLIN != 0
+	t.src.change(unix.EPOLLIN | unix.EPOLLET)
 }
 
 // moveTerminal moves by way of a pipe, which splice needs at one side, and leaves it empty.
 func (t *stream) moveTerminal() int {
 	r, w := t.server.between[0], t.server.between[1]
 	n, err := unix.Splice(rawFD(t.file), nil, rawFD(w), nil, pipeful, unix.SPLICE_F_NONBLOCK)
-	if err != nil || n <= 0 { // EIO: hung up
+	if err != nil || n <= 0 { // EAGAIN: there is nothing more; EIO: hung up
 		return 0
 	}
 	for left := int(n); left > 0; {
@@ -165,7 +154,7 @@ func (t *stream) move(pipe, limit int) (int64, error) {
 // may go on for ever. Those bytes come later.
 func (t *stream) drain() {
 	if t.terminal {
-		for left := 4 * pipeful; left > 0 && t.readable(); {
+		for left := 4 * pipeful; left > 0; {
 			n := t.moveTerminal()
 			if n == 0 {
 				break

@@ -31,6 +31,8 @@ type Options struct {
 	EndWithin time.Duration
 	// AnswerWithin is how long attached sockets wait for their exit when no daemon lives to call Forget. 0 means ten seconds.
 	AnswerWithin time.Duration
+	// HangUpWithin is how long a session that is hung up may take to end before it is killed. 0 means ten seconds.
+	HangUpWithin time.Duration
 	// Attempts is how often a daemon that never was Ready is started before it is given up. 0 means three.
 	Attempts int
 }
@@ -44,6 +46,9 @@ func (o Options) filled() Options {
 	}
 	if o.AnswerWithin == 0 {
 		o.AnswerWithin = 10 * time.Second
+	}
+	if o.HangUpWithin == 0 {
+		o.HangUpWithin = 10 * time.Second
 	}
 	if o.Attempts == 0 {
 		o.Attempts = 3

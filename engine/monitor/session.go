@@ -1,9 +1,7 @@
 package monitor
 
 import (
-	"errors"
 	"os"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -11,11 +9,15 @@ import (
 
 // session is a further process in a container: an exec.
 type session struct {
+	server  *server
 	id, key string
 	pid     int
+	started time.Time
 	report  bool
+	label   []byte
 	pidfd   *os.File
-	status  *status
+	status  *status // nil if nobody waits for it
+	hungUp  bool
 }
 
 func (s *server) session(m *message) *Error {
@@ -23,14 +25,22 @@ func (s *server) session(m *message) *Error {
 	if pidfd == nil || !isChild(pidfd) {
 		return &Error{Op: string(opSession), ID: m.ID, Kind: Invalid, Sentence: "the session's process is not the monitor's child"}
 	}
-	t := &session{id: m.ID, key: m.Key, pid: m.PID, report: m.Report, pidfd: m.take(slotPidfd)}
-	if f := m.take(slotStatus); f != nil {
-		t.status = &status{server: s, file: f}
+	t := &session{
+		server: s, id: m.ID, key: m.Key, pid: m.PID, started: m.Started, report: m.Report, label: m.Payload,
+		pidfd: m.take(slotPidfd),
 	}
-	started := time.Now()
+	if t.started.IsZero() {
+		t.started = time.Now()
+	}
 	s.sessions[t] = true
-	_, err := s.onExit(t.pidfd, func(e ended) { s.sessionEnded(t, exitOf(t.id, e.code, e.status, started)) })
+	src, err := s.onExit(t.pidfd, func(e ended) { s.sessionEnded(t, exitOf(t.id, e.code, e.status, t.started)) })
+	if f := m.take(slotStatus); f != nil && err == nil {
+		t.status = &status{server: s, file: f, session: t}
+		err = t.status.watch()
+	}
 	if err != nil {
+		src.drop()
+		t.status.close()
 		delete(s.sessions, t)
 		closed(t.pidfd)
 		return asError(string(opSession), err)
@@ -50,99 +60,91 @@ func (s *server) sessionEnded(t *session, e Exit) {
 	}
 }
 
-// status is the monitor's end of a status socket.
-type status struct {
-	server    *server
-	container *container // attached to; nil for a session's
-	file      *os.File
-	src       *source
-	last      []byte // the exit, which the socket had no room for
+// hangUp ends a session as the end of its terminal would: who leads it, and all of its process group, hear of it. One
+// that does not care is killed after a while; what it has put into other groups and sessions is its own affair.
+func (t *session) hangUp() {
+	if t.hungUp {
+		return
+	}
+	t.hungUp = true
+	t.signalAll(unix.SIGHUP)
+	t.signalAll(unix.SIGCONT) // who is stopped could not hear
+	t.server.after(t.server.o.HangUpWithin, func() {
+		if t.server.sessions[t] {
+			t.signalAll(unix.SIGKILL)
+		}
+	})
 }
 
-func (s *server) attach(m *message) *Error {
-	c := s.containers[m.ID]
-	if c == nil {
-		return &Error{Op: string(opAttach), ID: m.ID, Kind: NotFound, Sentence: "the container is not running"}
+// signalAll reaches the group that the process leads from its release on, and before that the process. It has not been
+// waited for, so its number is its own.
+func (t *session) signalAll(n unix.Signal) {
+	if unix.Kill(-t.pid, n) != nil {
+		_ = signalTo(t.pidfd, n)
 	}
-	f := m.take(slotStatus)
-	if f == nil {
-		return &Error{Op: string(opAttach), ID: m.ID, Kind: Invalid, Sentence: "no status socket was given"}
+}
+
+// find gives a session, nil if it is over.
+func (s *server) find(id, key string) *session {
+	for t := range s.sessions {
+		if t.id == id && t.key == key {
+			return t
+		}
 	}
-	t := &status{server: s, container: c, file: f}
-	src, err := s.loop.watch(rawFD(f), unix.EPOLLIN|unix.EPOLLRDHUP, t.ready)
-	if err != nil {
-		closed(f)
-		return asError(string(opAttach), err)
-	}
-	t.src = src
-	c.statuses = append(c.statuses, t)
 	return nil
 }
 
-// ready hears that the other end is closed, or wants the container's input closed, or has room again.
-func (t *status) ready(events uint32) {
-	if events&unix.EPOLLOUT != 0 && t.last != nil && t.write(t.last) {
-		t.close()
+// hangUp is Client.HangUp.
+func (s *server) hangUp(id, key string) {
+	if t := s.find(id, key); t != nil {
+		t.hangUp()
 		return
 	}
-	if events&^unix.EPOLLOUT == 0 {
+	c := s.containers[id]
+	if c == nil || key == "" {
 		return
 	}
-	var b [StatusSize + 1]byte
-	n, _, err := unix.Recvfrom(rawFD(t.file), b[:], unix.MSG_DONTWAIT)
-	switch {
-	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
-	case err != nil || n == 0:
-		t.close()
-	case isEndInput(b[:n]) && t.container != nil:
-		t.container.stdin = closed(t.container.stdin)
+	for _, t := range c.statuses {
+		if t.key == key {
+			t.left()
+			return
+		}
 	}
 }
 
-// grew tells that there is more in the log. If the socket has no room, then the other end has an earlier such message
-// yet to read, and looks at the log after that.
-func (t *status) grew() {
-	b := Status{Grew: true}.Encode()
-	_ = unix.Sendto(rawFD(t.file), b[:], unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, nil)
-}
-
-// finish tells the exit and closes the socket.
-func (t *status) finish(e Status) {
-	b := e.Encode()
-	if t.write(b[:]) {
-		t.close()
-		return
-	}
-	t.last = b[:]
-	t.detach()
-	const events = unix.EPOLLOUT | unix.EPOLLRDHUP
-	if t.src != nil {
-		t.src.change(events)
-		return
-	}
-	src, err := t.server.loop.watch(rawFD(t.file), events, t.ready)
-	if err != nil {
-		t.close()
-		return
-	}
-	t.src = src
-}
-
-// write says whether there is nothing more to do: the message is sent, or nobody is there to read it.
-func (t *status) write(b []byte) bool {
-	err := unix.Sendto(rawFD(t.file), b, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, nil)
-	return !errors.Is(err, unix.EAGAIN)
-}
-
-func (t *status) detach() {
-	if c := t.container; c != nil {
-		c.statuses = slices.DeleteFunc(c.statuses, func(o *status) bool { return o == t })
-		t.container = nil
+// signal is Client.Signal.
+func (s *server) signal(id, key string, n unix.Signal) {
+	if t := s.find(id, key); t != nil {
+		_ = signalTo(t.pidfd, n) // it may have ended, and is about to be waited for
 	}
 }
 
-func (t *status) close() {
-	t.detach()
-	t.src.drop()
-	t.file = closed(t.file)
+// listSessions tells a new daemon of what goes on in containers.
+func (s *server) listSessions(d *daemon, seq uint64) {
+	for t := range s.sessions {
+		if !t.report {
+			continue
+		}
+		d.peer.send(func() *message {
+			if !s.sessions[t] {
+				return nil
+			}
+			m := &message{Op: opHeld, Seq: seq, ID: t.id, Key: t.key, PID: t.pid, Started: t.started, Payload: t.label}
+			m.put(slotPidfd, t.pidfd)
+			return m
+		})
+	}
+	for _, c := range s.containers {
+		for _, t := range c.statuses {
+			if t.key == "" {
+				continue
+			}
+			d.peer.send(func() *message {
+				if t.container == nil {
+					return nil
+				}
+				return &message{Op: opHeld, Seq: seq, ID: c.id, Key: t.key, Started: t.started, Payload: t.label}
+			})
+		}
+	}
 }

@@ -16,7 +16,11 @@ const StatusSize = 16
 const (
 	statusExit uint32 = 0x74697865 // "exit"
 	statusGrew uint32 = 0x77657267 // "grew"
-	statusDone uint32 = 0x656e6f64 // "done", the only one that goes the other way
+	statusLeft uint32 = 0x7466656c // "left"
+
+	// These go the other way.
+	statusDone uint32 = 0x656e6f64 // "done"
+	statusSize uint32 = 0x657a6973 // "size"
 )
 
 const statusOOM uint32 = 1
@@ -24,9 +28,11 @@ const statusOOM uint32 = 1
 // Status is one message on a status socket, the SOCK_SEQPACKET socket whose other end Session or Attach was given.
 // A session's socket carries the exit and is closed. An attached one carries a Grew whenever the log has become longer
 // (so that a follower needs neither polling nor inotify; messages may be fewer than writes, never later), then the exit.
+// Left comes in the exit's place when somebody has called HangUp for the attachment, which then is over.
 // An end of file without an exit means that the exit was lost.
 type Status struct {
 	Grew bool // the log has grown; nothing else is set
+	Left bool // nothing else is set
 	Code int  // 0–255, 128+Signal if a signal ended it
 	// Signal that ended the process, 0 if none did.
 	Signal int
@@ -36,8 +42,12 @@ type Status struct {
 // Encode gives the message: four little-endian words, which are the signal word, code, signal and flags.
 func (s Status) Encode() [StatusSize]byte {
 	var b [StatusSize]byte
-	if s.Grew {
+	switch {
+	case s.Grew:
 		binary.LittleEndian.PutUint32(b[:], statusGrew)
+		return b
+	case s.Left:
+		binary.LittleEndian.PutUint32(b[:], statusLeft)
 		return b
 	}
 	binary.LittleEndian.PutUint32(b[:], statusExit)
@@ -57,6 +67,8 @@ func DecodeStatus(b []byte) (Status, error) {
 	switch binary.LittleEndian.Uint32(b) {
 	case statusGrew:
 		return Status{Grew: true}, nil
+	case statusLeft:
+		return Status{Left: true}, nil
 	case statusExit:
 		return Status{
 			Code:   int(binary.LittleEndian.Uint32(b[4:]) & 0xff),
@@ -119,4 +131,23 @@ func EndInput(near *os.File) error {
 
 func isEndInput(b []byte) bool {
 	return len(b) == StatusSize && binary.LittleEndian.Uint32(b) == statusDone
+}
+
+// Resize says, on the near end of an attached status socket, what size the container's terminal is to have.
+func Resize(near *os.File, rows, cols uint16) error {
+	var b [StatusSize]byte
+	binary.LittleEndian.PutUint32(b[:], statusSize)
+	binary.LittleEndian.PutUint32(b[4:], uint32(rows))
+	binary.LittleEndian.PutUint32(b[8:], uint32(cols))
+	_, err := near.Write(b[:])
+	return err
+}
+
+// sizeOf reads what Resize wrote.
+func sizeOf(b []byte) (w unix.Winsize, ok bool) {
+	if len(b) != StatusSize || binary.LittleEndian.Uint32(b) != statusSize {
+		return w, false
+	}
+	w.Row, w.Col = uint16(binary.LittleEndian.Uint32(b[4:])), uint16(binary.LittleEndian.Uint32(b[8:]))
+	return w, true
 }

@@ -30,7 +30,10 @@ const (
 
 	opCloseStdin op = "close-stdin"
 
-	opList    op = "list" // answered by one opHeld for each container, then the answer
+	opHangUp op = "hang-up"
+	opSignal op = "signal"
+
+	opList    op = "list" // answered by one opHeld for each container and session, then the answer
 	opHeld    op = "held"
 	opReady   op = "ready"
 	opFail    op = "fail"
@@ -53,6 +56,7 @@ const (
 	slotStderr slot = "stderr"
 	slotPty    slot = "pty"
 	slotStdin  slot = "stdin"
+	slotKeys   slot = "keys"
 	slotOOM    slot = "oom"
 	slotStatus slot = "status"
 )
@@ -69,6 +73,7 @@ type message struct {
 	Started  time.Time `json:"started,omitzero"`
 	Volatile bool      `json:"volatile,omitempty"`
 	Report   bool      `json:"report,omitempty"`
+	Signal   int       `json:"signal,omitempty"`
 	Mode     Ending    `json:"mode,omitempty"`
 	Text     string    `json:"text,omitempty"`
 	Payload  []byte    `json:"payload,omitempty"`

@@ -16,6 +16,7 @@ type container struct {
 	fs.Container
 	values   map[string]string
 	logs     map[string]*growing
+	sessions []*fs.ContainerSession
 	stubborn bool
 }
 
@@ -32,7 +33,51 @@ func (f *Fake) Stubborn(name string) {
 	f.names[name].stubborn = true
 }
 
+// Session shows a session in a container.
+func (f *Fake) Session(name string, s fs.ContainerSession) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.names[name].sessions = append(f.names[name].sessions, &s)
+}
+
 type fakeContainers struct{ f *Fake }
+
+func (s fakeContainers) Sessions(id string) ([]*fs.ContainerSession, error) {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	c, err := s.get("sessions", id)
+	if err != nil {
+		return nil, err
+	}
+	return c.sessions, nil
+}
+
+// end ends a session with a code.
+func (s fakeContainers) end(id string, number, code int) error {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	c, err := s.get("kill", id)
+	if err != nil {
+		return err
+	}
+	for i, x := range c.sessions {
+		if x.Number == number && !x.Ended {
+			over := *x
+			over.Ended, over.Exit = true, code
+			c.sessions[i] = &over
+			return nil
+		}
+	}
+	return wrong(fs.NotRunning, "kill", "containers/"+c.Name, "The session %d has ended.", number)
+}
+
+func (s fakeContainers) KillSession(_ context.Context, id string, number int, _ string) error {
+	return s.end(id, number, 137)
+}
+
+func (s fakeContainers) HangUp(_ context.Context, id string, number int) error {
+	return s.end(id, number, 129)
+}
 
 func (s fakeContainers) List() []*fs.Container {
 	s.f.mu.Lock()

@@ -45,6 +45,10 @@ type Call struct {
 	Stdio [3]*os.File
 	// Terminal is not nil if the process is to have a terminal.
 	Terminal *Terminal
+	// Descriptor tells that nobody has executed the file: this is the session of whoever has it open. Device is then the
+	// path of a terminal of the host that leads there, empty if none does.
+	Descriptor bool
+	Device     string
 	// By is the opener of the file: all that is done is done by its authority.
 	By Credential
 
@@ -96,6 +100,7 @@ func (c *Call) quiet() {
 type Follow struct {
 	Log, Index *os.File
 	From       int64 // offset in the log
+	Stamps     bool  // each line begins with its time
 }
 
 // Answer is what a Call came to. Its files are closed when they have been sent.
@@ -104,20 +109,25 @@ type Answer struct {
 	// call is over with the exit status Code.
 	Text, Sentence string
 	Code           int
+	// Err is what Sentence and Code tell of; it is not sent.
+	Err error
 
 	// Status is the near end of a socket on which the monitor tells the exit.
 	Status *os.File
 	// Pty is the master of the process's terminal. What is read of the caller's terminal is written to it, and the
 	// caller's window sizes are set on it; what it shows is read from it if Follow is nil.
 	Pty *os.File
-	// Stdin gets what is read of the caller's input, for a process that has no terminal.
+	// Stdin gets what is read of the caller's input, for a process that has no terminal of which this is the master.
 	Stdin *os.File
-	// Follow is a log to print until the exit.
+	// Terminal is whether the process has a terminal all the same: then Stdin is where it is typed, and the caller's window
+	// sizes go to Status.
+	Terminal bool
+	// Follow is a log to print until the exit, or without a Status what there is of it.
 	Follow *Follow
 	// Pidfd is the process: with it a caller who may can send signals while no daemon lives.
 	Pidfd *os.File
-	// Detach lets the caller leave with ctrl-p ctrl-q.
-	Detach bool
+	// Detach are the keys with which the caller may leave; empty if there are none.
+	Detach string
 
 	// Signal sends a signal to the process. If it is nil, signals end the helper.
 	Signal func(ctx context.Context, signal int) error
@@ -131,6 +141,7 @@ type Answer struct {
 func (a *Answer) message() (*wire.Answer, []*os.File) {
 	m := &wire.Answer{
 		Text: a.Text, Sentence: a.Sentence, Code: a.Code, Detach: a.Detach, Signals: a.Signal != nil,
+		Terminal: a.Terminal,
 	}
 	var files []*os.File
 	add := func(role wire.Role, f *os.File) {
@@ -143,7 +154,7 @@ func (a *Answer) message() (*wire.Answer, []*os.File) {
 	add(wire.RoleStdin, a.Stdin)
 	add(wire.RolePidfd, a.Pidfd)
 	if a.Follow != nil {
-		m.From = a.Follow.From
+		m.From, m.Stamps = a.Follow.From, a.Follow.Stamps
 		add(wire.RoleLog, a.Follow.Log)
 		add(wire.RoleIndex, a.Follow.Index)
 	}

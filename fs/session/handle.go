@@ -22,18 +22,22 @@ type Handle struct {
 	by     Credential
 	tokens []string // under Server.mu
 	closed bool     // under Server.mu
+	line   *line    // the session on the descriptor itself, nil while there is none; under Server.mu
+
+	begun  chan struct{} // holds one; whoever takes it may begin a session
+	failed error         // why there is none; of who has taken begun
 }
 
 var (
 	_ fusefs.FileIoctler  = (*Handle)(nil)
-	_ fusefs.FileReader   = (*Handle)(nil)
-	_ fusefs.FileWriter   = (*Handle)(nil)
 	_ fusefs.FileReleaser = (*Handle)(nil)
 )
 
 // Open makes the handle of a verb file which by has opened read-write. The caller has checked that it may.
 func (s *Server) Open(v Verb, by Credential) *Handle {
-	return &Handle{server: s, verb: v, by: by}
+	h := &Handle{server: s, verb: v, by: by, begun: make(chan struct{}, 1)}
+	h.begun <- struct{}{}
+	return h
 }
 
 // maxTokens is how many tokens of one open file may wait for their connections.
@@ -45,16 +49,21 @@ func (h *Handle) Ioctl(_ context.Context, cmd uint32, _ uint64, _, out []byte) (
 	if cmd != wire.IoctlTicket || len(out) != wire.TicketSize {
 		return 0, syscall.ENOTTY
 	}
+	return 0, h.ticket(out)
+}
+
+// ticket makes a token and fills in a ticket for it.
+func (h *Handle) ticket(out []byte) syscall.Errno {
 	var b [wire.TokenSize / 2]byte
 	_, _ = rand.Read(b[:]) // it never fails
 	t := wire.Ticket{Version: wire.Version, Token: hex.EncodeToString(b[:]), Verb: h.verb.Kind, Socket: h.server.path}
 	if t.Put(out) != nil {
-		return 0, syscall.ENAMETOOLONG
+		return syscall.ENAMETOOLONG
 	}
 	h.server.mu.Lock()
 	defer h.server.mu.Unlock()
 	if h.closed || h.server.closed {
-		return 0, syscall.ESHUTDOWN
+		return syscall.ESHUTDOWN
 	}
 	if len(h.tokens) == maxTokens {
 		delete(h.server.tokens, h.tokens[0])
@@ -62,7 +71,7 @@ func (h *Handle) Ioctl(_ context.Context, cmd uint32, _ uint64, _, out []byte) (
 	}
 	h.tokens = append(h.tokens, t.Token)
 	h.server.tokens[t.Token] = h
-	return 0, 0
+	return 0
 }
 
 // admits tells whether a token is good for that user, and leaves it so.
@@ -91,24 +100,17 @@ func (s *Server) redeem(token string, uid uint32) *Handle {
 	return h
 }
 
-// Read is what reading the descriptor itself does: there is no session on it yet, only one by executing the file.
-func (h *Handle) Read(context.Context, []byte, int64) (fuse.ReadResult, syscall.Errno) {
-	return nil, syscall.EOPNOTSUPP
-}
-
-// Write does as Read.
-func (h *Handle) Write(context.Context, []byte, int64) (uint32, syscall.Errno) {
-	return 0, syscall.EOPNOTSUPP
-}
-
-// Release forgets the tokens that were not used. Calls that were started go on.
+// Release forgets the tokens that were not used, and ends the session on the descriptor. Calls of others that were
+// started go on.
 func (h *Handle) Release(context.Context) syscall.Errno {
 	h.server.mu.Lock()
-	defer h.server.mu.Unlock()
 	h.closed = true
 	for _, t := range h.tokens {
 		delete(h.server.tokens, t)
 	}
 	h.tokens = nil
+	l := h.line
+	h.server.mu.Unlock()
+	l.hangUp()
 	return 0
 }

@@ -64,6 +64,12 @@ func (s *Server) serve(c *net.UnixConn, uid uint32) {
 	call := &Call{
 		Verb: h.verb, By: h.by, Args: r.Args, Env: r.Env, Options: r.Options, Terminal: r.Terminal, conn: conn,
 	}
+	s.mu.Lock()
+	l := h.line
+	s.mu.Unlock()
+	if l != nil {
+		call.Descriptor, call.Device = true, l.path
+	}
 	for i := range r.Stdio {
 		if !r.Stdio[i] {
 			continue
@@ -75,13 +81,13 @@ func (s *Server) serve(c *net.UnixConn, uid uint32) {
 		call.Stdio[i], files = files[0], files[1:]
 	}
 	defer closeAll(call.Stdio[:])
-	s.converse(conn, call)
+	s.converse(conn, call, l)
 }
 
 const notAdmitted = "this opened file does not admit the session; execute the file again"
 
-// converse runs the call while it listens to the helper.
-func (s *Server) converse(conn *wire.Conn, call *Call) {
+// converse runs the call while it listens to the helper. l is the descriptor's session if it is one.
+func (s *Server) converse(conn *wire.Conn, call *Call, l *line) {
 	ctx, end := context.WithCancelCause(s.ctx)
 	cancel := func() { end(ErrLeft) }
 	defer cancel()
@@ -94,10 +100,11 @@ func (s *Server) converse(conn *wire.Conn, call *Call) {
 	closeAll(call.Stdio[:])
 	switch {
 	case err != nil:
-		a = &Answer{Code: 125, Sentence: s.o.Sentence(err)}
+		a = &Answer{Code: 125, Sentence: s.o.Sentence(err), Err: err}
 	case a == nil:
 		a = &Answer{}
 	}
+	l.answered(a.Err)
 	m, files := a.message()
 	err = conn.Send(wire.KindAnswer, m.Encode(), files...)
 	closeAll(files)

@@ -44,7 +44,9 @@ type Options struct {
 	Handler Handler
 	// Sentence gives what a Handler's error says to a person.
 	Sentence func(error) string
-	Logger   *slog.Logger
+	// Helper is the command that stands between an opened descriptor and its session: a program and its first arguments.
+	Helper []string
+	Logger *slog.Logger
 }
 
 // Server is the daemon's end of all sessions.
@@ -59,6 +61,7 @@ type Server struct {
 	mu     sync.Mutex
 	closed bool
 	tokens map[string]*Handle
+	lines  map[*line]struct{}
 	conns  map[*net.UnixConn]struct{}
 	users  map[uint32]int // connections by user
 }
@@ -85,7 +88,7 @@ func NewServer(ctx context.Context, o Options) (*Server, error) {
 	}
 	s := &Server{
 		o: o, path: path, listener: l,
-		tokens: map[string]*Handle{}, conns: map[*net.UnixConn]struct{}{}, users: map[uint32]int{},
+		tokens: map[string]*Handle{}, lines: map[*line]struct{}{}, conns: map[*net.UnixConn]struct{}{}, users: map[uint32]int{},
 	}
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	s.joined.Go(s.accept)
@@ -93,7 +96,7 @@ func NewServer(ctx context.Context, o Options) (*Server, error) {
 }
 
 // Close ends all connections, and returns when every Handler has. Processes of sessions are not touched: their helpers
-// go on without a daemon.
+// go on without a daemon, but for those on descriptors, which end with the mount that these are of.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -101,11 +104,18 @@ func (s *Server) Close() error {
 	for c := range s.conns {
 		conns = append(conns, c)
 	}
+	lines := make([]*line, 0, len(s.lines))
+	for l := range s.lines {
+		lines = append(lines, l)
+	}
 	s.mu.Unlock()
 	s.cancel()
 	err := s.listener.Close()
 	for _, c := range conns {
 		_ = c.Close()
+	}
+	for _, l := range lines {
+		l.abandon()
 	}
 	s.joined.Wait()
 	return err

@@ -99,8 +99,8 @@ type Role byte
 // The roles of an answer's descriptors.
 const (
 	RoleStatus Role = 's' // the exit comes here, as messages of engine/monitor's Status
-	RolePty    Role = 'p' // the terminal's master
-	RoleStdin  Role = 'i' // what is read of the caller's input goes here
+	RolePty    Role = 'p' // the master of a session's terminal
+	RoleStdin  Role = 'i' // what is read of the caller's input, or typed, goes here
 	RoleLog    Role = 'l' // the log to follow and print
 	RoleIndex  Role = 'x' // its index
 	RolePidfd  Role = 'd' // the process, for signals when no daemon is there to send them
@@ -114,10 +114,15 @@ type Answer struct {
 	Code     int
 	Roles    []Role
 	From     int64 // where in the log to begin
-	// Detach lets ctrl-p ctrl-q end the helper and nothing else.
-	Detach bool
+	// Detach are the keys that end the helper and nothing else; empty if none do.
+	Detach string
 	// Signals has the helper hand on the signals it gets.
 	Signals bool
+	// Terminal is whether the command has a terminal whose master the helper does not get: what is typed goes to
+	// RoleStdin, and the sizes of the caller's terminal to RoleStatus.
+	Terminal bool
+	// Stamps has each line of the log begin with its time.
+	Stamps bool
 }
 
 // Encode gives the frame's body.
@@ -132,12 +137,12 @@ func (a *Answer) Encode() []byte {
 	}
 	e.string(string(roles))
 	e.number(a.From)
+	e.string(a.Detach)
 	var flags int64
-	if a.Detach {
-		flags |= 1
-	}
-	if a.Signals {
-		flags |= 2
+	for i, on := range []bool{a.Signals, a.Terminal, a.Stamps} {
+		if on {
+			flags |= 1 << i
+		}
 	}
 	e.number(flags)
 	return e.b
@@ -151,8 +156,9 @@ func DecodeAnswer(b []byte) (*Answer, error) {
 		a.Roles = append(a.Roles, Role(r))
 	}
 	a.From = d.number()
+	a.Detach = d.string()
 	flags := d.number()
-	a.Detach, a.Signals = flags&1 != 0, flags&2 != 0
+	a.Signals, a.Terminal, a.Stamps = flags&1 != 0, flags&2 != 0, flags&4 != 0
 	return a, d.end()
 }
 

@@ -57,7 +57,7 @@ func TestMessages(t *testing.T) {
 	}
 	for _, want := range []*Answer{
 		{},
-		{Text: "t", Sentence: "s", Code: 127, Roles: []Role{RoleStatus, RolePty}, From: 1 << 40, Detach: true, Signals: true},
+		{Text: "t", Sentence: "s", Code: 127, Roles: []Role{RoleStatus, RolePty}, From: 1 << 40, Detach: "\x10\x11", Signals: true, Terminal: true, Stamps: true},
 	} {
 		got, err := DecodeAnswer(want.Encode())
 		if err != nil || !cmp.Equal(got, want) {

@@ -21,6 +21,7 @@ type running struct {
 	term    *terminal
 	typing  bool // the caller's keys are being copied
 	log     *logs.Cursor
+	stamps  *stamper // nil if lines are printed without their times
 	sources []source
 	leave   chan int // a status to end with before the command does
 	wake    *os.File // writing to it wakes the loop
@@ -45,7 +46,11 @@ func (h *helper) attend(a *wire.Answer, files []*os.File) int {
 	for i, r := range a.Roles {
 		s.byRole[r] = files[i]
 	}
+	s.openLog()
 	if s.byRole[wire.RoleStatus] == nil {
+		if err := s.follow(); err != nil {
+			return broken(err)
+		}
 		return a.Code
 	}
 	status, err := s.run()
@@ -54,6 +59,18 @@ func (h *helper) attend(a *wire.Answer, files []*os.File) int {
 		return statusFailed
 	}
 	return status
+}
+
+// openLog begins to read the log that is to be followed, if there is one.
+func (s *running) openLog() {
+	log, index := s.byRole[wire.RoleLog], s.byRole[wire.RoleIndex]
+	if log == nil || index == nil {
+		return
+	}
+	s.log = logs.FromFiles(log, index).Cursor(s.answer.From)
+	if s.answer.Stamps {
+		s.stamps = &stamper{}
+	}
 }
 
 // run copies until the command has ended and all that it has written is printed.
@@ -67,17 +84,13 @@ func (s *running) run() (int, error) {
 	defer woken.Close()
 	defer wake.Close()
 	s.wake = wake
-	if log, index := s.byRole[wire.RoleLog], s.byRole[wire.RoleIndex]; log != nil && index != nil {
-		s.log = logs.FromFiles(log, index).Cursor(s.answer.From)
-	}
-	if master := s.byRole[wire.RolePty]; master != nil {
-		s.term = &terminal{fd: s.terminalOf(), master: number(master), keys: s.interactive}
+	if s.term = s.terminal(); s.term != nil {
 		s.term.resize()
 		s.term.enter()
 		defer s.term.end()
-		if s.log == nil {
-			s.sources = append(s.sources, source{master, number(master), s.out})
-		}
+	}
+	if master := s.byRole[wire.RolePty]; master != nil && s.log == nil {
+		s.sources = append(s.sources, source{master, number(master), s.out})
 	}
 	s.input()
 	done := make(chan struct{})
@@ -90,6 +103,23 @@ func (s *running) run() (int, error) {
 	close(done)
 	<-handed
 	return status, err
+}
+
+// terminal is the caller's terminal, if the command has one.
+func (s *running) terminal() *terminal {
+	status, master := s.byRole[wire.RoleStatus], s.byRole[wire.RolePty]
+	t := &terminal{fd: s.terminalOf(), keys: s.interactive && (master != nil || s.byRole[wire.RoleStdin] != nil)}
+	switch {
+	case master != nil:
+		t.tell = func(w *unix.Winsize) { _ = unix.IoctlSetWinsize(number(master), unix.TIOCSWINSZ, w) }
+	case s.answer.Terminal:
+		t.tell = func(w *unix.Winsize) { _ = monitor.Resize(status, w.Row, w.Col) }
+		// The program has drawn its screen for others before: a change of size has it draw all again.
+		t.redraw = s.verb == "attach"
+	default:
+		return nil
+	}
+	return t
 }
 
 // loop waits for the exit, and copies what comes meanwhile.
@@ -131,7 +161,13 @@ func (s *running) loop(woken int) (int, error) {
 			if err != nil {
 				return 0, err
 			}
-			if !st.Grew {
+			switch {
+			case st.Left:
+				return s.finish(0)
+			case st.Grew:
+			case s.verb == "follow": // that the container has failed is no failure of this
+				return s.finish(0)
+			default:
 				return s.finish(st.Code)
 			}
 			if err := s.follow(); err != nil {
@@ -191,7 +227,11 @@ func (s *running) follow() error {
 		if c.Stream == logs.Stderr {
 			to = s.err
 		}
-		if err := writeAll(to, c.Data); err != nil {
+		data := c.Data
+		if s.stamps != nil {
+			data = s.stamps.stamp(c)
+		}
+		if err := writeAll(to, data); err != nil {
 			return err
 		}
 	}

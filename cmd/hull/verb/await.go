@@ -76,7 +76,7 @@ func (h *helper) await() (a *wire.Answer, files []*os.File, status int, again bo
 // lost tells whether a call whose daemon has died may be made again: one that changes nothing, or joins what goes on.
 // Of others nobody here knows how far they came.
 func (h *helper) lost() (again bool) {
-	if h.verb == "wait" || h.verb == "pull" {
+	if h.verb == "wait" || h.verb == "pull" || h.verb == "follow" {
 		return true
 	}
 	h.complain("the daemon went away before it answered: see whether what you asked for was done")

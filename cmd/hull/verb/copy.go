@@ -3,6 +3,7 @@ package verb
 import (
 	"errors"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -91,21 +92,38 @@ func (s *running) input() {
 // keys begins to copy what is typed, unless the terminal is another job's: to read it would stop the helper. Then it
 // begins when the helper is continued in the foreground.
 func (s *running) keys() {
-	if s.typing || !s.interactive || !s.term.foreground() {
+	if s.typing || !s.term.keys || !s.term.foreground() {
+		return
+	}
+	to := s.byRole[wire.RolePty]
+	if to == nil {
+		to = s.byRole[wire.RoleStdin]
+	}
+	if to == nil {
 		return
 	}
 	s.typing = true
-	keys := &detacher{on: s.answer.Detach}
-	master := s.term.master
-	go pump(s.in, func(b []byte) error {
-		b, detach := keys.filter(b)
-		err := writeAll(master, b)
-		if detach {
-			_ = writeAll(s.out, []byte("\r\n"))
-			s.end(0)
+	keys := &detacher{keys: s.answer.Detach}
+	go func() {
+		pump(s.in, func(b []byte) error {
+			s.term.resize()
+			b, detach := keys.filter(b)
+			err := writeAll(number(to), b)
+			if detach {
+				s.depart()
+			}
+			return err
+		})
+		if s.device { // nobody has the terminal open any more that leads here
+			s.end(statusSignal + int(syscall.SIGHUP))
 		}
-		return err
-	})
+	}()
+}
+
+// depart ends the helper, and nothing else, on a line of its own.
+func (s *running) depart() {
+	_ = writeAll(s.out, []byte("\r\n"))
+	s.end(0)
 }
 
 // pump passes on what it reads until the end, or until it is not wanted any more.
@@ -126,39 +144,4 @@ func pump(from int, to func([]byte) error) {
 			return
 		}
 	}
-}
-
-// The keys that leave a container's terminal without ending it.
-const (
-	ctrlP = 0x10
-	ctrlQ = 0x11
-)
-
-// detacher looks for ctrl-p ctrl-q.
-type detacher struct {
-	on      bool
-	pending bool // a ctrl-p has come, and was not passed on yet
-}
-
-// filter gives what of b is for the command, and whether the keys have come.
-func (d *detacher) filter(b []byte) ([]byte, bool) {
-	if !d.on {
-		return b, false
-	}
-	var out []byte
-	for _, c := range b {
-		if d.pending {
-			d.pending = false
-			if c == ctrlQ {
-				return out, true
-			}
-			out = append(out, ctrlP)
-		}
-		if c == ctrlP {
-			d.pending = true
-			continue
-		}
-		out = append(out, c)
-	}
-	return out, false
 }

@@ -74,20 +74,24 @@ func TestAmount(t *testing.T) {
 
 func TestDetachKeys(t *testing.T) {
 	for _, c := range []struct {
-		on       bool
+		keys     string
 		in       []string
 		out      string
 		detaches bool
 	}{
-		{true, []string{"abc"}, "abc", false},
-		{true, []string{"a\x10\x11b"}, "a", true},
-		{true, []string{"a\x10", "\x11b"}, "a", true},
-		{true, []string{"a\x10", "b"}, "a\x10b", false},
-		{true, []string{"\x10\x10\x11"}, "\x10", true},
-		{true, []string{"\x11\x11"}, "\x11\x11", false},
-		{false, []string{"\x10\x11"}, "\x10\x11", false},
+		{"\x10\x11", []string{"abc"}, "abc", false},
+		{"\x10\x11", []string{"a\x10\x11b"}, "a", true},
+		{"\x10\x11", []string{"a\x10", "\x11b"}, "a", true},
+		{"\x10\x11", []string{"a\x10", "b"}, "a\x10b", false},
+		{"\x10\x11", []string{"\x10\x10\x11"}, "\x10", true},
+		{"\x10\x11", []string{"\x11\x11"}, "\x11\x11", false},
+		{"aab", []string{"aaab"}, "a", true},
+		{"abac", []string{"ababac"}, "ab", true},
+		{"abac", []string{"aba", "x"}, "abax", false},
+		{"q", []string{"xq"}, "x", true},
+		{"", []string{"\x10\x11"}, "\x10\x11", false},
 	} {
-		d := &detacher{on: c.on}
+		d := &detacher{keys: c.keys}
 		var out []byte
 		detached := false
 		for _, in := range c.in {
@@ -97,6 +101,21 @@ func TestDetachKeys(t *testing.T) {
 		}
 		if string(out) != c.out || detached != c.detaches {
 			t.Errorf("%q: %q, %v", c.in, out, detached)
+		}
+	}
+}
+
+func TestDetachKeysRead(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "\x10\x11", "ctrl-p,ctrl-q": "\x10\x11", "ctrl-A,d": "\x01d", "ctrl-@": "\x00", "ctrl-\\,x": "\x1cx", "ctrl-]": "\x1d",
+	} {
+		if got, err := DetachKeys(in); err != nil || got != want {
+			t.Errorf("%q: %q, %v", in, got, err)
+		}
+	}
+	for _, in := range []string{"ctrl-", "ctrl-pq", "ab", ",", "ctrl-1", "a,,b", "\x10"} {
+		if got, err := DetachKeys(in); err == nil {
+			t.Errorf("%q: %q", in, got)
 		}
 	}
 }

@@ -273,12 +273,13 @@ func (r *tree) container(c *session.Call) (*session.Answer, error) {
 		a.Stdin = stdin
 	}
 	if c.Terminal != nil {
-		master, slave, err := pty.Open()
+		reading, typing, err := os.Pipe()
 		if err != nil {
 			return nil, err
 		}
-		r.stdin <- slave
-		a.Pty, a.Detach = master, true
+		r.stdin <- reading
+		a.Stdin, a.Terminal = typing, true
+		a.Detach, _ = c.Option("detach-keys")
 	}
 	r.logs <- writing
 	go func() {

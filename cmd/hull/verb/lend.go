@@ -49,29 +49,26 @@ func (l *lent) close() {
 // lend decides what a command gets as its standard descriptors: a terminal of its own if both input and output are
 // terminals, in whose place the caller's then stands; else the caller's own descriptors, where they can be given.
 func (h *helper) lend(r *wire.Request) error {
-	std := [3]int{h.in, h.out, h.err}
-	var terminal [3]bool
-	for i, fd := range std {
-		terminal[i] = isTerminal(fd)
-	}
-	tty := terminal[0] && terminal[1]
-	if tty {
+	if isTerminal(h.in) && isTerminal(h.out) {
 		r.Terminal, h.interactive = h.describe(), true
-		if terminal[2] {
+		if isTerminal(h.err) {
 			return nil
 		}
+		return h.lendSome(r, 2)
 	}
-	for i, fd := range std {
-		var err error
-		switch {
-		case tty && terminal[i]:
-			continue
-		case terminal[i] || slow(fd) || device(fd):
-			err = h.lent.pipe(i, fd)
-		default:
-			err = h.lent.copyOf(fd)
+	return h.lendSome(r, 0, 1, 2)
+}
+
+// lendSome gives some of the standard descriptors away.
+func (h *helper) lendSome(r *wire.Request, which ...int) error {
+	std := [3]int{h.in, h.out, h.err}
+	for _, i := range which {
+		fd := std[i]
+		give := h.lent.copyOf
+		if isTerminal(fd) || slow(fd) || device(fd) {
+			give = func(fd int) error { return h.lent.pipe(i, fd) }
 		}
-		if err != nil {
+		if err := give(fd); err != nil {
 			h.lent.close()
 			return err
 		}

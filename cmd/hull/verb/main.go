@@ -19,6 +19,7 @@
 package verb
 
 import (
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -48,6 +49,29 @@ func Main(args []string, flags func() []Flag) int {
 	return h.call(args[0], args[1:])
 }
 
+// lineTicket is the descriptor from which Line reads its ticket.
+const lineTicket = 3
+
+// Line is the helper of a session on an opened descriptor: its standard descriptors are the far end of what the
+// descriptor reads and writes, and the daemon has given it the ticket that others ask the file for.
+func Line(flags func() []Flag) int {
+	h := &helper{in: 0, out: 1, err: 2, device: true, signals: make(chan os.Signal, 64), flags: flags, lookup: os.LookupEnv}
+	var b [wire.TicketSize]byte
+	told := os.NewFile(lineTicket, "ticket")
+	_, err := io.ReadFull(told, b[:])
+	_ = told.Close()
+	t, bad := wire.ParseTicket(b[:])
+	if err != nil || bad != nil || t.Version != wire.Version {
+		return statusFailed // the daemon sees that there is no call
+	}
+	var args []string
+	if t.Verb == "run" {
+		args = []string{"-i", "-t"}
+	}
+	status, _ := h.redeem(nil, t, args)
+	return status
+}
+
 // heeded are the signals that the helper wants to hear of. One that was ignored when it started stays so, as nohup and
 // shells without job control mean it to.
 func heeded() []os.Signal {
@@ -72,6 +96,7 @@ type helper struct {
 
 	verb        string
 	interactive bool // what is typed is for the command
+	device      bool // it serves an opened descriptor: its terminal is the master of one that others open
 	show        *display
 	lent        lent
 	known       []wire.Option // of a login: what was asked for once
@@ -116,6 +141,11 @@ func (h *helper) attempt(path string, args []string) (status int, again bool) {
 		return problem.status, problem.again
 	}
 	defer file.Close()
+	return h.redeem(file, ticket, args)
+}
+
+// redeem makes the call that a ticket is for.
+func (h *helper) redeem(file *os.File, ticket wire.Ticket, args []string) (status int, again bool) {
 	h.verb = ticket.Verb
 	r, err := h.request(ticket, args)
 	if err != nil {
@@ -151,7 +181,9 @@ func (h *helper) attempt(path string, args []string) (status int, again bool) {
 			h.complain("the output cannot be written: " + err.Error())
 		}
 	}
-	_ = file.Close() // the session is its connection from here on
+	if file != nil {
+		_ = file.Close() // the session is its connection from here on
+	}
 	return h.attend(a, files), false
 }
 

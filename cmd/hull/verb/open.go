@@ -19,9 +19,13 @@ type problem struct {
 
 // open opens a verb file and asks it for a ticket.
 func open(path string) (*os.File, wire.Ticket, *problem) {
-	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+	// Opened without O_NONBLOCK it would be a session on the descriptor at once.
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 	for errors.Is(err, unix.EINTR) {
-		fd, err = unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+		fd, err = unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
+	}
+	if err == nil { // nothing waits for this file, so it need not be in Go's poller
+		err = unix.SetNonblock(fd, false)
 	}
 	if err != nil {
 		return nil, wire.Ticket{}, unopened(path, err)

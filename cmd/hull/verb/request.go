@@ -13,6 +13,8 @@ const (
 	optionTTY    = "tty"
 	optionStdin  = "stdin"
 	optionDetach = "detach"
+	optionKeys   = "detach-keys"
+	optionNoIn   = "no-stdin"
 )
 
 // request makes the request of the arguments and of what the standard descriptors are. Nil means that there is none to
@@ -32,6 +34,12 @@ func (h *helper) request(t wire.Ticket, args []string) (*wire.Request, error) {
 			{Name: "all-tags", Short: "a", Setting: "all", Kind: Switch, Summary: "every tag of the repository"},
 		}
 		usage = "pull [-q] [-a] REFERENCE"
+	case "enter":
+		flags, usage = enterFlags(), "enter [FLAGS] COMMAND…"
+	case "attach":
+		flags, usage = attachFlags(), "attach [FLAGS]"
+	case "follow":
+		flags, usage = followFlags(), "follow [FLAGS]"
 	case "login":
 		flags, usage = []Flag{{Name: "username", Short: "u", Setting: "user", Summary: "who logs in; it asks if not given"}},
 			"login [-u USER]   (asks at a terminal; else USER PASSWORD, or with -u the password, comes by the input)"
@@ -65,6 +73,10 @@ func (h *helper) request(t wire.Ticket, args []string) (*wire.Request, error) {
 	switch t.Verb {
 	case "run":
 		return r, h.window(r)
+	case "enter":
+		return r, h.enter(r)
+	case "attach":
+		return r, h.attach(r)
 	case "login":
 		return r, h.login(r)
 	case "save", "export":
@@ -77,8 +89,8 @@ func (h *helper) request(t wire.Ticket, args []string) (*wire.Request, error) {
 
 // window tells the size of the caller's terminal for a container that is to have one.
 func (h *helper) window(r *wire.Request) error {
-	if last(r.Options, optionDetach) == "true" {
-		return nil
+	if err := keysOf(r); err != nil || last(r.Options, optionDetach) == "true" {
+		return err
 	}
 	h.interactive = last(r.Options, optionStdin) == "true"
 	if last(r.Options, optionTTY) != "true" {

@@ -62,7 +62,7 @@ func (s *running) back() <-chan time.Time {
 
 // suspend stops the helper, and with it a command that is nobody else's. The terminal is what it was meanwhile.
 func (s *running) suspend() {
-	with := s.term == nil && s.answer.Signals && s.verb == "exec"
+	with := s.term == nil && s.answer.Signals && (s.verb == "exec" || s.verb == "enter")
 	if with {
 		s.send(syscall.SIGSTOP)
 	}

@@ -14,9 +14,11 @@ func isTerminal(fd int) bool {
 // terminal is the caller's, for which that of a command stands.
 type terminal struct {
 	fd     int
-	master int // of the command's
+	tell   func(*unix.Winsize) // gives the command's terminal a size
+	redraw bool                // the next size is to be seen as a change
 
 	mu   sync.Mutex
+	told unix.Winsize // the size that the command's terminal was given last
 	keys bool         // what is typed goes to the command
 	old  unix.Termios // what the terminal was
 	set  unix.Termios // what enter made of it
@@ -92,9 +94,22 @@ func (t *terminal) resumed() {
 	t.resize()
 }
 
-// resize gives the command's terminal the size of the caller's.
+// resize gives the command's terminal the size of the caller's, if that has another than before. It comes before what is
+// typed, too: whoever changes the size and then types finds it changed, however late the signal is.
 func (t *terminal) resize() {
-	if w, err := unix.IoctlGetWinsize(t.fd, unix.TIOCGWINSZ); err == nil {
-		_ = unix.IoctlSetWinsize(t.master, unix.TIOCSWINSZ, w)
+	w, err := unix.IoctlGetWinsize(t.fd, unix.TIOCGWINSZ)
+	if err != nil {
+		return
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if *w == t.told {
+		return
+	}
+	if t.redraw {
+		t.redraw = false
+		t.tell(&unix.Winsize{Row: w.Row + 1, Col: w.Col})
+	}
+	t.told = *w
+	t.tell(w)
 }

@@ -177,7 +177,7 @@ func TestRunDetaches(t *testing.T) {
 	s.expect("prompt")
 	s.send("a\x10b\r")
 	keys := make([]byte, 4)
-	if n, err := io.ReadFull(inner, keys); string(keys) != "a\x10b\n" {
+	if n, err := io.ReadFull(inner, keys); string(keys) != "a\x10b\r" {
 		t.Errorf("%q, %v", keys[:n], err)
 	}
 	s.send("\x10\x11")
