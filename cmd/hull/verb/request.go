@@ -89,7 +89,10 @@ func (h *helper) request(t wire.Ticket, args []string) (*wire.Request, error) {
 
 // window tells the size of the caller's terminal for a container that is to have one.
 func (h *helper) window(r *wire.Request) error {
-	if err := keysOf(r); err != nil || last(r.Options, optionDetach) == "true" {
+	if last(r.Options, optionDetach) == "true" {
+		return nil
+	}
+	if err := keysOf(r); err != nil {
 		return err
 	}
 	h.interactive = last(r.Options, optionStdin) == "true"
