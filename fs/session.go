@@ -41,7 +41,7 @@ func (f *file) openSession(ctx context.Context, by Credential, flags uint32) (*s
 	ctx, done := f.e.t.request(ctx)
 	defer done()
 	if err := h.Begin(ctx); err != nil {
-		h.Release(ctx)
+		_ = h.Release(ctx)
 		return nil, h.why(ctx, "open", err)
 	}
 	return h, nil
