@@ -79,6 +79,10 @@ func (d *fakeDaemon) do(m *message) {
 		err = d.start(m)
 	case "session":
 		err = d.session(m)
+	case "hang-up":
+		err = d.client.HangUp(d.ctx, m.ID, m.Key)
+	case "signal":
+		err = d.client.Signal(d.ctx, m.ID, m.Key, m.Signal)
 	case "release":
 		_, err = d.gates[m.ID].Write([]byte("go\n"))
 	case "reap":
@@ -87,14 +91,18 @@ func (d *fakeDaemon) do(m *message) {
 			err = d.client.Reap(d.ctx, cmd.pidfd)
 		}
 	case "attach":
-		err = d.client.Attach(d.ctx, Attach{ID: m.ID, Key: m.Key, Status: m.files[slotStatus], Keys: m.files[slotKeys]})
+		err = d.client.Attach(d.ctx, Attach{ID: m.ID, Key: m.Key, Status: m.files[slotStatus], Keys: m.files[slotKeys], Label: m.Payload})
 	case "forget":
 		err = d.client.Forget(d.ctx, m.ID)
 	case "list":
 		var all []Held
 		all, err = d.client.List(d.ctx)
 		for _, h := range all {
-			d.say("held", h.ID, h.Exit)
+			id := h.ID
+			if h.Key != "" {
+				id += "/" + h.Key + "/" + string(h.Label)
+			}
+			d.say("held", id, h.Exit)
 			h.Close()
 		}
 	case "done":
@@ -154,6 +162,7 @@ func (d *fakeDaemon) park(m *message) (*child, error) {
 		in, c.in, _ = os.Pipe()
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, errs
 		theirs = []*os.File{in, out, errs}
+		cmd.SysProcAttr.Setsid = m.Op == "session" // as the real ones
 	}
 	if err := cmd.Start(); err != nil {
 		return nil, err
@@ -205,7 +214,7 @@ func (d *fakeDaemon) session(m *message) error {
 	if err != nil {
 		return err
 	}
-	err = d.client.Session(d.ctx, Session{ID: m.ID, PID: c.pid, Pidfd: c.pidfd, Status: m.files[slotStatus], Report: m.Report, Key: m.Key})
+	err = d.client.Session(d.ctx, Session{ID: m.ID, PID: c.pid, Pidfd: c.pidfd, Status: m.files[slotStatus], Report: m.Report, Key: m.Key, Label: m.Payload})
 	if err == nil && !m.Volatile { // volatile: it stays parked
 		_, err = d.gates[m.ID].Write([]byte("go\n"))
 	}

@@ -65,7 +65,7 @@ func monitorRole() int {
 		},
 		Abandon: func() { check(os.WriteFile(filepath.Join(os.Getenv("HULL_RUN"), "abandoned"), nil, 0o600)) },
 	}
-	for name, to := range map[string]*time.Duration{"HULL_ANSWER_WITHIN": &o.AnswerWithin, "HULL_END_WITHIN": &o.EndWithin} {
+	for name, to := range map[string]*time.Duration{"HULL_ANSWER_WITHIN": &o.AnswerWithin, "HULL_END_WITHIN": &o.EndWithin, "HULL_HANG_UP_WITHIN": &o.HangUpWithin} {
 		if v := os.Getenv(name); v != "" {
 			d, err := time.ParseDuration(v)
 			check(err)
