@@ -115,8 +115,9 @@ type testLauncher struct {
 
 // testStaged is a process that was made beforehand: nothing, until it is somebody's.
 type testStaged struct {
-	l    *testLauncher
-	dead bool
+	l     *testLauncher
+	dead  bool
+	dying bool // and nobody has seen it yet
 }
 
 func (s *testStaged) Serves(spec launch.Spec) bool { return spec.ShmSize == 0 }
@@ -129,6 +130,9 @@ func (s *testStaged) Alive() bool {
 
 func (s *testStaged) Park(ctx context.Context, spec launch.Spec) (parked, error) {
 	s.Abort()
+	if s.dying {
+		return nil, &launch.Error{Op: "start", Kind: launch.Gone, Text: "it is dead"}
+	}
 	return s.l.Park(ctx, spec)
 }
 

@@ -227,12 +227,23 @@ func (l *launching) park() error {
 	return l.keepFiles()
 }
 
+// parkNow makes the process of the one that was made beforehand, if there is one. If somebody has killed that while it
+// waited, a new one takes its place, with its range and in its cgroup.
 func (l *launching) parkNow() (parked, error) {
+	e := l.s.e
 	if w := l.warm; w != nil {
 		l.warm = nil // it is used up, whatever comes
-		return w.staged.Park(l.s.e.ctx, l.spec)
+		p, err := w.staged.Park(e.ctx, l.spec)
+		var known *launch.Error
+		if !errors.As(err, &known) || known.Kind != launch.Gone {
+			return p, err
+		}
+		if l.spec.Cgroups, err = l.run.group.Join(); err != nil {
+			return nil, err
+		}
+		defer closeAll(l.spec.Cgroups...)
 	}
-	return l.s.e.parts.launcher.Park(l.s.e.ctx, l.spec)
+	return e.parts.launcher.Park(e.ctx, l.spec)
 }
 
 // keepFiles takes what the run keeps of the process: the rest of the launcher's descriptors goes when it runs.

@@ -114,6 +114,19 @@ func TestWarmLost(t *testing.T) {
 	w.filled() // it is tried again after the next start
 }
 
+// One that dies when it is about to be used is no hindrance either.
+func TestWarmDies(t *testing.T) {
+	w := warmWorld(t, 1)
+	ready := w.in()
+	for _, s := range w.launch.waiting() {
+		s.dying = true
+	}
+	w.create("web", "sleep", true)
+	if g := w.groupOf("web"); !slices.Contains(ready, g) {
+		t.Errorf("the cgroup is %s, ready was %v", g, ready)
+	}
+}
+
 // The next daemon finds the cgroup of a run that began warm, and what the last one kept ready is gone.
 func TestWarmRunOutlivesDaemon(t *testing.T) {
 	w := warmWorld(t, 2)
