@@ -28,20 +28,25 @@ type attacker struct {
 	program []byte
 }
 
-// attacks is the program, which is built once.
-var attacks = sync.OnceValues(func() ([]byte, error) {
+// attacks and attacks32 are the program, which is built once, for either kind of system calls.
+var (
+	attacks   = sync.OnceValues(func() ([]byte, error) { return attacksFor("amd64") })
+	attacks32 = sync.OnceValues(func() ([]byte, error) { return attacksFor("386") })
+)
+
+func attacksFor(arch string) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "hull-attack-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	build := exec.Command("go", "build", "-ldflags", "-s -w", "-o", dir+"/attack", "hull/tests/attack")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+arch)
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build the attacks: %w: %s", err, out)
 	}
 	return os.ReadFile(dir + "/attack")
-})
+}
 
 // newAttacker makes the image attack:1: the host's programs, the attacks, and all
 // that an image can bring to help them.
@@ -156,6 +161,22 @@ func TestAttacks(t *testing.T) {
 			repelled(t, a.out(t, "./run --rm %s %s/attack:1 /attack/attack", how, addr), most)
 		})
 	}
+	t.Run("32 bits", func(t *testing.T) {
+		program, err := attacks32()
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := t.TempDir() + "/attack"
+		if err := os.WriteFile(file, program, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := exec.Command(file, "whoami").Run(); err != nil {
+			t.Skipf("this kernel runs no programs of 32 bits: %v", err)
+		}
+		a.image(t, "attack32", nil, image.File{Name: "attack", Mode: 0o755, Body: program})
+		a.must(t, fmt.Sprintf("mkdir -p images/%[1]s/attack32:1 && images/%[1]s/attack32:1/wait", addr))
+		repelled(t, a.out(t, "./run --rm %s/attack32:1 /attack", addr), most)
+	})
 	a.must(t, fmt.Sprintf("./run -d --init --name a %s/attack:1 sleep 1000", addr))
 	a.must(t, fmt.Sprintf("./run -d --init --name b %s/attack:1 sleep 1000", addr))
 	t.Run("exec", func(t *testing.T) {

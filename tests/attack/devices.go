@@ -42,7 +42,15 @@ func devices() map[string]attempt {
 	}
 	// A terminal of the container's own, to type into as if somebody had.
 	m["tiocsti"] = func() error { return typing(unix.TIOCSTI) }
-	m["tiocsti-high"] = func() error { return typing(7<<32 | unix.TIOCSTI) } // the kernel looks at 32 bits only
+	m["tiocsti-own"] = func() error { // the terminal it was started on, if there is one
+		f, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
+		if err != nil {
+			return errors.Unwrap(err)
+		}
+		defer f.Close()
+		c := [2]byte{'x'}
+		return raw(unix.SYS_IOCTL, f.Fd(), unix.TIOCSTI, uintptr(unsafe.Pointer(&c)))
+	}
 	m["tioclinux"] = func() error { return typing(0x541c) }
 	return m
 }

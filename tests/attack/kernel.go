@@ -27,7 +27,6 @@ func kernel() map[string]attempt {
 		"finit-module":    func() error { return raw(unix.SYS_FINIT_MODULE, 0, str(""), 0) },
 		"delete-module":   func() error { return raw(unix.SYS_DELETE_MODULE, str("overlay"), unix.O_NONBLOCK) },
 		"kexec":           func() error { return raw(unix.SYS_KEXEC_LOAD, 0, 0, 0, 0) },
-		"kexec-file":      func() error { return raw(unix.SYS_KEXEC_FILE_LOAD, 0, 0, 0, 0, 4) },
 		"reboot":          func() error { return unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF) },
 		"clock-settime":   func() error { return raw(unix.SYS_CLOCK_SETTIME, unix.CLOCK_REALTIME, second) },
 		"settimeofday":    func() error { return unix.Settimeofday(&unix.Timeval{Sec: 1}) },

@@ -74,7 +74,7 @@ func tell(name string, err error) {
 // attempts is every attack on the kernel's interfaces, by name.
 func attempts() map[string]attempt {
 	all := map[string]attempt{}
-	for _, part := range []map[string]attempt{mounts(), namespaces(), kernel(), devices(), files(), sockets(), inherited()} {
+	for _, part := range []map[string]attempt{mounts(), namespaces(), kernel(), devices(), files(), sockets(), inherited(), wide()} {
 		for n, a := range part {
 			all[n] = a
 		}

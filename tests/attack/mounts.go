@@ -98,7 +98,7 @@ func mounts() map[string]attempt {
 func integrity() error {
 	found := 0
 	for _, at := range []string{"", ".kept"} {
-		for path, kind := range map[string]int64{"/proc": unix.PROC_SUPER_MAGIC, "/sys": unix.SYSFS_MAGIC, "/dev": unix.TMPFS_MAGIC} {
+		for path, kind := range map[string]uint64{"/proc": unix.PROC_SUPER_MAGIC, "/sys": unix.SYSFS_MAGIC, "/dev": unix.TMPFS_MAGIC} {
 			top := path + at
 			if kindOf(top) != kind {
 				continue
@@ -138,12 +138,12 @@ func unprotected(path, top string) string {
 	return ""
 }
 
-func kindOf(path string) int64 {
+func kindOf(path string) uint64 {
 	var st unix.Statfs_t
 	if unix.Statfs(path, &st) != nil {
 		return 0
 	}
-	return st.Type
+	return uint64(st.Type)
 }
 
 // errInside says that one is where one was.

@@ -36,10 +36,6 @@ func namespaces() map[string]attempt {
 		args := struct{ flags, pidfd, child, parent, exit, stack, size, tls uint64 }{flags: unix.CLONE_NEWUSER, exit: uint64(unix.SIGCHLD)}
 		return born(raw3(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args)))
 	}
-	// Of 32 bits only one may be looked at: the flags of clone are its first argument's lower half.
-	m["clone-user-high"] = func() error {
-		return born(raw3(unix.SYS_CLONE, 1<<40|unix.CLONE_NEWUSER|uintptr(unix.SIGCHLD), 0))
-	}
 	m["sethostname"] = func() error { return unix.Sethostname([]byte("evil")) }
 	m["setdomainname"] = func() error { return unix.Setdomainname([]byte("evil")) }
 	m["uid-map"] = func() error { return writing("/proc/self/uid_map", "0 0 1\n") }
