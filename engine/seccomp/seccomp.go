@@ -5,7 +5,8 @@
 // the format): rules that allow or refuse system calls by name, some only with
 // certain arguments, some only to processes with a certain capability. Of the
 // rules for a call the first that fits decides. What hull adds to every
-// profile: TIOCSTI and TIOCLINUX, which type into a terminal, are denied.
+// profile: TIOCSTI and TIOCLINUX, which type into a terminal, are denied; to the
+// default one: sockets by way of socketcall are.
 //
 // The filter is a binary search over the numbers, not a list: a call costs
 // some ten instructions. A program for a foreign architecture is either judged
@@ -137,7 +138,11 @@ func (p *Profile) rules(caps uint64) (*specs.LinuxSeccomp, error) {
 		Linux:   &specs.Linux{},
 	}
 	if p.text == "" {
-		return moby.GetDefaultProfile(process)
+		profile, err := moby.GetDefaultProfile(process)
+		if err == nil {
+			profile.Syscalls = append([]specs.LinuxSyscall{hiddenSocket()}, profile.Syscalls...)
+		}
+		return profile, err
 	}
 	return moby.LoadProfile(p.text, process)
 }
@@ -166,6 +171,20 @@ func (p *Profile) compile(caps uint64) ([]byte, error) {
 		return nil, fmt.Errorf("the profile makes a filter of %d instructions, and the kernel takes %d", len(program), maxProgram)
 	}
 	return encode(program), nil
+}
+
+// hiddenSocket denies 32-bit programs the old way to make a socket, by which they
+// would get one of any family, AF_ALG and AF_VSOCK among them: those are behind a
+// pointer that no filter can follow. Docker's profile lets it pass, because it
+// has AppArmor or SELinux to stop it later on (CVE-2026-31431). Libraries that
+// know the new way (Linux 4.3) take ENOSYS as a hint.
+func hiddenSocket() specs.LinuxSyscall {
+	const socket = 1
+	enosys := uint(unix.ENOSYS)
+	return specs.LinuxSyscall{
+		Names: []string{"socketcall"}, Action: specs.ActErrno, ErrnoRet: &enosys,
+		Args: []specs.LinuxSeccompArg{{Index: 0, Op: specs.OpMaskedEqual, Value: 0xffffffff, ValueTwo: socket}},
+	}
 }
 
 // terminalRules deny typing into a terminal. The kernel looks at 32 bits of

@@ -134,6 +134,10 @@ func TestDefault(t *testing.T) {
 		{archAMD64, 0xffffffff, nil, enosys},
 		{arch386, c["read"], nil, allow},
 		{arch386, c["mount"], nil, eperm},
+		{arch386, c["socketcall"], []uint64{1}, enosys}, // socket, of a family that is not to be seen
+		{arch386, c["socketcall"], []uint64{3}, allow},  // connect
+		{arch386, c["socket"], []uint64{unix.AF_INET}, allow},
+		{arch386, c["socket"], []uint64{unix.AF_ALG}, eperm},
 		{arch386, c["ioctl"], []uint64{0, unix.TIOCSTI}, eperm},
 		{arch386, c["clone"], []uint64{unix.CLONE_NEWUSER}, eperm},
 		{arch386, 2000, nil, enosys},
@@ -355,7 +359,9 @@ func TestProfiles(t *testing.T) {
 
 // TestDockersOwnFile: the default profile as a file is the default profile.
 func TestDockersOwnFile(t *testing.T) {
-	text, err := json.Marshal(moby.DefaultProfile())
+	profile := moby.DefaultProfile()
+	profile.Syscalls = append([]*moby.Syscall{{LinuxSyscall: hiddenSocket()}}, profile.Syscalls...)
+	text, err := json.Marshal(profile)
 	if err != nil {
 		t.Fatal(err)
 	}
