@@ -45,7 +45,7 @@ type Host struct {
 var used = []string{"pids", "memory", "devices", "freezer", "cpu", "cpuacct"}
 
 // usedV2 are version 2's; freezing, killing and the device filter need none.
-var usedV2 = []string{"pids", "memory", "cpu"}
+var usedV2 = []string{"pids", "memory", "cpu", "io"}
 
 // Detect finds the host's cgroups as this process may use them.
 func Detect() (*Host, error) {
@@ -96,9 +96,12 @@ func detect(mountinfo, own io.Reader, read func(name string) (string, error)) (*
 		h.Mode = Hybrid
 	}
 	h.Hierarchies = v1
-	if v2 != nil && !slices.ContainsFunc(v1, func(o Hierarchy) bool { return o.has("devices") }) {
+	if v2 != nil {
 		v2.place(read)
-		h.Hierarchies = append(h.Hierarchies, *v2)
+		have := func(c string) bool { return slices.ContainsFunc(v1, func(o Hierarchy) bool { return o.has(c) }) }
+		if !have("devices") || slices.ContainsFunc(v2.Controllers, func(c string) bool { return c != "io" && !have(c) }) {
+			h.Hierarchies = append(h.Hierarchies, *v2)
+		}
 	}
 	h.findMissing()
 	return h, nil

@@ -54,7 +54,31 @@ func TestDetect(t *testing.T) {
 				"/sys/fs/cgroup/user.slice/cgroup.procs": "", "/sys/fs/cgroup/user.slice/cgroup.type": "domain\n",
 				"/sys/fs/cgroup/user.slice/cgroup.controllers": "cpu io memory pids\n",
 			},
-			want: []Hierarchy{{Controllers: []string{"pids", "memory", "cpu"}, Mount: "/sys/fs/cgroup", Base: "/sys/fs/cgroup/user.slice", V2: true}},
+			want: []Hierarchy{{Controllers: []string{"pids", "memory", "cpu", "io"}, Mount: "/sys/fs/cgroup", Base: "/sys/fs/cgroup/user.slice", V2: true}},
+		},
+		{
+			name: "hybrid, with nothing to limit by in version 2", mounts: hybridMounts, own: hybridOwn, mode: Hybrid, missing: 1,
+			files: map[string]string{
+				"/sys/fs/cgroup/unified/cgroup.procs": "1\n", "/sys/fs/cgroup/unified/cgroup.controllers": "io hugetlb\n",
+			},
+			want: []Hierarchy{
+				{Controllers: []string{"cpu", "cpuacct"}, Mount: "/sys/fs/cgroup/cpu,cpuacct", Base: "/sys/fs/cgroup/cpu,cpuacct"},
+				{Controllers: []string{"memory"}, Mount: "/sys/fs/cgroup/memory", Base: "/sys/fs/cgroup/memory/sand/box"},
+				{Controllers: []string{"devices"}, Mount: "/sys/fs/cgroup/devices", Base: "/sys/fs/cgroup/devices/user.slice"},
+				{Controllers: []string{"pids"}, Mount: "/sys/fs/cgroup/pids", Base: "/sys/fs/cgroup/pids/user.slice"},
+			},
+		},
+		{
+			name: "hybrid, with a limit's controller in version 2 alone", mode: Hybrid, missing: 2, // pids, cpu; the freezer comes with version 2
+			mounts: "36 31 0:33 / /sys/fs/cgroup/devices rw - cgroup cgroup rw,devices\n41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n",
+			own:    "5:devices:/\n0::/\n",
+			files: map[string]string{
+				"/sys/fs/cgroup/unified/cgroup.procs": "1\n", "/sys/fs/cgroup/unified/cgroup.controllers": "memory io\n",
+			},
+			want: []Hierarchy{
+				{Controllers: []string{"devices"}, Mount: "/sys/fs/cgroup/devices", Base: "/sys/fs/cgroup/devices"},
+				{Controllers: []string{"memory", "io"}, Mount: "/sys/fs/cgroup/unified", Base: "/sys/fs/cgroup/unified", V2: true},
+			},
 		},
 		{
 			name: "v2, at the root", mounts: v2, own: "0::/\n", mode: V2, missing: 1,

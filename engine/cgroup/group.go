@@ -72,11 +72,7 @@ func (g *Group) OOM() *os.File {
 	if d == nil {
 		return nil
 	}
-	name := "memory.oom_control"
-	if d.V2 {
-		name = "memory.events"
-	}
-	name = path.Join(d.path, name)
+	name := path.Join(d.path, d.oomFile())
 	fd, err := open(name, unix.O_RDONLY)
 	if err != nil {
 		return nil

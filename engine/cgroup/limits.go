@@ -3,94 +3,79 @@ package cgroup
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path"
 )
 
-var errGone = errors.New("the cgroup is gone")
-
-// Device is an entry of a device allow list. Type is 'c' or 'b'; a negative Major or Minor means any; Access is of
-// "rwm".
-type Device struct {
-	Type         byte
-	Major, Minor int64
-	Access       string
-}
-
-// DefaultDevices are null, zero, full, random, urandom, tty, console, ptmx and the terminals of pts.
-func DefaultDevices() []Device {
-	return []Device{
-		{'c', 1, 3, "rwm"},
-		{'c', 1, 5, "rwm"},
-		{'c', 1, 7, "rwm"},
-		{'c', 1, 8, "rwm"},
-		{'c', 1, 9, "rwm"},
-		{'c', 5, 0, "rwm"},
-		{'c', 5, 1, "rwm"},
-		{'c', 5, 2, "rwm"},
-		{'c', 136, -1, "rwm"},
-	}
-}
-
-// Limits of a group. The zero value limits nothing, and denies all devices.
+// Limits of a group, in the terms of docker run's flags. The zero value limits nothing, and denies all devices.
 type Limits struct {
 	Pids int64 // most processes and threads; 0 is no limit. A host that cannot limit them does not fail: see Host.Missing
-	// Devices are all that may be used; everything else is denied. They are set when a group is made, not by Set.
+	// Devices are all that may be used; everything else is denied. They are set when a group is made, and never changed.
 	Devices []Device
 	// AllDevices leaves the devices as they are for hull itself.
 	AllDevices bool
-	Memory     int64   // bytes; 0 is no limit
+	Memory     int64 // bytes; 0 is no limit
+	// MemorySwap is bytes of memory and swap together, and counts only beside Memory: 0 is twice Memory where the kernel
+	// counts swap, NoLimit is none.
+	MemorySwap int64
 	CPUs       float64 // how many processors' time; 0 is no limit
+	CPUShares  int64   // weight against other groups, 2 to 262144; 0 is the default of 1024
 }
 
-// Set changes the limits of a group in use, all but the devices.
-func (g *Group) Set(l Limits) error { return g.limit(l, false) }
+// NoLimit stands for none where 0 has another meaning.
+const NoLimit = -1
 
-// limit writes the limits. Of a fresh group, which has none, only those that are wanted.
-func (g *Group) limit(l Limits, fresh bool) error {
-	if l.Pids < 0 || l.Memory < 0 || l.CPUs < 0 {
-		return &Error{Op: "limit", Group: g.id, Kind: Invalid, Err: errors.New("a limit is negative")}
-	}
-	if fresh && !l.AllDevices {
+// Set writes all limits but the devices, whatever they are now.
+func (g *Group) Set(l Limits) error { return g.limit(nil, l) }
+
+// Change writes those limits, of all but the devices, in which to differs from what is in force.
+func (g *Group) Change(from, to Limits) error { return g.limit(&from, to) }
+
+// limitFresh writes the limits of a group that has just been made.
+func (g *Group) limitFresh(l Limits) error {
+	if !l.AllDevices {
 		if err := g.limitDevices(l.Devices); err != nil {
 			return err
 		}
 	}
-	if d := g.of("pids"); d != nil && (l.Pids > 0 || !fresh) {
-		if err := write(path.Join(d.path, "pids.max"), orMax(l.Pids)); err != nil {
-			return system("limit", g.id, err)
-		}
+	return g.Change(Limits{}, l)
+}
+
+// limit writes the limits that differ from those in force; all if these are not known.
+func (g *Group) limit(from *Limits, to Limits) error {
+	if to.Pids < 0 || to.Memory < 0 || to.MemorySwap < NoLimit || to.CPUs < 0 || to.CPUShares < 0 {
+		return &Error{Op: "limit", Group: g.id, Kind: Invalid, Err: errors.New("a limit is negative")}
 	}
-	if l.Memory > 0 || !fresh {
-		if err := g.limitMemory(l.Memory); err != nil {
+	for _, l := range []struct {
+		same  func(a *Limits) bool
+		write func(Limits) error
+	}{
+		{func(a *Limits) bool { return a.Pids == to.Pids }, g.limitPids},
+		{func(a *Limits) bool { return a.Memory == to.Memory && a.MemorySwap == to.MemorySwap }, g.limitMemory},
+		{func(a *Limits) bool { return a.CPUs == to.CPUs }, g.limitCPUs},
+		{func(a *Limits) bool { return a.CPUShares == to.CPUShares }, g.weighCPU},
+	} {
+		if from != nil && l.same(from) {
+			continue
+		}
+		if err := l.write(to); err != nil {
 			return err
 		}
-	}
-	if l.CPUs > 0 || !fresh {
-		return g.limitCPUs(l.CPUs)
 	}
 	return nil
 }
 
-func orMax(n int64) string {
-	if n == 0 {
-		return "max"
-	}
-	return decimal(n)
-}
-
-func (g *Group) limitMemory(n int64) error {
-	d := g.of("memory")
-	if d == nil {
-		return g.without("memory", n > 0)
-	}
-	name, value := "memory.limit_in_bytes", decimal(n)
-	if d.V2 {
-		name, value = "memory.max", orMax(n)
-	} else if n == 0 {
-		value = "-1"
-	}
+// put writes a control file.
+func (g *Group) put(d *dir, name, value string) error {
 	if err := write(path.Join(d.path, name), value); err != nil {
 		return system("limit", g.id, err)
+	}
+	return nil
+}
+
+func (g *Group) limitPids(l Limits) error {
+	if d := g.of("pids"); d != nil {
+		return g.put(d, "pids.max", orMax(l.Pids))
 	}
 	return nil
 }
@@ -98,25 +83,47 @@ func (g *Group) limitMemory(n int64) error {
 // cpuPeriod is the period of the quota in microseconds, the kernel's default.
 const cpuPeriod = 100000
 
-func (g *Group) limitCPUs(n float64) error {
+func (g *Group) limitCPUs(l Limits) error {
 	d := g.of("cpu")
 	if d == nil {
-		return g.without("cpu", n > 0)
+		return g.without("cpu", l.CPUs > 0)
 	}
-	quota := max(1000, int64(n*cpuPeriod)) // the kernel's least
-	name, value := "cpu.cfs_quota_us", decimal(quota)
+	quota := max(1000, int64(l.CPUs*cpuPeriod)) // the kernel's least
 	switch {
-	case d.V2 && n == 0:
-		name, value = "cpu.max", "max"
+	case d.V2 && l.CPUs == 0:
+		return g.put(d, "cpu.max", "max")
 	case d.V2:
-		name, value = "cpu.max", fmt.Sprintf("%d %d", quota, cpuPeriod)
-	case n == 0:
-		value = "-1"
+		return g.put(d, "cpu.max", fmt.Sprintf("%d %d", quota, cpuPeriod))
+	case l.CPUs == 0:
+		return g.put(d, "cpu.cfs_quota_us", "-1")
 	}
-	if err := write(path.Join(d.path, name), value); err != nil {
-		return system("limit", g.id, err)
+	return g.put(d, "cpu.cfs_quota_us", decimal(quota))
+}
+
+// defaultShares is version 1's weight of a group that was given none.
+const defaultShares = 1024
+
+func (g *Group) weighCPU(l Limits) error {
+	d := g.of("cpu")
+	if d == nil {
+		return g.without("cpu", l.CPUShares > 0)
 	}
-	return nil
+	shares := l.CPUShares
+	if shares == 0 {
+		shares = defaultShares
+	}
+	if d.V2 {
+		return g.put(d, "cpu.weight", decimal(weight(shares)))
+	}
+	return g.put(d, "cpu.shares", decimal(shares))
+}
+
+// weight is version 2's form of shares: 2 becomes 1, 1024 the default of 100, and 262144 the most, 10000. A straight
+// line through the two ends would make 1024 a 39, and containers weaker than whatever else the host runs; this is the
+// curve that the other runtimes use since 2025.
+func weight(shares int64) int64 {
+	log := math.Log2(float64(max(2, min(shares, 262144))))
+	return int64(math.Ceil(math.Pow(10, (log*log+125*log)/612-7.0/34)))
 }
 
 // without is the answer to a limit whose controller this host has not got.
@@ -127,42 +134,9 @@ func (g *Group) without(controller string, wanted bool) error {
 	return &Error{Op: "limit", Group: g.id, Kind: Unsupported, Err: fmt.Errorf("this host has no usable %s cgroup controller, so that this limit cannot be set", controller)}
 }
 
-// limitDevices denies all devices and allows those of a list. A host that has neither way does not fail: the container's
-// user namespace lets it make no device, and hull gives it none but these; Host.Missing says so.
-func (g *Group) limitDevices(list []Device) error {
-	for _, v := range list {
-		if v.Type != 'c' && v.Type != 'b' {
-			return &Error{Op: "limit", Group: g.id, Kind: Invalid, Err: fmt.Errorf("a device has the type %q, which is neither c nor b", v.Type)}
-		}
+func orMax(n int64) string {
+	if n == 0 {
+		return "max"
 	}
-	if d := g.of("devices"); d != nil {
-		if err := write(path.Join(d.path, "devices.deny"), "a"); err != nil {
-			return system("limit", g.id, err)
-		}
-		rules := make([]string, len(list))
-		for i, v := range list {
-			rules[i] = v.rule()
-		}
-		if err := write(path.Join(d.path, "devices.allow"), rules...); err != nil {
-			return system("limit", g.id, err)
-		}
-		return nil
-	}
-	if d := g.v2(); d != nil {
-		if err := filterDevices(d.path, list); err != nil {
-			return system("limit", g.id, err)
-		}
-	}
-	return nil
-}
-
-// rule is version 1's form of a device.
-func (v Device) rule() string {
-	any := func(n int64) string {
-		if n < 0 {
-			return "*"
-		}
-		return decimal(n)
-	}
-	return fmt.Sprintf("%c %s:%s %s", v.Type, any(v.Major), any(v.Minor), v.Access)
+	return decimal(n)
 }

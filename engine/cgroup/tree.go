@@ -48,7 +48,7 @@ func (t *Tree) Create(id string, l Limits) (*Group, error) {
 			return nil, system("create", id, err)
 		}
 	}
-	if err := g.limit(l, true); err != nil {
+	if err := g.limitFresh(l); err != nil {
 		for _, d := range g.dirs {
 			_ = unix.Rmdir(d.path)
 		}
