@@ -5,6 +5,7 @@ go 1.26.8
 require (
 	github.com/creack/pty v1.1.24 // terminals, in tests and for the helper
 	github.com/docker/docker-credential-helpers v0.9.13 // the protocol of the helpers that keep registry passwords
+	github.com/docker/go-units v0.5.0 // sizes and ulimits written as docker has them
 	github.com/dustinkirkland/golang-petname v0.0.0-20260215035315-f0c533e9ce9b // names of containers that were given none
 	github.com/google/go-cmp v0.7.0 // differences that a person can read, in tests
 	github.com/google/go-containerregistry v0.22.1 // the types of manifests and configs; registries and archives in tests

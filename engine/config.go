@@ -1,17 +1,14 @@
 package engine
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"maps"
-	"strconv"
-	"strings"
 )
 
-// checkSettings parses raw values and checks that the owner may have them; an image's name must be one to the store too.
-func (e *Engine) checkSettings(owner Owner, raw map[string]string) (values, error) {
+// checkSettings parses raw values and checks that the owner may have them, in place of those before; an image's name must
+// be one to the store too.
+func (e *Engine) checkSettings(owner Owner, raw map[string]string, before values) (values, error) {
 	set, err := parseSettings(raw)
 	if err != nil {
 		return nil, err
@@ -20,6 +17,9 @@ func (e *Engine) checkSettings(owner Owner, raw map[string]string) (values, erro
 		if _, err := e.o.Roots.Parse(name); err != nil {
 			return nil, &Error{Op: "set", Kind: Invalid, Err: err}
 		}
+	}
+	if err := errorsJoin(set.consistent(), set.possible(before)); err != nil {
+		return nil, err
 	}
 	return set, mayHave(owner, set)
 }
@@ -37,11 +37,14 @@ func mayHave(owner Owner, set values) error {
 	return nil
 }
 
-// Get answers a setting exactly as it was written, empty if it was not.
+// Get answers a setting exactly as it was written, empty if it was not. AllSettings stands for all of them.
 func (e *Engine) Get(id, setting string) (string, error) {
 	s, err := e.lookup("get", id)
 	if err != nil {
 		return "", err
+	}
+	if setting == AllSettings {
+		return string(s.snapshot.Load().SettingsJSON()), nil
 	}
 	if _, ok := FindSetting(setting); !ok {
 		return "", fail("get", s.id, NotFound, "there is no setting %q", clip(setting))
@@ -49,8 +52,12 @@ func (e *Engine) Get(id, setting string) (string, error) {
 	return s.snapshot.Load().Settings[setting], nil
 }
 
-// Set gives a setting a value; an empty one resets it. A bad one leaves the old value.
+// Set gives a setting a value; an empty one resets it. A bad one leaves the old value. AllSettings stands for all of them,
+// and must not be empty.
 func (e *Engine) Set(ctx context.Context, id, setting, value string) error {
+	if setting == AllSettings {
+		return e.setDocument(ctx, id, value)
+	}
 	return e.ask(ctx, "set", id, func(s *supervisor, answer func(error)) {
 		row, ok := FindSetting(setting)
 		if !ok {
@@ -69,16 +76,6 @@ func (e *Engine) Set(ctx context.Context, id, setting, value string) error {
 	})
 }
 
-// SetAll replaces all settings, or none if one is bad.
-func (e *Engine) SetAll(ctx context.Context, id string, settings map[string]string) error {
-	raw := maps.Clone(settings)
-	maps.DeleteFunc(raw, func(_, value string) bool { return value == "" })
-	if raw == nil {
-		raw = map[string]string{}
-	}
-	return e.ask(ctx, "set", id, func(s *supervisor, answer func(error)) { answer(s.change(raw)) })
-}
-
 // change gives the container other settings.
 func (s *supervisor) change(raw map[string]string) error {
 	if maps.Equal(raw, s.rec.Settings) {
@@ -87,12 +84,12 @@ func (s *supervisor) change(raw map[string]string) error {
 	if s.st.State == Dead {
 		return fail("set", s.id, Invalid, "the container %s is dead: %s", s.rec.Name, s.st.Error)
 	}
-	set, err := s.e.checkSettings(s.rec.Owner, raw)
+	set, err := s.e.checkSettings(s.rec.Owner, raw, s.set)
 	if err != nil {
 		return err
 	}
 	for _, row := range table() {
-		if row.Once && s.onceOnly() && strings.TrimSpace(raw[row.Name]) != strings.TrimSpace(s.rec.Settings[row.Name]) {
+		if row.Once && s.onceOnly() && !row.same(raw[row.Name], s.rec.Settings[row.Name]) {
 			return fail("set", s.id, Busy,
 				"the setting %s of a container that has been started cannot change; make another container", row.Name)
 		}
@@ -105,11 +102,18 @@ func (s *supervisor) change(raw map[string]string) error {
 			return err
 		}
 	}
-	if err := s.keep(&rec, set); err != nil {
+	undo, err := s.applyLimits(set)
+	if err == nil {
+		if err = s.keep(&rec, set); err != nil {
+			undo()
+		}
+	}
+	if err != nil {
 		s.swapHold(rec.Image, before)
 		return err
 	}
 	s.swapHold(before, rec.Image)
+	s.watchOOM()
 	if rec.Image != before {
 		s.view.forget() // it shows the other image's files
 	}
@@ -170,94 +174,4 @@ func (s *supervisor) rename(name string) error {
 	s.e.index.move(s, old, name)
 	s.say("rename", "oldName", old)
 	return nil
-}
-
-// SettingsJSON answers the settings as one document, typed, those that are set.
-func (c *Container) SettingsJSON() []byte {
-	doc := map[string]any{}
-	for _, row := range table() {
-		if v, err := row.Parse(c.Settings[row.Name]); err == nil && v != nil {
-			doc[row.JSON] = row.toJSON(v)
-		}
-	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(doc); err != nil {
-		return nil
-	}
-	return b.Bytes()
-}
-
-// ParseSettingsJSON reads such a document into raw values, for SetAll or New.
-func ParseSettingsJSON(data []byte) (map[string]string, error) {
-	doc := map[string]any{}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	if err := d.Decode(&doc); err != nil || d.More() {
-		return nil, fail("set", "", Invalid, "the settings are not one JSON object")
-	}
-	raw := map[string]string{}
-	for _, row := range table() {
-		v, ok := doc[row.JSON]
-		delete(doc, row.JSON)
-		if !ok || v == nil {
-			continue
-		}
-		text, err := row.fromJSON(v)
-		if err != nil {
-			return nil, row.invalid(err)
-		}
-		raw[row.Name] = asLines(text)
-	}
-	for name := range doc {
-		return nil, fail("set", "", Invalid, "there is no setting %q", clip(name))
-	}
-	return raw, nil
-}
-
-// toJSON is a parsed value as it stands in a document.
-func (s Setting) toJSON(v any) any {
-	if text, ok := v.(string); ok && s.Type == Document && strings.HasPrefix(text, "{") {
-		return json.RawMessage(text)
-	}
-	return v
-}
-
-// fromJSON writes a JSON value as the setting's file has it. Strings are taken for every type.
-func (s Setting) fromJSON(v any) (string, error) {
-	switch v := v.(type) {
-	case string:
-		return v, nil
-	case bool:
-		if s.Type == Bool {
-			return strconv.FormatBool(v), nil
-		}
-	case json.Number:
-		if s.Type == Number {
-			return v.String(), nil
-		}
-	case map[string]any:
-		if s.Type == Document {
-			text, err := json.Marshal(v)
-			return string(text), err
-		}
-	case []any:
-		items := make([]string, 0, len(v))
-		for _, item := range v {
-			text, ok := item.(string)
-			if !ok {
-				return "", errors.New("its items must be strings")
-			}
-			items = append(items, text)
-		}
-		if s.Type == Words {
-			return FormatWords(items), nil
-		}
-		if s.Type == Lines {
-			return formatList(items), nil
-		}
-	}
-	return "", errors.New("its JSON value has the wrong type for a " + string(s.Type))
 }

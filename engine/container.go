@@ -1,6 +1,10 @@
 package engine
 
-import "time"
+import (
+	"time"
+
+	"hull/engine/cgroup"
+)
 
 // Owner is whose rights a container acts with.
 type Owner struct {
@@ -36,6 +40,7 @@ type Container struct {
 	Finished time.Time // zero until the first end
 	PID      int       // of the first process in the host's numbers, 0 unless it lives
 	Exit     *Exit     // of the last run or failed start, nil before
+	OOM      bool      // in the last run the kernel has ended something for want of memory
 	Error    string    // one sentence about the last failure, empty after a success
 
 	Command  []string          // entrypoint and command in force, image's included where known
@@ -46,6 +51,7 @@ type Container struct {
 	Pending  []string          // settings that differ from those of the run under way
 	Sessions []Session         // under way and the last that ended, oldest first
 
+	limits  cgroup.Limits
 	process *process // of the last run
 	group   string   // the cgroup of the run under way
 	path    []string // directories of PATH, of the run under way or the next one

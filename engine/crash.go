@@ -11,6 +11,7 @@ const (
 	createCommitted point = "create committed" // it is renamed
 	createListed    point = "create listed"    // it can be found
 
+	limitsApplied  point = "limits applied"  // a run has other limits than its record says
 	settingWritten point = "setting written" // the record on disk has the value, the snapshot has not
 	renameWritten  point = "rename written"  // the record has the new name, the index the old
 
@@ -36,7 +37,7 @@ const (
 
 func points() []point {
 	return []point{
-		createStaged, createCommitted, createListed, settingWritten, renameWritten,
+		createStaged, createCommitted, createListed, limitsApplied, settingWritten, renameWritten,
 		startNoted, startCgroup, startParked, startAdopted, startReleased, startWritten, startKept, startFailed,
 		stopSignalled, stopKilled, exitWritten, exitForgotten, exitTidied,
 		removeRenamed, removeReleased, removeDeleted,

@@ -36,6 +36,7 @@ func TestCrash(t *testing.T) {
 		{createListed, nil, create, fate{states: []State{Created}}},
 		{createStaged, nil, run, fate{states: []State{none}}},
 		{createCommitted, nil, run, fate{states: []State{none}}},
+		{limitsApplied, []order{run}, order{Do: "set", Name: "web", Text: "A=1"}, fate{states: []State{Up}}},
 		{settingWritten, []order{create}, order{Do: "set", Name: "web", Text: "A=1"}, fate{states: []State{Created}, env: "A=1"}},
 		{renameWritten, []order{create}, order{Do: "rename", Name: "web", Text: "www"}, fate{states: []State{Created}, name: "www"}},
 		{startFailed, []order{{Do: "create", Name: "web", Settings: bad}}, start, fate{states: []State{Created, Exited}}},

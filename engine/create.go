@@ -145,7 +145,7 @@ func (e *Engine) newRecord(n New) (*record, error) {
 	if n.Image != "" {
 		raw["image"] = asLines(n.Image)
 	}
-	set, err := e.checkSettings(n.Owner, raw)
+	set, err := e.checkSettings(n.Owner, raw, nil)
 	if err != nil {
 		return nil, err
 	}

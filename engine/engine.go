@@ -228,29 +228,6 @@ func (e *Engine) Logs(id string) (LogFiles, error) {
 	return LogFiles{Dir: s.dir}, nil
 }
 
-// Processes lists the processes of a container in the host's numbers; none if it does not run.
-func (e *Engine) Processes(id string) ([]int, error) {
-	s, err := e.lookup("processes", id)
-	if err != nil {
-		return nil, err
-	}
-	if !s.snapshot.Load().State.Alive() {
-		return nil, nil
-	}
-	g, err := e.parts.groups.Open(s.snapshot.Load().group)
-	if err != nil {
-		if !s.snapshot.Load().State.Alive() { // it has ended meanwhile
-			return nil, nil
-		}
-		return nil, fail("processes", s.id, kindOfErrno(err), "the container's cgroup cannot be read: %w", err)
-	}
-	pids, err := g.Processes()
-	if err != nil && s.snapshot.Load().State.Alive() {
-		return nil, fail("processes", s.id, kindOfErrno(err), "the container's cgroup cannot be read: %w", err)
-	}
-	return pids, nil
-}
-
 // notify tells of an event.
 func (e *Engine) notify(ev Event) {
 	if e.o.Notify != nil {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"syscall"
 
+	"hull/engine/cgroup"
 	"hull/engine/launch"
 )
 
@@ -13,11 +14,14 @@ import (
 func kindOfErrno(err error) Kind {
 	var e *Error
 	var l *launch.Error
+	var g *cgroup.Error
 	switch {
 	case errors.As(err, &e):
 		return e.Kind
 	case errors.As(err, &l):
 		return kindOfLaunch(l.Kind)
+	case errors.As(err, &g):
+		return kindOfGroup(g.Kind)
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return Space
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
@@ -46,6 +50,19 @@ func kindOfLaunch(k launch.Kind) Kind {
 		return Space
 	case launch.System:
 		return System
+	}
+	return System
+}
+
+func kindOfGroup(k cgroup.Kind) Kind {
+	switch k {
+	case cgroup.Invalid:
+		return Invalid
+	case cgroup.Busy:
+		return Busy
+	case cgroup.Unsupported:
+		return Unsupported
+	case cgroup.System, cgroup.NotFound, cgroup.Exists: // hull makes and removes them
 	}
 	return System
 }

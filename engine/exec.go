@@ -191,6 +191,7 @@ func (t *target) spec(o ExecOptions) (launch.ExecSpec, error) {
 		Args: o.Command, Dir: t.process.Dir, User: t.process.User,
 		TTY: o.TTY, Rows: o.Rows, Cols: o.Cols, Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr,
 	}
+	spec.Limits = rlimits(t.process.Ulimits)
 	may := t.process.Privileges
 	if o.Privileged {
 		may = privileges{Capabilities: plan.CapabilityNames(^uint64(0)), Gains: true, Profile: unconfined}

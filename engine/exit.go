@@ -2,6 +2,7 @@ package engine
 
 import (
 	"strconv"
+	"syscall"
 
 	"hull/engine/monitor"
 )
@@ -29,11 +30,12 @@ func (s *supervisor) runEnded(x Exit) {
 	p.end()
 	s.stopping, s.waiters = nil, nil
 	s.leaveAll(x)
-	s.st.Exit, s.st.Finished, s.st.Error = &x, x.At, exitSentence(x)
+	oom := s.oomAtEnd(x)
+	s.st.Exit, s.st.Finished, s.st.Error = &x, x.At, s.exitSentence(x)
 	s.st.Run.PID = 0
 	s.save()
 	s.e.crash(exitWritten)
-	if x.OOM {
+	if oom {
 		s.say("oom")
 	}
 	s.say("die", "exitCode", strconv.Itoa(x.Code))
@@ -139,10 +141,12 @@ func (s *supervisor) unmountSoon(r *run) {
 }
 
 // exitSentence is what a container's error says after a run: nothing, unless the end needs explaining.
-func exitSentence(x Exit) string {
+func (s *supervisor) exitSentence(x Exit) string {
 	switch {
+	case x.OOM && x.Signal == int(syscall.SIGKILL):
+		return "out of memory: the kernel ended it, because it " + s.wanted()
 	case x.OOM:
-		return "the kernel ended it for want of memory (out of memory)"
+		return "out of memory: the kernel ended a process in it, which " + s.wanted()
 	case x.Unknown:
 		return "nobody saw how it ended: the machine or hull's monitor went down while it ran"
 	}

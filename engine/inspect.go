@@ -23,8 +23,18 @@ type document struct {
 	Labels   map[string]string `json:"labels,omitempty"`
 	Settings json.RawMessage   `json:"settings"`
 	Pending  []string          `json:"pending,omitempty"`
+	Limits   limitsDocument    `json:"limits"`            // in force, or at the next start
 	Process  *process          `json:"process,omitempty"` // of the last run
 	Sessions []sessionDocument `json:"sessions,omitempty"`
+}
+
+// limitsDocument shows limits as the settings of the same names have them; what is not limited is left out.
+type limitsDocument struct {
+	Memory     int64   `json:"memory,omitempty"`
+	MemorySwap int64   `json:"memory_swap,omitempty"`
+	CPUs       float64 `json:"cpus,omitempty"`
+	CPUShares  int64   `json:"cpu_shares,omitempty"`
+	Pids       int64   `json:"pids,omitempty"`
 }
 
 type sessionDocument struct {
@@ -51,6 +61,7 @@ func (e *Engine) Inspect(id string) ([]byte, error) {
 		ID: c.ID, Name: c.Name, Owner: c.Owner, Created: c.Created, Image: c.Image, ImageID: c.ImageID,
 		Status: c.State, PID: c.PID, Started: c.Started, Finished: c.Finished, Exit: c.Exit, Error: c.Error,
 		Labels: c.Labels, Settings: c.SettingsJSON(), Pending: c.Pending, Process: c.process,
+		Limits: limitsDocument{c.limits.Memory, c.limits.MemorySwap, c.limits.CPUs, c.limits.CPUShares, c.limits.Pids},
 	}
 	for _, x := range c.Sessions {
 		d.Sessions = append(d.Sessions, sessionDocument(x))

@@ -119,11 +119,14 @@ func (l *launching) noteAttempt() error {
 
 func (l *launching) makeGroup() error {
 	s := l.s
+	limits := l.limits()
 	if l.run.group != nil { // it came with the process
+		if err := l.run.group.Change(values{}.limits(), limits); err != nil {
+			return fail("start", s.id, kindOfErrno(err), "the container's limits cannot be set: %w", err)
+		}
 		s.e.crash(startCgroup)
 		return nil
 	}
-	limits := l.limits()
 	g, err := s.e.parts.groups.Create(s.id, limits)
 	if err != nil {
 		g, err = s.makeGroupAgain(limits, err)
@@ -155,9 +158,9 @@ func (s *supervisor) makeGroupAgain(limits cgroup.Limits, first error) (group, e
 
 // limits are what the container's cgroup is made with.
 func (l *launching) limits() cgroup.Limits {
-	return cgroup.Limits{
-		Pids: defaultPids, Devices: append(cgroup.DefaultDevices(), l.rules...), AllDevices: l.spec.Privileged,
-	}
+	limits := l.s.set.limits()
+	limits.Devices, limits.AllDevices = append(limits.Devices, l.rules...), l.spec.Privileged
+	return limits
 }
 
 // makeStdio makes the pipes between the command and the monitor; with a terminal the launcher makes that instead.
@@ -209,6 +212,7 @@ func (l *launching) park() error {
 	if l.spec.Seccomp, err = p.Privileges.filter(); err != nil {
 		return err
 	}
+	l.spec.Limits = rlimits(p.Ulimits)
 	l.spec.Range = idRange(l.note.Range)
 	l.spec.Files = etcFiles(p.Hostname)
 	l.spec.Root = l.mount

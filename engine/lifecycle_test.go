@@ -265,14 +265,14 @@ func TestSettings(t *testing.T) {
 	if d := cmp.Diff([]string{"env"}, c.Pending); d != "" {
 		t.Error(d)
 	}
-	w.want(w.e.SetAll(ctx, "web", map[string]string{"image": "other", "user": "a:b:c"}), Invalid)
-	w.ok(w.e.SetAll(ctx, "web", map[string]string{"image": "other", "user": "7"}))
+	w.want(w.e.Set(ctx, "web", AllSettings, `{"image":"other","user":"a:b:c"}`), Invalid)
+	w.ok(w.e.Set(ctx, "web", AllSettings, `{"image":"other","user":"7"}`))
 	if v, _ := w.e.Get("web", "command"); v != "" {
 		t.Errorf("%q should be reset", v)
 	}
 	w.ok(w.e.Close())
 	w.open()
-	if v, _ := w.e.Get("web", "user"); v != "7" {
+	if v, _ := w.e.Get("web", "user"); v != "7\n" {
 		t.Errorf("%q: a setting must outlive the daemon", v)
 	}
 }

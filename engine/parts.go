@@ -77,7 +77,14 @@ type groups interface {
 // group is one container's cgroup; *cgroup.Group is the real one.
 type group interface {
 	Join() ([]*os.File, error)
+	// Set writes all limits, Change those that differ from what is in force.
+	Set(l cgroup.Limits) error
+	Change(from, to cgroup.Limits) error
+	Stat() (cgroup.Stat, error)
 	OOM() *os.File
+	OOMKills() int64
+	// WatchOOM gives a file of which a read returns when memory runs out; nil if nobody will ever know.
+	WatchOOM() (*os.File, error)
 	Pause(ctx context.Context) error
 	Unpause(ctx context.Context) error
 	Processes() ([]int, error)
@@ -144,9 +151,6 @@ func (r realLauncher) Close() error { return r.l.Close() }
 func (realLauncher) Commands(root *os.File, path []string) ([]string, error) {
 	return launch.Commands(root, path)
 }
-
-// defaultPids is how many processes and threads a container may have.
-const defaultPids = 2048
 
 type realGroups struct{ t *cgroup.Tree }
 

@@ -28,6 +28,8 @@ type process struct {
 	Stdin    bool     `json:"stdin"`
 	// Privileges are the first process's and every session's.
 	Privileges privileges `json:"privileges,omitzero"`
+
+	Ulimits []string `json:"ulimits,omitempty"`
 }
 
 // values are settings by name, parsed; a setting that is not set is not in it.
@@ -53,8 +55,14 @@ func parseSettings(raw map[string]string) (values, error) {
 	return v, nil
 }
 
-func (v values) text(name string) string   { s, _ := v[name].(string); return s }
-func (v values) flag(name string) bool     { b, _ := v[name].(bool); return b }
+func (v values) text(name string) string { s, _ := v[name].(string); return s }
+func (v values) flag(name string) bool   { b, _ := v[name].(bool); return b }
+func (v values) number(name string, otherwise int64) int64 {
+	if n, ok := v[name].(int64); ok {
+		return n
+	}
+	return otherwise
+}
 func (v values) list(name string) []string { l, _ := v[name].([]string); return l }
 
 // command applies Docker's rules: an entrypoint of one's own drops the image's command, a command of one's own
@@ -107,6 +115,7 @@ func (v values) resolve(id string, image *Image) (process, error) {
 	p := process{
 		Args: v.command(image), Dir: v.text("workdir"), User: v.text("user"), Hostname: v.text("hostname"),
 		TTY: v.flag("tty"), Stdin: v.flag("stdin"), Privileges: v.privileges(),
+		Ulimits: v.list("ulimits"),
 	}
 	if len(p.Args) == 0 {
 		return p, fail("start", id, Invalid,

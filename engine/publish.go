@@ -7,9 +7,9 @@ func (s *supervisor) publish() {
 	c := &Container{
 		ID: s.id, Name: s.rec.Name, Owner: s.rec.Owner, Image: s.imageName(),
 		State: s.st.State, Created: s.rec.Created, Started: s.st.Run.Started, Finished: s.st.Finished,
-		Exit: s.st.Exit, Error: s.st.Error,
+		Exit: s.st.Exit, OOM: s.st.OOMKills > 0, Error: s.st.Error,
 		Command: s.set.command(s.imageOrNone()), Labels: s.set.labels(s.rec.Image),
-		TTY: s.set.flag("tty"), Stdin: s.set.flag("stdin"), Settings: s.rec.Settings, process: s.st.Run.Process,
+		TTY: s.set.flag("tty"), Stdin: s.set.flag("stdin"), Settings: s.rec.Settings, limits: s.set.limits(), process: s.st.Run.Process,
 		group: s.groupName(),
 	}
 	if s.rec.Image != nil {
@@ -34,7 +34,7 @@ func (s *supervisor) publish() {
 func pending(running, now map[string]string) []string {
 	var names []string
 	for _, row := range table() {
-		if !row.Live && running[row.Name] != now[row.Name] {
+		if !row.Live && !row.same(running[row.Name], now[row.Name]) {
 			names = append(names, row.Name)
 		}
 	}

@@ -38,6 +38,7 @@ type state struct {
 	Finished time.Time `json:"finished,omitzero"`
 	Exit     *Exit     `json:"exit,omitempty"`
 	Error    string    `json:"error,omitempty"`
+	OOMKills int64     `json:"oom_kills,omitempty"` // how often the kernel ended something in the run for want of memory
 	Then     sequel    `json:"then,omitempty"`
 }
 

@@ -73,6 +73,10 @@ func (s *supervisor) recoverLive(h *monitor.Held) {
 	}
 	if r.group, err = s.e.parts.groups.Open(s.groupName()); err != nil {
 		s.st.Error = "its cgroup cannot be opened, so it cannot be paused or entered: " + err.Error()
+	} else {
+		s.limitsAgain()
+		s.watchOOM()
+		s.missedOOM()
 	}
 	if s.st.State == Stopping {
 		s.queue.put(func() { s.resumeStop() })

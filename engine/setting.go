@@ -35,6 +35,8 @@ const (
 	Text      Type = "text"      // one line, a string in json
 	Bool      Type = "bool"      // true or false
 	Number    Type = "number"    // a whole number
+	Decimal   Type = "decimal"   // a number like 1.5
+	Size      Type = "size"      // bytes, with a unit as docker has them (512m); a number in json
 	Words     Type = "words"     // a shell-quoted line, or a JSON array of strings; an array in json
 	Lines     Type = "lines"     // one item a line, or a JSON array of strings; an array in json
 	Document  Type = "document"  // a word, or a JSON object of several lines; either in json
@@ -93,6 +95,30 @@ func table() []Setting {
 		{
 			Name: "stdin", Type: Bool, Default: "false", Flag: "interactive", Short: "i", JSON: "stdin", parse: parseBool,
 			Summary: "keep the command's input open",
+		},
+		{
+			Name: "memory", Type: Size, Default: "no limit", Live: true, Flag: "memory", Short: "m", JSON: "memory",
+			parse: parseMemory, Summary: "most memory, as 512m; 0 is no limit",
+		},
+		{
+			Name: "memory_swap", Type: Size, Default: "twice memory", Live: true, Flag: "memory-swap", JSON: "memory_swap",
+			parse: parseMemorySwap, Summary: "most memory and swap together; -1 is any swap, as much as memory is none",
+		},
+		{
+			Name: "cpus", Type: Decimal, Default: "no limit", Live: true, Flag: "cpus", JSON: "cpus", parse: parseCPUs,
+			Summary: "how many processors' time, as 1.5; 0 is no limit",
+		},
+		{
+			Name: "cpu_shares", Type: Number, Default: "1024", Live: true, Flag: "cpu-shares", Short: "c", JSON: "cpu_shares",
+			parse: parseShares, Summary: "weight against other containers when processors are short, 2 to 262144",
+		},
+		{
+			Name: "pids", Type: Number, Default: "2048", Live: true, Flag: "pids-limit", JSON: "pids", parse: parsePids,
+			Summary: "most processes and threads; -1 is no limit",
+		},
+		{
+			Name: "ulimits", Type: Lines, Default: "the machine's", Flag: "ulimit", JSON: "ulimits", parse: parseUlimits, Root: aboveOwn,
+			Summary: "limits of each process, as nofile=1024 or nofile=1024:2048 (soft:hard)",
 		},
 		{
 			Name: "stop_signal", Type: Text, Default: "SIGTERM", FromImage: true, Live: true, Flag: "stop-signal",
@@ -165,7 +191,7 @@ func (s Setting) FromFlag(values []string) string {
 	}
 }
 
-// Parse checks a value and answers it typed: string, bool, int64 or []string; a document is a string too. An empty value is nil.
+// Parse checks a value and answers it typed: string, bool, int64, float64 or []string; a document is a string too. An empty value is nil.
 // Its errors are *Error with Kind Invalid.
 func (s Setting) Parse(value string) (any, error) {
 	if err := plausible(value); err != nil {

@@ -41,7 +41,8 @@ func TestSettingsTable(t *testing.T) {
 		}
 	}
 	for _, name := range strings.Fields("image command entrypoint env workdir user hostname tty stdin stop_signal " +
-		"stop_timeout init cap_add cap_drop no_new_privileges privileged devices userns seccomp sysctls labels auto_remove") {
+		"stop_timeout init cap_add cap_drop no_new_privileges privileged devices userns seccomp sysctls labels auto_remove " +
+		"memory memory_swap cpus cpu_shares pids ulimits") {
 		if !names[name] {
 			t.Errorf("there is no setting %s", name)
 		}
@@ -72,6 +73,7 @@ func TestParse(t *testing.T) {
 		{"command", `[]`, []string{}},
 		{"command", `["a"`, nil},
 		{"command", `["a"] x`, nil},
+		{"command", `["a"]]`, nil},
 		{"command", `["a",1]`, nil},
 		{"command", `["a\u0000"]`, nil},
 		{"command", `'open`, nil},
@@ -167,6 +169,44 @@ func TestParse(t *testing.T) {
 		{"devices", "/dev/fuse:/dev/x:", nil},
 		{"devices", "/dev/fuse:/dev/x:r:w", nil},
 		{"labels", "a=b\nc", words("a=b", "c")},
+		{"memory", "512M\n", int64(512 << 20)},
+		{"memory", "1.5g", int64(3 << 29)},
+		{"memory", "64MiB", int64(64 << 20)},
+		{"memory", "6291456", int64(6 << 20)},
+		{"memory", "0", int64(0)},
+		{"memory", "5m", nil},
+		{"memory", "-1", nil},
+		{"memory", "512 Mega", nil},
+		{"memory", "m", nil},
+		{"memory", "99999999999999999999g", nil},
+		{"memory_swap", "1G", int64(1 << 30)},
+		{"memory_swap", "-1", int64(-1)},
+		{"memory_swap", "-2", nil},
+		{"cpus", "0.5", 0.5},
+		{"cpus", "1", 1.0},
+		{"cpus", "0", 0.0},
+		{"cpus", "0.001", nil},
+		{"cpus", "-1", nil},
+		{"cpus", "1000", 1000.0},
+		{"cpus", "1000000", nil},
+		{"cpus", "NaN", nil},
+		{"cpus", "1,5", nil},
+		{"cpu_shares", "512", int64(512)},
+		{"cpu_shares", "0", int64(0)},
+		{"cpu_shares", "1", nil},
+		{"cpu_shares", "262145", nil},
+		{"pids", "100", int64(100)},
+		{"pids", "-1", int64(-1)},
+		{"pids", "-2", nil},
+		{"pids", "1.5", nil},
+		{"pids", "5000000", nil},
+		{"ulimits", "nofile=1024:2048\ncore=0\nnproc=-1\n", words("nofile=1024:2048", "core=0", "nproc=-1")},
+		{"ulimits", "nofile", nil},
+		{"ulimits", "nofile=2:1", nil},
+		{"ulimits", "nosuch=1", nil},
+		{"ulimits", "nofile=1:2:3", nil},
+		{"ulimits", "nofile=many", nil},
+		{"ulimits", "nofile=-5", nil},
 		{"labels", "=b", nil},
 	} {
 		s, ok := FindSetting(r.setting)
@@ -216,6 +256,8 @@ func TestFromFlag(t *testing.T) {
 
 func TestSettingsJSON(t *testing.T) {
 	raw := map[string]string{
+		"memory": "512m", "memory_swap": "-1", "cpus": "0.5", "pids": "10", "ulimits": "core=0\nnofile=1:2", "labels": "a=b",
+		"cpu_shares": "2", "workdir": "/x", "entrypoint": "e", "hostname": "h", "stdin": "no", "stop_signal": "INT", "auto_remove": "1",
 		"image": "redis:7", "seccomp": `{"defaultAction":"SCMP_ACT_ALLOW"}`, "cap_add": "net_raw\nALL", "command": "a 'b c'", "env": "A=1\nB=2", "tty": "yes", "stop_timeout": "3", "user": "7\n",
 	}
 	doc := (&Container{Settings: raw}).SettingsJSON()
@@ -234,9 +276,39 @@ func TestSettingsJSON(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("%s\n%s", doc, d)
 	}
-	for _, bad := range []string{"", "[]", "{} {}", `{"nosuch":1}`, `{"tty":1}`, `{"env":{}}`, `{"env":[1]}`, `{"command":true}`, `{"command":{}}`, `{"seccomp":[]}`} {
+	for _, bad := range []string{"", "[]", "{} {}", "{}}", "{}]", "null", `{"nosuch":1}`, `{"tty":1}`, `{"env":{}}`, `{"env":[1]}`, `{"command":true}`, `{"memory":true}`, `{"command":{}}`, `{"seccomp":[]}`} {
 		if _, err := ParseSettingsJSON([]byte(bad)); KindOf(err) != Invalid || err == nil {
 			t.Errorf("%s: %v; should be refused", bad, err)
+		}
+	}
+}
+
+// Each setting is written into the document and read back as the same, whatever its type.
+func TestEverySettingInJSON(t *testing.T) {
+	for _, row := range table() {
+		tried := false
+		for _, value := range []string{
+			"1", "0", "512m", "true", "a", "a b", "A=1\nB=2", "nofile=1:2", "/x", "/a:/b", "/dev/null", "SIGINT", "0.5", "-1", "10s",
+			"net_raw", "host", "unconfined", `{"defaultAction":"SCMP_ACT_ALLOW"}`, "net.ipv4.ip_forward=1", "always", "linux/amd64", "8080:80",
+		} {
+			want, err := row.Parse(value)
+			if err != nil {
+				continue
+			}
+			tried = true
+			doc := (&Container{Settings: map[string]string{row.Name: value}}).SettingsJSON()
+			raw, err := ParseSettingsJSON(doc)
+			if err != nil {
+				t.Errorf("%s %q: %v: %s", row.Name, value, err, doc)
+				continue
+			}
+			got, err := row.Parse(raw[row.Name])
+			if d := cmp.Diff(want, got); err != nil || d != "" || len(raw) != 1 {
+				t.Errorf("%s %q: %v: %s %s", row.Name, value, err, doc, d)
+			}
+		}
+		if !tried {
+			t.Errorf("none of the values is one for %s: add one", row.Name)
 		}
 	}
 }

@@ -87,6 +87,7 @@ func (s *supervisor) begin(l *launching) {
 	s.st = state{State: s.st.State, Run: *l.note}
 	s.save()
 	s.e.crash(startWritten)
+	s.watchOOM()
 	if !s.rec.Started {
 		s.keepStarted()
 	}

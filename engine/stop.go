@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"syscall"
@@ -206,6 +207,9 @@ func (s *supervisor) resumePause() {
 	}
 }
 
+// pauseWithin bounds the wait for processes to freeze: one that waits in the kernel does not before that ends.
+const pauseWithin = 5 * time.Second
+
 func (s *supervisor) freeze() error {
 	if _, ok := next(s.st.State, inPause); !ok {
 		if s.st.State == Paused {
@@ -216,7 +220,12 @@ func (s *supervisor) freeze() error {
 	if s.run.group == nil {
 		return fail("pause", s.id, System, "the cgroup of the container %s is gone, so it cannot be frozen", s.rec.Name)
 	}
-	if err := s.run.group.Pause(s.e.ctx); err != nil {
+	ctx, cancel := context.WithTimeout(s.e.ctx, pauseWithin)
+	defer cancel()
+	if err := s.run.group.Pause(ctx); err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			return fail("pause", s.id, Busy, "the container %s was not at rest within %v, because a process in it waits in the kernel; it goes on", s.rec.Name, pauseWithin)
+		}
 		return fail("pause", s.id, kindOfErrno(err), "the container cannot be frozen: %w", err)
 	}
 	s.enter(inPause)

@@ -47,6 +47,7 @@ type run struct {
 	pty   *os.File // master, nil without a terminal
 	stdin *os.File // write end, nil without one or when it has been handed over
 	group group
+	oom   *os.File // by which running out of memory is heard of, nil without a limit
 	lease *lease
 	// root keeps the overlay from being unmounted by the end of the process itself, which would write out a whole file
 	// system before anybody could know of the end. nil after a restart of the daemon.
@@ -62,7 +63,7 @@ func (s *supervisor) groupName() string {
 }
 
 // close gives back the descriptors.
-func (r *run) close() { closeAll(r.pidfd, r.pty, r.stdin, r.root) }
+func (r *run) close() { closeAll(r.pidfd, r.pty, r.stdin, r.root, r.oom) }
 
 // closeDescriptors gives back what a supervisor, whose goroutine has ended, still has.
 func (s *supervisor) closeDescriptors() {

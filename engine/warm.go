@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 
-	"hull/engine/cgroup"
 	"hull/engine/launch"
 )
 
@@ -104,7 +103,7 @@ func (p *pool) make() (w *warmInit, err error) {
 		return nil, fail("refill", "", Busy, "all %d ranges of user ids are taken", rangeCount)
 	}
 	undo = append(undo, w.lease.drop)
-	if w.group, err = p.e.parts.groups.Create(w.name, cgroup.Limits{Pids: defaultPids, Devices: cgroup.DefaultDevices()}); err != nil {
+	if w.group, err = p.e.parts.groups.Create(w.name, values{}.limits()); err != nil {
 		return nil, err
 	}
 	undo = append(undo, func() { p.remove(w.group) })

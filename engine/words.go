@@ -64,8 +64,7 @@ func posix(line string) string {
 
 func parseArray(value string) ([]string, error) {
 	words := []string{}
-	d := json.NewDecoder(strings.NewReader(value))
-	if err := d.Decode(&words); err != nil || d.More() {
+	if err := json.Unmarshal([]byte(value), &words); err != nil {
 		return nil, errors.New("it begins like a JSON array of strings and is not one")
 	}
 	for _, w := range words {

@@ -120,9 +120,11 @@ type Containers interface {
 
 	// Settings is the table of a container's settings, the same for all. It never changes.
 	Settings() []Setting
-	// Get returns a setting exactly as it was written, empty if it never was.
+	// Get returns a setting exactly as it was written, empty if it never was; of "json", all that are set, as one JSON
+	// object.
 	Get(id, setting string) (string, error)
-	// Set checks and keeps a setting. A value that does not parse is Invalid and changes nothing.
+	// Set checks and keeps a setting. A value that does not parse is Invalid and changes nothing. "json" sets all of them, or
+	// none if one is bad.
 	Set(ctx context.Context, id, setting, value string) error
 	// Reset drops what was written to a setting.
 	Reset(ctx context.Context, id, setting string) error
@@ -145,6 +147,8 @@ type Containers interface {
 	Changes(id string) ([]byte, error)
 	// Inspect is everything about a container as JSON.
 	Inspect(id string) ([]byte, error)
+	// Stats are the container's counters, "key value" lines; empty if it does not run.
+	Stats(id string) ([]byte, error)
 	// Processes are the lines of docker top; empty if it does not run.
 	Processes(id string) ([]byte, error)
 }
@@ -168,7 +172,7 @@ type Container struct {
 	Error   string // the sentence of the last failure
 	Process string // host's id of its first process; empty if it does not run
 	Exit    int    // of a container that has run and ended: the code, 128+n for a signal
-	OOM     bool   // its last run was ended for want of memory
+	OOM     bool   // in its last run the kernel has ended something for want of memory
 	Owner   uint32
 	Created time.Time
 	Started time.Time // zero if it never was

@@ -55,8 +55,9 @@ func (p *config) unlink(ctx context.Context, name string) error {
 		return err
 	}
 	if p.setting(name) != nil {
-		// One that cannot be reset any more, as the image of a container that was started, must not stop rm -r.
-		if err := p.e.t.Containers.Reset(ctx, p.e.obj.id, name); err != nil && KindOf(err) != Busy {
+		// One that cannot be reset, as the image of a container that was started (Busy), or memory while there is a
+		// memory_swap (Invalid), must not stop rm -r.
+		if err := p.e.t.Containers.Reset(ctx, p.e.obj.id, name); err != nil && KindOf(err) != Busy && KindOf(err) != Invalid {
 			return err
 		}
 	}

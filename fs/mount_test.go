@@ -200,7 +200,7 @@ func TestSession(t *testing.T) {
 	m.ok("mkdir images/redis:7")
 	m.want("ls images; cat images/redis:7/status", "redis:7\nready\n")
 	m.want("mkdir images/redis:7/containers/web && cat containers/web/status && ls -l images/redis:7/containers | grep -o 'web ->.*'", "running\nweb -> ../../../containers/web\n")
-	m.want("ls containers/web/config", "command\nentrypoint\nenv\nhostname\nimage\npending\nstdin\ntty\nuser\nworkdir\n")
+	m.want("ls containers/web/config", "command\nentrypoint\nenv\nhostname\nimage\njson\npending\nstdin\ntty\nuser\nworkdir\n")
 	m.want("ls containers/web/exec", "cat\nls\nsh\ntrue\n")
 	m.want("head -1 containers/web/exec/sh run images/redis:7/wait -q", strings.Repeat("#!/usr/bin/hull verb\n", 3))
 	m.Write("web", "stdout", "hello\n")

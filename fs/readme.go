@@ -22,6 +22,8 @@ This directory is a container engine. mkdir, rmdir, mv, ln -s, cat and echo work
   mkdir containers/db                           a container that is not started yet
   echo redis:7 > containers/db/config/image     settings are files
   echo start > containers/db/ctl                one command a line; cat ctl lists them
+  echo 512m > containers/db/config/memory       limits act at once; other settings at the next start
+  cat containers/db/stats                       what it uses
 
   registries/docker.io/login                    log in; rm it to log out
   echo push > images/me/app:1/ctl               push; images/me/app:1/wait waits for it

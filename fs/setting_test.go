@@ -32,7 +32,7 @@ func TestSettingsByEveryTool(t *testing.T) {
 	m.config("printf C=3 > env && cat env", "C=3")
 	m.config("echo D=4 | tee -a env && cat env", "D=4\nC=3D=4\n")
 	m.config("printf 'A=1\\nB=2\\n' > /tmp/p7.env.$$ && cp /tmp/p7.env.$$ env && rm /tmp/p7.env.$$ && cat env", "A=1\nB=2\n")
-	m.config("sed -i s/B=2/B=3/ env && cat env && ls -A", "A=1\nB=3\ncommand\nentrypoint\nenv\nhostname\nimage\npending\nstdin\ntty\nuser\nworkdir\n")
+	m.config("sed -i s/B=2/B=3/ env && cat env && ls -A", "A=1\nB=3\ncommand\nentrypoint\nenv\nhostname\nimage\njson\npending\nstdin\ntty\nuser\nworkdir\n")
 	m.config("{ echo A=1; echo B=2; echo C=3; } > env && cat env", "A=1\nB=2\nC=3\n")
 	m.config("echo X=1 > env.new && mv env.new env && cat env", "X=1\n")
 	m.config("dd if=env of=hostname bs=1 count=1 2>/dev/null && cat hostname", "X")
@@ -67,6 +67,67 @@ func TestAppendsAllArrive(t *testing.T) {
 	m := created(t)
 	m.ok("for i in $(seq 20); do (for j in $(seq 5); do echo V$i=$j >> containers/db/config/env; done) & done; wait")
 	m.want("sort -u containers/db/config/env | wc -l | tr -d ' '", "100\n")
+}
+
+// A buffered program writes in pieces of a page or more, and a piece may be no value by itself.
+func TestValuesInPieces(t *testing.T) {
+	m := created(t)
+	const name = "containers/db/config/env"
+	first := "A=" + strings.Repeat("x", 4090) + "\nBCD" // a page, in the middle of a name
+	rest := "=1\n"
+	open := func(flags int) *os.File {
+		f, err := os.OpenFile(m.path(name), os.O_WRONLY|flags, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	write := func(f *os.File, text string, want syscall.Errno) {
+		t.Helper()
+		_, err := f.WriteString(text)
+		errno(t, "write", err, want)
+	}
+	has := func(want string) {
+		t.Helper()
+		if got := m.read(name); got != want {
+			t.Errorf("the value is %.60q…, %d bytes; wanted %.60q…, %d", got, len(got), want, len(want))
+		}
+	}
+	m.config("echo OLD=1 > env", "")
+	f := open(os.O_TRUNC)
+	write(f, first, 0)
+	has("OLD=1\n")
+	write(f, rest, 0)
+	has(first + rest)
+	errno(t, "close", f.Close(), 0)
+
+	m.config("echo OLD=1 > env", "")
+	f = open(os.O_APPEND)
+	write(f, first, 0)
+	m.config("echo Z=1 >> env", "")
+	write(f, rest, 0)
+	write(f, "Y=1\n", 0)
+	errno(t, "close", f.Close(), 0)
+	has("OLD=1\nZ=1\n" + first + rest + "Y=1\n")
+
+	// What never becomes a value is refused at the latest when the file is closed.
+	m.config("echo OLD=1 > env", "")
+	f = open(os.O_TRUNC)
+	write(f, first, 0)
+	errno(t, "close", f.Close(), syscall.EINVAL)
+	if got := m.read("error"); !strings.HasPrefix(got, "\"A=xx") {
+		t.Errorf("%.80q", got)
+	}
+	has("OLD=1\n")
+	f = open(os.O_TRUNC)
+	write(f, first[1:], syscall.EINVAL)
+	errno(t, "close", f.Close(), 0)
+	has("OLD=1\n")
+	f = open(os.O_TRUNC)
+	write(f, first+first, 0)
+	write(f, "E\n", syscall.EINVAL)
+	errno(t, "close", f.Close(), 0)
+	m.until("cat "+name, "OLD=1\n")
 }
 
 func TestNoSuchSetting(t *testing.T) {

@@ -96,6 +96,10 @@ func changes(_ context.Context, t *Tree, e *entry) ([]byte, error) {
 	return t.Containers.Changes(e.obj.id)
 }
 
+func stats(_ context.Context, t *Tree, e *entry) ([]byte, error) {
+	return t.Containers.Stats(e.obj.id)
+}
+
 func processes(_ context.Context, t *Tree, e *entry) ([]byte, error) {
 	return t.Containers.Processes(e.obj.id)
 }

@@ -80,7 +80,8 @@ func containerRow(settings []Setting) *row {
 	for _, s := range settings {
 		config = append(config, setting(s))
 	}
-	config = append(config, text("pending", 0o640, "settings that await the next start, one a line", pending))
+	config = append(config, setting(Setting{Name: "json", Mode: 0o640, Summary: "all that are set, as one JSON object; writing it sets all of them or none"}),
+		text("pending", 0o640, "settings that await the next start, one a line", pending))
 	return member("NAME", "one container", openContainer,
 		containerText("id", 0o644, "its ID, 64 hex digits", func(c *Container) string { return line(c.ID) }),
 		containerText("image", 0o644, "the reference it was made from", func(c *Container) string { return line(c.Image) }),
@@ -92,6 +93,7 @@ func containerRow(settings []Setting) *row {
 		containerText("exit", 0o644, "the code it ended with, 128+n for a signal; empty if it has not", exitCode),
 		containerText("status", 0o644, "one word: created waiting running paused stopping exited dead", func(c *Container) string { return line(c.Status) }),
 		text("error", 0o644, "why its last command or run failed; empty if it did not", containerError),
+		containerText("oom", 0o644, "true if in its last run the kernel has ended something for want of memory, else false", func(c *Container) string { return line(strconv.FormatBool(c.OOM)) }),
 		ctl("ctl", "commands of the container", containerCommands()),
 		dir("config", 0o755, "one file a setting; empty means the image's or hull's default", config...).opens(openConfig),
 		logs("logs", "what it has written, stdout and stderr in order; grows"),
@@ -108,6 +110,7 @@ func containerRow(settings []Setting) *row {
 		link("rootfs", "the container's file system, read-write", containerRootfs),
 		text("changes", 0o640, "A/C/D lines against the image, as docker diff", changes),
 		text("processes", 0o640, "its processes, as docker top", processes),
+		text("stats", 0o640, "what it uses, a \"key value\" line each: cpu, memory, pids, io; empty if it does not run", stats),
 		text("inspect.json", 0o640, "everything, with the settings in force", inspect),
 	)
 }

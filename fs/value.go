@@ -16,6 +16,10 @@ const maxValue = 1 << 20
 // one, leaving the old value; a truncate counts only with the first accepted write, so that > with a bad value loses
 // nothing, or when the file is let go of if no write came. With O_APPEND each write goes behind what is there at that
 // moment, so the lines of several writers all arrive.
+//
+// A buffered program writes a long value in pieces of a page or more, and a piece may be no value by itself, above all of
+// a JSON document: such a write is held, as the first part of what may become one. What is still held when the file is
+// closed is refused then.
 type valueHandle struct {
 	e    *entry
 	by   Credential
@@ -26,8 +30,12 @@ type valueHandle struct {
 	b      []byte // the value as this open file sees it
 	clear  bool   // a truncate to nothing that has not counted yet
 	failed bool   // a write was refused: a truncate does not count any more
-	wrote  bool
+	held   error  // why what has been written is no value yet; more may come
+	tail   []byte // of an appender, what of it is held
 }
+
+// page is the least that a buffered program writes while it is not at the end.
+const page = 4096
 
 func (h *valueHandle) size() (int64, bool) {
 	h.mu.Lock()
@@ -61,7 +69,7 @@ func (h *valueHandle) Write(ctx context.Context, data []byte, off int64) (uint32
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err := h.put(ctx, data, off); err != nil {
-		h.failed = true
+		h.failed, h.held = true, nil
 		return 0, h.e.t.failed(ctx, "set", h.e, "", err)
 	}
 	return uint32(len(data)), 0
@@ -79,6 +87,7 @@ func (h *valueHandle) put(ctx context.Context, data []byte, off int64) error {
 				return err
 			}
 		}
+		data = append(h.tail[:len(h.tail):len(h.tail)], data...)
 		off = int64(len(h.b))
 	}
 	end := off + int64(len(data))
@@ -88,7 +97,17 @@ func (h *valueHandle) put(ctx context.Context, data []byte, off int64) error {
 	b := make([]byte, max(end, int64(len(h.b))))
 	copy(b, h.b)
 	copy(b[off:], data)
-	return h.keep(ctx, b)
+	err := h.keep(ctx, b)
+	if KindOf(err) != Invalid || len(data) < page {
+		return err
+	}
+	h.held = err
+	if h.add {
+		h.tail = data
+	} else {
+		h.b = b
+	}
+	return nil
 }
 
 // keep makes b the value, if it is a good one.
@@ -96,7 +115,7 @@ func (h *valueHandle) keep(ctx context.Context, b []byte) error {
 	if err := h.e.t.setValue(ctx, h.e, b); err != nil {
 		return err
 	}
-	h.b, h.clear, h.wrote = b, false, true
+	h.b, h.clear, h.held, h.tail = b, false, nil, nil
 	return nil
 }
 
@@ -120,12 +139,25 @@ func (h *valueHandle) resize(ctx context.Context, size int64) error {
 	return h.keep(ctx, b)
 }
 
+// Flush is close(2): the last moment to refuse what is held. It comes for each copy of the descriptor, and what has
+// another may yet write the rest.
+func (h *valueHandle) Flush(ctx context.Context) syscall.Errno {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.held == nil {
+		return 0
+	}
+	ctx, done := h.e.t.request(ctx)
+	defer done()
+	return h.e.t.failed(WithCaller(ctx, h.by), "set", h.e, "", h.held)
+}
+
 // Release lets a truncate count if no write came. Its failure can be told to nobody but error and events.
 func (h *valueHandle) Release(context.Context) syscall.Errno {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.e.t.scratch.closed(h.e)
-	if !h.clear || h.failed || h.e.alive() != nil {
+	if !h.clear || h.failed || h.held != nil || h.e.alive() != nil {
 		return 0
 	}
 	ctx := WithCaller(h.e.t.ctx, h.by)

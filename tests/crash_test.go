@@ -21,6 +21,7 @@ mv containers/c containers/d
 ! echo start > containers/d/ctl
 echo 'sleep 1000' > containers/d/config/command
 echo start > containers/d/ctl
+echo 100 > containers/d/config/pids
 echo 'stop 1' > containers/d/ctl
 rmdir containers/d
 `

@@ -44,13 +44,13 @@ func (c containers) Find(name string) (*fs.Container, bool) {
 func (c containers) shown(x *engine.Container) *fs.Container {
 	s := &fs.Container{
 		ID: x.ID, Name: x.Name, Image: x.Image, ImageID: x.ImageID, Command: strings.Join(x.Command, " "),
-		Status: x.State.String(), Error: x.Error, Owner: x.UID, Created: x.Created, Started: x.Started, Ended: x.Finished,
+		Status: x.State.String(), Error: x.Error, Owner: x.UID, Created: x.Created, Started: x.Started, Ended: x.Finished, OOM: x.OOM,
 	}
 	if x.PID != 0 {
 		s.Process = strconv.Itoa(x.PID)
 	}
 	if x.Exit != nil {
-		s.Exit, s.OOM = x.Exit.Code, x.Exit.OOM
+		s.Exit = x.Exit.Code
 	}
 	return s
 }

@@ -1,16 +1,19 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
+	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 )
 
-// Processes are docker top's lines about what runs in a container, with the
+// Processes are docker top's table of what runs in a container, with the
 // host's ids. A process that ends meanwhile is left out.
 func (c containers) Processes(id string) ([]byte, error) {
 	pids, err := c.engine.Processes(id)
@@ -20,14 +23,16 @@ func (c containers) Processes(id string) ([]byte, error) {
 	if len(pids) == 0 {
 		return nil, nil
 	}
-	var b strings.Builder
-	b.WriteString("UID\tPID\tPPID\tSTIME\tTIME\tCMD\n")
+	var b bytes.Buffer
+	w := tabwriter.NewWriter(&b, 20, 1, 3, ' ', 0)
+	fmt.Fprint(w, "UID\tPID\tPPID\tC\tSTIME\tTTY\tTIME\tCMD\n")
 	for _, pid := range pids {
 		if l, ok := processLine(pid); ok {
-			b.WriteString(l)
+			fmt.Fprint(w, l)
 		}
 	}
-	return []byte(b.String()), nil
+	err = w.Flush()
+	return b.Bytes(), err
 }
 
 // ticks is USER_HZ, which is 100 on every architecture that Go runs on:
@@ -58,10 +63,33 @@ func processLine(pid int) (string, bool) {
 	if line, err := os.ReadFile(dir + "/cmdline"); err == nil && len(line) > 0 {
 		command = strings.TrimRight(strings.ReplaceAll(string(line), "\x00", " "), " ")
 	}
-	used := (number(fields[11]) + number(fields[12])) / ticks // utime and stime
+	spent := (number(fields[11]) + number(fields[12])) * 1000 / ticks // utime and stime, in ms
 	began := bootTime().Add(time.Duration(number(fields[19])) * time.Second / ticks)
-	return fmt.Sprintf("%d\t%d\t%s\t%s\t%02d:%02d:%02d\t%s\n", st.Uid, pid, fields[1], began.Format("15:04"),
-		used/3600, used/60%60, used%60, printable(command)), true
+	used, share := spent/1000, spent*100/max(1, time.Since(began).Milliseconds())
+	return fmt.Sprintf("%d\t%d\t%s\t%d\t%s\t%s\t%02d:%02d:%02d\t%s\n", st.Uid, pid, fields[1], share, beganAt(began),
+		terminal(number(fields[4])), used/3600, used/60%60, used%60, printable(command)), true
+}
+
+// beganAt is ps's STIME: the time of today, else the date.
+func beganAt(at time.Time) string {
+	if time.Since(at) < 24*time.Hour {
+		return at.Format("15:04")
+	}
+	return at.Format("Jan02")
+}
+
+// terminal is ps's TTY of a device number as /proc has it.
+func terminal(device int64) string {
+	const pts, ptsLast = 136, 143
+	major := device >> 8 & 0xfff
+	switch minor := device&0xff | device>>12&0xfff00; {
+	case device == 0:
+		return "?"
+	case major >= pts && major <= ptsLast:
+		return fmt.Sprintf("pts/%d", minor+(major-pts)<<8)
+	default:
+		return fmt.Sprintf("%d:%d", major, minor)
+	}
 }
 
 func number(s string) int64 {
@@ -81,7 +109,7 @@ func bootTime() time.Time {
 // into the table: its arguments are a container's to choose.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) {
 			return '?'
 		}
 		return r

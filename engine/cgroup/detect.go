@@ -38,11 +38,17 @@ func (h *Hierarchy) has(controller string) bool { return slices.Contains(h.Contr
 type Host struct {
 	Mode        Mode
 	Hierarchies []Hierarchy // those that groups are made in
-	Missing     []string    // what cannot be had here, each a sentence, for `hull doctor`
+	Missing     []Lack      // what cannot be had here, for `hull doctor`
+}
+
+// Lack is a controller that cannot be used here.
+type Lack struct {
+	Controller string // version 1's name of it
+	Sentence   string // what is lost by that
 }
 
 // used are version 1's controllers that hull has a use for. Each mount of them is one more attach at a start.
-var used = []string{"pids", "memory", "devices", "freezer", "cpu", "cpuacct"}
+var used = []string{"pids", "memory", "devices", "freezer", "cpu", "cpuacct", "blkio"}
 
 // usedV2 are version 2's; freezing, killing and the device filter need none.
 var usedV2 = []string{"pids", "memory", "cpu", "io"}
@@ -133,11 +139,12 @@ func (h *Host) findMissing() {
 		{"cpu", "CPU limits are not available"},
 		{"devices", "the device filter is not available"},
 		{"freezer", "pause is not available"},
+		{"blkio", "what containers read and write is not counted"},
 	} {
 		if !slices.ContainsFunc(h.Hierarchies, func(o Hierarchy) bool {
-			return o.has(c.name) || o.V2 && (c.name == "devices" || c.name == "freezer")
+			return o.has(c.name) || o.V2 && (c.name == "devices" || c.name == "freezer" || c.name == "blkio" && o.has("io"))
 		}) {
-			h.Missing = append(h.Missing, fmt.Sprintf("there is no usable %s cgroup controller: %s", c.name, c.lost))
+			h.Missing = append(h.Missing, Lack{c.name, fmt.Sprintf("there is no usable %s cgroup controller: %s", c.name, c.lost)})
 		}
 	}
 }

@@ -39,7 +39,7 @@ func TestDetect(t *testing.T) {
 		missing           int
 	}{
 		{
-			name: "hybrid", mounts: hybridMounts, own: hybridOwn, mode: Hybrid, missing: 1, // freezer
+			name: "hybrid", mounts: hybridMounts, own: hybridOwn, mode: Hybrid, missing: 2, // freezer, blkio
 			want: []Hierarchy{
 				{Controllers: []string{"cpu", "cpuacct"}, Mount: "/sys/fs/cgroup/cpu,cpuacct", Base: "/sys/fs/cgroup/cpu,cpuacct"},
 				{Controllers: []string{"memory"}, Mount: "/sys/fs/cgroup/memory", Base: "/sys/fs/cgroup/memory/sand/box"},
@@ -57,7 +57,7 @@ func TestDetect(t *testing.T) {
 			want: []Hierarchy{{Controllers: []string{"pids", "memory", "cpu", "io"}, Mount: "/sys/fs/cgroup", Base: "/sys/fs/cgroup/user.slice", V2: true}},
 		},
 		{
-			name: "hybrid, with nothing to limit by in version 2", mounts: hybridMounts, own: hybridOwn, mode: Hybrid, missing: 1,
+			name: "hybrid, with nothing to limit by in version 2", mounts: hybridMounts, own: hybridOwn, mode: Hybrid, missing: 2,
 			files: map[string]string{
 				"/sys/fs/cgroup/unified/cgroup.procs": "1\n", "/sys/fs/cgroup/unified/cgroup.controllers": "io hugetlb\n",
 			},
@@ -81,25 +81,25 @@ func TestDetect(t *testing.T) {
 			},
 		},
 		{
-			name: "v2, at the root", mounts: v2, own: "0::/\n", mode: V2, missing: 1,
+			name: "v2, at the root", mounts: v2, own: "0::/\n", mode: V2, missing: 2, // cpu, blkio
 			files: map[string]string{"/sys/fs/cgroup/cgroup.procs": "1\n", "/sys/fs/cgroup/cgroup.controllers": "memory pids\n"},
 			want:  []Hierarchy{{Controllers: []string{"pids", "memory"}, Mount: "/sys/fs/cgroup", Base: "/sys/fs/cgroup", V2: true}},
 		},
 		{
-			name: "v2, in a container without delegation", mounts: v2, own: "0::/\n", mode: V2, missing: 3,
+			name: "v2, in a container without delegation", mounts: v2, own: "0::/\n", mode: V2, missing: 4,
 			files: map[string]string{
 				"/sys/fs/cgroup/cgroup.procs": "1\n", "/sys/fs/cgroup/cgroup.controllers": "memory pids\n", "/sys/fs/cgroup/cgroup.type": "domain\n",
 			},
 			want: []Hierarchy{{Mount: "/sys/fs/cgroup", Base: "/sys/fs/cgroup", V2: true}},
 		},
 		{
-			name: "v1, in another's container", mode: V1, missing: 4,
+			name: "v1, in another's container", mode: V1, missing: 5,
 			mounts: `9 1 0:36 /docker/a\040b /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids` + "\n",
 			own:    "8:pids:/docker/a b/c\n",
 			want:   []Hierarchy{{Controllers: []string{"pids"}, Mount: "/sys/fs/cgroup/pids", Base: "/sys/fs/cgroup/pids/c"}},
 		},
 		{
-			name: "v1, outside of what is mounted", mode: V1, missing: 4,
+			name: "v1, outside of what is mounted", mode: V1, missing: 5,
 			mounts: "9 1 0:36 /docker/a /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids\n",
 			own:    "8:pids:/else\n",
 			want:   []Hierarchy{{Controllers: []string{"pids"}, Mount: "/sys/fs/cgroup/pids", Base: "/sys/fs/cgroup/pids"}},

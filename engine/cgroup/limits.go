@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"path"
+
+	"golang.org/x/sys/unix"
 )
 
 // Limits of a group, in the terms of docker run's flags. The zero value limits nothing, and denies all devices.
@@ -67,10 +69,14 @@ func (g *Group) limit(from *Limits, to Limits) error {
 
 // put writes a control file.
 func (g *Group) put(d *dir, name, value string) error {
-	if err := write(path.Join(d.path, name), value); err != nil {
-		return system("limit", g.id, err)
+	err := write(path.Join(d.path, name), value)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.EINVAL): // version 1 demands that a group has no more than those above it
+		return &Error{Op: "limit", Group: g.id, Kind: Invalid, Err: fmt.Errorf("the kernel refuses %s as %s: hull itself may have less", value, name)}
 	}
-	return nil
+	return system("limit", g.id, err)
 }
 
 func (g *Group) limitPids(l Limits) error {

@@ -62,6 +62,9 @@ func (p *Parked) enter(ctx context.Context, target Target, s settings) error {
 	if err != nil {
 		return err
 	}
+	if err := p.raise(process.Limits); err != nil {
+		return err
+	}
 	stdio, done, err := p.stdio(s, process, root)
 	if err != nil {
 		return err

@@ -6,8 +6,6 @@ import (
 	"path"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"hull/engine/internal/sys"
 	"hull/engine/plan"
 	"hull/engine/seccomp"
@@ -31,6 +29,7 @@ type settings struct {
 	noNewPrivs bool
 	seccomp    *seccomp.Profile
 	init       bool
+	limits     []plan.Limit
 }
 
 func invalid(format string, args ...any) error {
@@ -50,7 +49,7 @@ func (s Spec) settings() (settings, error) {
 	out, err := ExecSpec{
 		Args: s.Args, Env: s.Env, Dir: s.Dir, User: s.User, AdditionalGroups: s.AdditionalGroups,
 		TTY: s.TTY, Rows: s.Rows, Cols: s.Cols, Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr,
-		Capabilities: s.Capabilities, NoNewPrivileges: s.NoNewPrivileges, Seccomp: s.Seccomp,
+		Capabilities: s.Capabilities, NoNewPrivileges: s.NoNewPrivileges, Seccomp: s.Seccomp, Limits: s.Limits,
 	}.settings(s.Range)
 	if err != nil {
 		return out, err
@@ -112,7 +111,7 @@ func (s ExecSpec) settings(ids IDRange) (settings, error) {
 	out := settings{
 		args: s.Args, env: s.Env, dir: s.Dir, user: s.User, groups: s.AdditionalGroups, ids: ids,
 		tty: s.TTY, rows: s.Rows, cols: s.Cols, stdio: [3]*os.File{s.Stdin, s.Stdout, s.Stderr},
-		noNewPrivs: s.NoNewPrivileges, seccomp: s.Seccomp,
+		noNewPrivs: s.NoNewPrivileges, seccomp: s.Seccomp, limits: s.Limits,
 	}
 	if out.dir == "" {
 		out.dir = "/"
@@ -167,14 +166,14 @@ func (s settings) process(t *tree) (plan.Process, error) {
 	if err != nil {
 		return plan.Process{}, err
 	}
-	files, err := fileLimit()
+	limits, err := withFileLimit(s.limits)
 	if err != nil {
 		return plan.Process{}, &stepError{op: "read limits", err: err}
 	}
 	pr := plan.Process{
 		Path: command, Args: s.args, Env: env, Dir: s.dir,
 		UID: who.uid, GID: who.gid, Groups: who.groups,
-		Caps: s.caps, LastCap: s.lastCap, NoNewPrivs: s.noNewPrivs, TTY: s.tty, Init: s.init, Files: files,
+		Caps: s.caps, LastCap: s.lastCap, NoNewPrivs: s.noNewPrivs, TTY: s.tty, Init: s.init, Limits: limits,
 	}
 	if s.seccomp != nil {
 		if pr.Filter, err = s.seccomp.Filter(s.caps); err != nil {
@@ -213,14 +212,4 @@ func environment(s settings, home string) []string {
 	}
 	add("HOME", home)
 	return env
-}
-
-// fileLimit is the container's limit of descriptors: the kernel's default of
-// 1024, because Go has raised our own to the hard limit, which stays.
-func fileLimit() (plan.Limit, error) {
-	var l unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
-		return plan.Limit{}, os.NewSyscallError("getrlimit", err)
-	}
-	return plan.Limit{Soft: min(1024, l.Max), Hard: l.Max}, nil
 }

@@ -67,6 +67,9 @@ type Spec struct {
 	Sysctls []Sysctl
 	// Init runs the command under a reaper (child.Spawner's), which is process 1.
 	Init bool
+	// Limits are rlimits; those that are not named are this process's own,
+	// but for nofile, whose soft limit is the kernel's default.
+	Limits []plan.Limit
 	// Masked and ReadOnlyPaths lie below /proc or /sys; nil means the
 	// defaults of package plan, empty and not nil means none.
 	Masked, ReadOnlyPaths []string
@@ -103,6 +106,7 @@ type ExecSpec struct {
 	Capabilities    []string
 	NoNewPrivileges bool
 	Seccomp         *seccomp.Profile
+	Limits          []plan.Limit
 }
 
 // Target is the running container an Exec enters.

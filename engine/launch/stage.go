@@ -149,6 +149,9 @@ func (s *Staged) become(ctx context.Context, spec Spec, set settings) (err error
 	if err != nil {
 		return err
 	}
+	if err := p.raise(process.Limits); err != nil {
+		return err
+	}
 	process.MakeDir = true
 	root := plan.Root{Hostname: spec.Hostname, ReadOnly: spec.ReadOnly, Devices: spec.Privileged}
 	if root.Files, err = tree.files(spec.Files); err != nil {

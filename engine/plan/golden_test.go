@@ -37,7 +37,8 @@ func process(t *testing.T) plan.Process {
 	}
 	return plan.Process{
 		Path: "/bin/sh", Args: []string{"sh", "-c", "exit 3"}, Env: []string{"PATH=/bin", "HOME=/root"}, Dir: "/",
-		Groups: []uint32{0}, Caps: caps, LastCap: 40, NoNewPrivs: true, Filter: make([]byte, 800), Files: plan.Limit{Soft: 1024, Hard: 4096},
+		Groups: []uint32{0}, Caps: caps, LastCap: 40, NoNewPrivs: true, Filter: make([]byte, 800),
+		Limits: []plan.Limit{{Name: "nofile", Resource: 7, Soft: 1024, Hard: 4096}, {Name: "core", Resource: 4, Hard: plan.Unlimited}},
 	}
 }
 

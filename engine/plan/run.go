@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -33,7 +34,10 @@ func Run(pr Process) []Op {
 
 // become ends both second programs.
 func become(pr Process) []Op {
-	ops := []Op{Session{TTY: pr.TTY}, FileLimit{Limit: pr.Files}}
+	ops := []Op{Session{TTY: pr.TTY}}
+	for _, l := range pr.Limits {
+		ops = append(ops, ResourceLimit{Limit: l})
+	}
 	filter := Seccomp{Filter: pr.Filter}
 	// Without no_new_privs a filter takes a capability that is about to go.
 	if pr.Filter != nil && !pr.NoNewPrivs {
@@ -96,18 +100,24 @@ func (o Session) compile(p *child.Program) {
 	}
 }
 
-// FileLimit sets how many descriptors may be open: Go has raised our own.
-type FileLimit struct {
+// ResourceLimit sets an rlimit. The hard one has been raised from outside, where that is needed: in here nobody may.
+type ResourceLimit struct {
 	setup
 	Limit Limit
 }
 
-func (o FileLimit) String() string {
-	return fmt.Sprintf("allow %d to %d descriptors", o.Limit.Soft, o.Limit.Hard)
+func (o ResourceLimit) String() string {
+	number := func(n uint64) string {
+		if n == Unlimited {
+			return "no limit"
+		}
+		return strconv.FormatUint(n, 10)
+	}
+	return fmt.Sprintf("limit %s to %s, at most %s", o.Limit.Name, number(o.Limit.Soft), number(o.Limit.Hard))
 }
 
-func (o FileLimit) compile(p *child.Program) {
-	p.Call(unix.SYS_PRLIMIT64, zero, child.Int(unix.RLIMIT_NOFILE), child.Struct(child.Int(o.Limit.Soft), child.Int(o.Limit.Hard)), zero)
+func (o ResourceLimit) compile(p *child.Program) {
+	p.Call(unix.SYS_PRLIMIT64, zero, child.Int(o.Limit.Resource), child.Struct(child.Int(o.Limit.Soft), child.Int(o.Limit.Hard)), zero)
 }
 
 // Bound drops all capabilities but Caps from the bounding set.

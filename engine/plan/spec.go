@@ -114,12 +114,19 @@ type Process struct {
 	NoNewPrivs bool
 	Filter     []byte // seccomp's program, nil for none
 	TTY        bool
-	Init       bool  // under the reaper, which is the last of the files
-	Files      Limit // RLIMIT_NOFILE
+	Init       bool // under the reaper, which is the last of the files
+	Limits     []Limit
 }
 
 // Limit is an rlimit.
-type Limit struct{ Soft, Hard uint64 }
+type Limit struct {
+	Name       string // "nofile"
+	Resource   int    // unix.RLIMIT_NOFILE
+	Soft, Hard uint64 // Unlimited is none
+}
+
+// Unlimited is RLIM_INFINITY.
+const Unlimited = ^uint64(0)
 
 // DefaultCapabilities are those of a container's root, as Podman has them.
 func DefaultCapabilities() []string {

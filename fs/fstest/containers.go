@@ -3,6 +3,7 @@ package fstest
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
@@ -345,6 +346,8 @@ func (s fakeContainers) Set(_ context.Context, id, setting, value string) error 
 		for _, l := range strings.Split(v, "\n") {
 			bad = bad || !strings.Contains(l, "=")
 		}
+	case "json":
+		bad = !json.Valid([]byte(v))
 	case "hostname":
 		bad = strings.ContainsAny(v, " \n")
 	}
@@ -394,6 +397,7 @@ func (s fakeContainers) Changes(string) ([]byte, error) { return []byte("A /new\
 func (s fakeContainers) Inspect(id string) ([]byte, error) {
 	return []byte(`{"id":"` + id + `"}` + "\n"), nil
 }
+func (s fakeContainers) Stats(id string) ([]byte, error)     { return []byte("pids 1\n"), nil }
 func (s fakeContainers) Processes(id string) ([]byte, error) { return []byte("PID\n4711\n"), nil }
 
 type fakeRoots struct{ f *Fake }

@@ -81,9 +81,9 @@ func (p *parser) parse() ([]wire.Option, []string, error) {
 }
 
 // later are docker run's flags for what hull does not do yet.
-const later = " -p --publish -P --publish-all -v --volume --mount --network --net -m --memory --memory-swap --cpus" +
-	" --pids-limit --restart --read-only --tmpfs --shm-size" +
-	" --ulimit --dns --add-host --platform -a --attach --health-cmd "
+const later = " -p --publish -P --publish-all -v --volume --mount --network --net" +
+	" --restart --read-only --tmpfs --shm-size" +
+	" --dns --add-host --platform -a --attach --health-cmd "
 
 func noFlag(flag string) error {
 	if strings.Contains(later, " "+flag+" ") {
