@@ -92,7 +92,7 @@ func (e *Engine) execNow(ctx context.Context, id string, o ExecOptions) (*Execut
 		return nil, err
 	}
 	defer t.close()
-	defer t.entered()
+	defer t.entered() //nolint:contextcheck // a pause that has waited for it goes on in the engine's context
 	spec, err := t.spec(o)
 	if err != nil {
 		t.forgetSession()
@@ -123,7 +123,7 @@ func (e *Engine) target(ctx context.Context, id string, o ExecOptions) (*target,
 	})
 	if err != nil {
 		if KindOf(err) == Interrupted {
-			e.spawn(func() { forsake(made, e.ctx.Done()) })
+			e.spawn(func() { forsake(made, e.ctx.Done()) }) //nolint:contextcheck // as above
 		}
 		return nil, err
 	}
