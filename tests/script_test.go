@@ -1,7 +1,9 @@
 package tests
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -32,7 +34,8 @@ func all(t *testing.T, pattern string) []string {
 // A script starts with nothing mounted. In its environment: H, where `mount`
 // mounts; REG, the registry's address; I, the registry's directory of images
 // ($H/images/$REG); AUTH, the address of the registry with a password; HULL, the binary; STORE and RUN, hull's directories.
-// More variables, as "NAME=value", come with more.
+// More variables, as "NAME=value", come with more. The condition [without:PROGRAM] holds where a program is not
+// installed, and fails the script where it must be.
 func scripts(t *testing.T, addr, auth string, files []string, more ...string) {
 	t.Helper()
 	testscript.Run(t, testscript.Params{
@@ -81,6 +84,17 @@ func scripts(t *testing.T, addr, auth string, files []string, more ...string) {
 			"fault":  cmdFault,
 			"served": cmdServed,
 			"as":     cmdAs,
+		},
+		Condition: func(cond string) (bool, error) {
+			name, ok := strings.CutPrefix(cond, "without:")
+			if !ok {
+				return false, fmt.Errorf("there is no condition %q", cond)
+			}
+			_, err := exec.LookPath(name)
+			if err != nil && privileged {
+				return false, fmt.Errorf("HULL_TEST_PRIVILEGED is set, and %s is not installed", name)
+			}
+			return err != nil, nil
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
