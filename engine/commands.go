@@ -51,6 +51,9 @@ func (e *Engine) Commands(ctx context.Context, id string) ([]string, error) {
 	}
 	v, err := e.look(ctx, s)
 	if err != nil {
+		if names, ok := s.commands.last(path); ok { // it is on its way out: what was there a moment ago is
+			return names, nil
+		}
 		return nil, err
 	}
 	defer v.Release()
@@ -76,6 +79,13 @@ func (c *commandCache) get(path string, at uint64, stamp []dirStamp) ([]string, 
 		return nil, false
 	}
 	return c.names, true
+}
+
+// last is what was there when it was last looked at.
+func (c *commandCache) last(path string) ([]string, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.names, c.names != nil && c.path == path
 }
 
 func (c *commandCache) put(path string, at uint64, stamp []dirStamp, names []string) {

@@ -35,6 +35,7 @@ func TestPipes(t *testing.T) {
 	}
 	m := &mounted{base: base}
 	t.Cleanup(func() {
+		_, _ = m.shell("echo kill > containers/box/ctl") // it heeds nothing else
 		for _, p := range m.end() {
 			t.Errorf("left behind: %s", p)
 		}

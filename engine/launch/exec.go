@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"hull/engine/child"
 	"hull/engine/internal/sys"
@@ -19,7 +22,7 @@ func (l *Launcher) Exec(ctx context.Context, target Target, spec ExecSpec) (*Par
 	}
 	p, err := l.spawn(child.Options{Inside: target.Pidfd, OfParent: l.BornOfParent})
 	if err != nil {
-		if sys.Exited(target.Pidfd) { // nothing is born in its pid namespace any more
+		if sys.ExitsWithin(target.Pidfd, dying) { // nothing is born in its pid namespace any more
 			return nil, ended(err)
 		}
 		return nil, err
@@ -27,13 +30,21 @@ func (l *Launcher) Exec(ctx context.Context, target Target, spec ExecSpec) (*Par
 	if err := p.enter(ctx, target, settings); err != nil {
 		p.Abort()
 		_ = p.Close()
-		if sys.Exited(target.Pidfd) {
+		within := time.Duration(0)
+		if errors.Is(err, child.ErrGone) || errors.Is(err, unix.ESRCH) { // killed with it, or it has no namespaces any more
+			within = dying
+		}
+		if sys.ExitsWithin(target.Pidfd, within) {
 			return nil, ended(err)
 		}
 		return nil, explain(ctx, err, spec.Args, spec.Dir)
 	}
 	return p, nil
 }
+
+// dying is how long a container whose first process is on its way out may take until that has ended. On the way the
+// kernel's errors are not about that: ESRCH to who enters it, ENOMEM to who makes a process.
+const dying = time.Second
 
 // ended is the error of an exec whose container is no more.
 func ended(err error) error {

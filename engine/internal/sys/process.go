@@ -5,6 +5,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,10 +26,18 @@ func Signal(pidfd *os.File, signal unix.Signal) error {
 }
 
 // Exited reports whether a process has ended, whoever its parent is.
-func Exited(pidfd *os.File) bool {
-	poll := []unix.PollFd{{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}}
-	n, err := unix.Poll(poll, 0)
-	return err == nil && n == 1
+func Exited(pidfd *os.File) bool { return ExitsWithin(pidfd, 0) }
+
+// ExitsWithin reports whether a process has ended, or ends within a time.
+func ExitsWithin(pidfd *os.File, within time.Duration) bool {
+	by := time.Now().Add(within)
+	for {
+		poll := []unix.PollFd{{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}}
+		n, err := unix.Poll(poll, int(max(0, time.Until(by).Milliseconds())))
+		if !errors.Is(err, unix.EINTR) {
+			return err == nil && n == 1
+		}
+	}
 }
 
 // EnterPIDs makes the children of the calling thread be born in the pid
