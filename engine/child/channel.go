@@ -56,22 +56,18 @@ func (s *Stub) Send(ctx context.Context, p *Program, files ...*os.File) error {
 		return fmt.Errorf("%d files for one program, %d is most", len(files), maxFiles)
 	}
 	base := programBase + uint64(len(s.sent))*programStep
-	image := p.image(base)
-	if uint64(len(image)) > programStep {
-		return fmt.Errorf("a program of %d bytes: %w", len(image), unix.E2BIG)
-	}
-	memory, err := sys.Memory("program", image)
+	memory, size, done, err := p.laidOut(base)
 	if err != nil {
 		return err
 	}
-	defer memory.Close()
+	defer done()
 	fds := []int{int(memory.Fd())}
 	for _, f := range files {
 		fds = append(fds, int(f.Fd()))
 	}
 	message := make([]byte, 24)
 	binary.LittleEndian.PutUint64(message, base)
-	binary.LittleEndian.PutUint64(message[8:], uint64(len(image)))
+	binary.LittleEndian.PutUint64(message[8:], uint64(size))
 	binary.LittleEndian.PutUint64(message[16:], base)
 	s.sent = append(s.sent, p)
 	return s.write(ctx, message, unix.UnixRights(fds...))

@@ -29,7 +29,7 @@ func (p *Program) Describe(name func(nr uint64) string) string {
 }
 
 // count leaves out the zeros at the end, which a call may not even have.
-func count(args [6]Arg) int {
+func count(args []Arg) int {
 	n := len(args)
 	for n > 0 && args[n-1].kind == argInt && args[n-1].value == 0 {
 		n--
@@ -69,9 +69,9 @@ func (a Arg) describe() string {
 		}
 		return "{" + strings.Join(parts, ", ") + "}"
 	case argResult:
-		return fmt.Sprintf("result %d", a.call)
+		return fmt.Sprintf("result %d", a.value)
 	case argPlace:
-		return fmt.Sprintf("argument %d of %d", a.arg, a.call)
+		return fmt.Sprintf("argument %d of %d", a.arg, a.value)
 	case argInt:
 	}
 	switch n := int64(a.value); {

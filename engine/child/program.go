@@ -27,6 +27,7 @@ package child
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // Step names what a run of calls is for; a [Failure] carries it. Kind means
@@ -42,14 +43,18 @@ func (s Step) String() string { return s.What }
 type Program struct {
 	calls []call
 	step  Step
+	kept  *kept
 }
 
 type call struct {
 	nr    uint64
 	flags uint64
-	args  [6]Arg
+	args  []Arg // six at most
 	step  Step
 }
+
+// maxArgs is how many arguments a system call has at most.
+const maxArgs = 6
 
 // What happens when a call fails or gives 0; the interpreter knows them too.
 const (
@@ -60,6 +65,9 @@ const (
 	opJump     = 0x10000
 	recordSize = 72
 )
+
+// Expect makes room for so many calls.
+func (p *Program) Expect(calls int) { p.calls = slices.Grow(p.calls, calls) }
 
 // Step names the calls that follow.
 func (p *Program) Step(s Step) { p.step = s }
@@ -80,20 +88,18 @@ func (p *Program) Make(nr uintptr, args ...Arg) Arg { return p.add(flagExists, n
 func (p *Program) Await(nr uintptr, args ...Arg) Arg { return p.add(flagAwait, nr, args) }
 
 func (p *Program) add(flags uint64, nr uintptr, args []Arg) Arg {
-	c := call{nr: uint64(nr), flags: flags, step: p.step}
-	if copy(c.args[:], args) < len(args) {
+	if len(args) > maxArgs {
 		panic(fmt.Sprintf("system call %d with %d arguments", nr, len(args)))
 	}
-	p.calls = append(p.calls, c)
-	return Arg{kind: argResult, call: len(p.calls) - 1}
+	p.calls = append(p.calls, call{nr: uint64(nr), flags: flags, args: args, step: p.step})
+	return Arg{kind: argResult, value: uint64(len(p.calls) - 1)}
 }
 
 // Arg is an argument of a call, or a field of a structure it points to.
 type Arg struct {
 	kind  argKind
-	value uint64
-	call  int
-	arg   int
+	arg   uint8
+	value uint64 // the number, or which call
 	data  []byte
 	parts []Arg
 }
@@ -138,11 +144,12 @@ func Strs(s []string) Arg {
 }
 
 // place points to argument arg of the call-th call: the kernel writes there.
-func place(call, arg int) Arg { return Arg{kind: argPlace, call: call, arg: arg} }
+func place(call, arg int) Arg { return Arg{kind: argPlace, value: uint64(call), arg: uint8(arg)} }
 
 // image lays the program out for the address base: records, then data.
 func (p *Program) image(base uint64) []byte {
-	l := layout{base: base, out: make([]byte, len(p.calls)*recordSize), seen: map[string]uint64{}}
+	records := len(p.calls) * recordSize
+	l := layout{base: base, out: make([]byte, records, 2*records), seen: map[string]uint64{}}
 	for i, c := range p.calls {
 		at := i * recordSize
 		l.put(at, c.nr)
@@ -184,13 +191,13 @@ func (l *layout) arg(at int, a Arg) {
 			l.arg(int(addr-l.base)+8*i, f)
 		}
 	case argResult:
-		where := a.call*recordSize + 8
+		where := a.value*recordSize + 8
 		if binary.LittleEndian.Uint64(l.out[where:]) != 0 {
 			panic("the result of a call goes to one place only")
 		}
-		l.put(where, l.base+uint64(at))
+		l.put(int(where), l.base+uint64(at))
 	case argPlace:
-		l.put(at, l.base+uint64(a.call*recordSize+24+8*a.arg))
+		l.put(at, l.base+a.value*recordSize+24+8*uint64(a.arg))
 	}
 }
 

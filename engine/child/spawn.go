@@ -1,6 +1,7 @@
 package child
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -51,7 +52,8 @@ type Spawner struct {
 	reaper *os.File // made when it is first wanted
 	null   *os.File
 	memory []byte
-	last   int      // the kernel's last capability
+	last   int // the kernel's last capability
+	births map[bool]*birth
 	ownPID *os.File // this process's pid namespace, to come back to
 }
 
@@ -106,7 +108,7 @@ func (s *Spawner) Close() error {
 			_ = f.Close()
 		}
 	}
-	s.stub, s.reaper, s.null, s.ownPID = nil, nil, nil, nil
+	s.stub, s.reaper, s.null, s.ownPID, s.births = nil, nil, nil, nil, nil
 	if s.memory == nil {
 		return nil
 	}
@@ -142,9 +144,10 @@ func (s *Spawner) bear(stub *Stub, o Options, theirs *os.File) error {
 	if err := s.prepare(); err != nil {
 		return err
 	}
-	p := s.birth(int(theirs.Fd()), o.Namespaces&unix.CLONE_NEWUSER != 0)
 	at := uintptr(unsafe.Pointer(&s.memory[page]))
-	copy(s.memory[page:], p.image(uint64(at)))
+	b := s.birth(at, o.Namespaces&unix.CLONE_NEWUSER != 0)
+	b.takes(int(theirs.Fd()))
+	copy(s.memory[page:], b.image)
 	sc := (*scratch)(unsafe.Pointer(&s.memory[0]))
 	*sc = scratch{pidfd: -1}
 	sc.args.Flags = o.Namespaces | unix.CLONE_PIDFD | unix.CLONE_VM | cloneClearSighand
@@ -162,7 +165,7 @@ func (s *Spawner) bear(stub *Stub, o Options, theirs *os.File) error {
 	_ = theirs.Close() // only the child has it now: its end is the socket's
 	if _, err := stub.await(); err != nil {
 		if sc.failure[0] != 0 {
-			err = p.failure(uint64(at), sc.failure[0], sc.failure[1])
+			err = b.program.failure(uint64(at), sc.failure[0], sc.failure[1])
 		}
 		_ = sys.Signal(stub.Pidfd, unix.SIGKILL) // it has ended, or does now
 		return &Stillborn{PID: pid, Pidfd: stub.Pidfd, Err: err}
@@ -224,14 +227,41 @@ func mask(set, old *uint64) {
 	_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
 }
 
-// birth is the program of the child that shares our memory.
-func (s *Spawner) birth(socket int, newUser bool) *Program {
-	p := &Program{}
+// birth is the program of the child that shares our memory. But for the number
+// of its socket it is always the same.
+type birth struct {
+	program *Program
+	image   []byte
+	socket  Arg // of the call that takes the socket
+}
+
+// takes makes it take a socket.
+func (b *birth) takes(socket int) {
+	binary.LittleEndian.PutUint64(b.image[b.socket.value*recordSize+24:], uint64(socket))
+}
+
+func (s *Spawner) birth(at uintptr, newUser bool) *birth {
+	if b := s.births[newUser]; b != nil {
+		return b
+	}
+	b := &birth{}
+	b.program, b.socket = s.born(newUser)
+	b.image = b.program.image(uint64(at))
+	if s.births == nil {
+		s.births = map[bool]*birth{}
+	}
+	s.births[newUser] = b
+	return b
+}
+
+// born makes the program.
+func (s *Spawner) born(newUser bool) (p *Program, socket Arg) {
+	p = &Program{}
 	p.Step(Step{What: "arrange descriptors"})
 	for fd := range 3 {
 		p.Call(unix.SYS_DUP3, Int(int(s.null.Fd())), Int(fd), Int(0))
 	}
-	p.Call(unix.SYS_DUP3, Int(socket), Int(Socket), Int(0))
+	socket = p.Call(unix.SYS_DUP3, Int(-1), Int(Socket), Int(0))
 	p.Call(unix.SYS_CLOSE_RANGE, Int(Socket+1), Int(^uint32(0)), Int(unix.CLOSE_RANGE_CLOEXEC))
 	if newUser {
 		p.keepCapabilities(s.last)
@@ -239,7 +269,7 @@ func (s *Spawner) birth(socket int, newUser bool) *Program {
 	p.Step(Step{What: "execute the stub"})
 	p.Call(unix.SYS_RT_SIGPROCMASK, Int(2), Struct(Int(0)), Int(0), Int(8))
 	p.Call(unix.SYS_EXECVEAT, Int(int(s.stub.Fd())), Str(""), Strs([]string{"hull-init"}), Strs(nil), Int(unix.AT_EMPTY_PATH))
-	return p
+	return p, socket
 }
 
 // keepCapabilities makes all capabilities up to last ambient. The new user

@@ -40,10 +40,11 @@ type Launcher struct {
 	Reap func(pidfd *os.File)
 
 	spawner child.Spawner
+	stages  stages
 }
 
 // Close gives back what the launches shared. Processes live on.
-func (l *Launcher) Close() error { return l.spawner.Close() }
+func (l *Launcher) Close() error { return errors.Join(l.spawner.Close(), l.stages.close()) }
 
 // Park makes a container up to the last step. The caller ends the Parked with
 // Run or Abort, and then closes it.

@@ -94,14 +94,14 @@ func (l *Launcher) stage(ctx context.Context, spec Spec, recipe plan.Recipe) (*S
 		return nil, err
 	}
 	s := &Staged{p: p, ids: spec.Range, recipe: recipe, reaper: l.spawner.Reaper}
-	if err := s.begin(ctx, spec.Cgroups); err != nil {
+	if err := s.begin(ctx, l, spec.Cgroups); err != nil {
 		s.Abort()
 		return nil, explain(ctx, err, nil, "")
 	}
 	return s, nil
 }
 
-func (s *Staged) begin(ctx context.Context, cgroups []*os.File) error {
+func (s *Staged) begin(ctx context.Context, l *Launcher, cgroups []*os.File) error {
 	if s.ids.Size > 0 {
 		if err := s.p.mapUsers(s.ids); err != nil {
 			return err
@@ -120,7 +120,7 @@ func (s *Staged) begin(ctx context.Context, cgroups []*os.File) error {
 		return err
 	}
 	defer closeAll(given)
-	return s.p.stub.Send(ctx, plan.Compile(plan.Stage(c)), append(slices.Clone(cgroups), given...)...)
+	return s.p.stub.Send(ctx, l.stages.program(c), append(slices.Clone(cgroups), given...)...)
 }
 
 // finish waits until the stage is built.

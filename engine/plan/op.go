@@ -31,6 +31,7 @@ const (
 // Compile makes the program of a plan.
 func Compile(ops []Op) *child.Program {
 	p := &child.Program{}
+	p.Expect(3 * len(ops)) // most have fewer
 	for _, o := range ops {
 		p.Step(child.Step{Kind: uint8(o.kind()), What: o.String()})
 		o.compile(p)

@@ -45,6 +45,9 @@ type Container struct {
 	CgroupMounts []CgroupMount
 }
 
+// Same tells whether two containers have the same stage.
+func (c Container) Same(other Container) bool { return reflect.DeepEqual(c, other) }
+
 // Recipe is what a user's settings say about the stage. What can be done after
 // it (the host name, a terminal, limits) is not in it, so that most containers
 // have the same.

@@ -77,6 +77,15 @@ func Memory(name string, content []byte) (*os.File, error) {
 	return memory(name, content, 0)
 }
 
+// Sealed is a file in memory whose content nobody can change any more.
+func Sealed(name string, content []byte) (*os.File, error) {
+	f, err := memory(name, content, unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, err
+	}
+	return seal(f)
+}
+
 // Program is an executable file in memory that nobody can change any more.
 func Program(name string, content []byte) (*os.File, error) {
 	f, err := memory(name, content, unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
@@ -86,6 +95,10 @@ func Program(name string, content []byte) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	return seal(f)
+}
+
+func seal(f *os.File) (*os.File, error) {
 	if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, seals); err != nil {
 		_ = f.Close()
 		return nil, os.NewSyscallError("seal", err)
