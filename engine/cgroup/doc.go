@@ -14,7 +14,7 @@
 //
 // TREE is the name of one hull mount: Sweep never touches another's groups. Processes get into a group by themselves, by
 // writing "0" to the files of Join (an attach of another process waits for a grace period of the kernel, 5 to 40 ms; of
-// oneself 0.3 ms).
+// oneself 0.3 ms), or, in version 2, where that waits too, by being born there.
 //
 // The files are only ever named by this package from ids that it has checked; nothing a container can reach is followed.
 package cgroup

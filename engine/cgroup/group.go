@@ -45,16 +45,16 @@ func (g *Group) v2() *dir {
 	return nil
 }
 
-// Join opens what a process writes "0" to, once each, to get into the group. The files are the caller's to close.
+// Join opens the ways into the group: of version 1 what a process writes "0" to, of version 2 the directory in which one
+// is born (CLONE_INTO_CGROUP). The files are the caller's to close.
 func (g *Group) Join() ([]*os.File, error) {
 	var files []*os.File
 	for _, d := range g.dirs {
-		name := "tasks"
+		name, flags := path.Join(d.path, "tasks"), unix.O_WRONLY
 		if d.V2 {
-			name = "cgroup.procs"
+			name, flags = d.path, unix.O_PATH|unix.O_DIRECTORY
 		}
-		name = path.Join(d.path, name)
-		fd, err := open(name, unix.O_WRONLY)
+		fd, err := open(name, flags)
 		if err != nil {
 			for _, f := range files {
 				_ = f.Close()

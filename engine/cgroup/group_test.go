@@ -91,6 +91,14 @@ func command(t *testing.T, g *Group, script string) *exec.Cmd {
 			_ = f.Close()
 		}
 	})
+	for i, f := range files {
+		if st, err := f.Stat(); err == nil && st.IsDir() { // a shell is not born there, but may join
+			if files[i], err = os.OpenFile(f.Name()+"/cgroup.procs", os.O_WRONLY, 0); err != nil {
+				t.Fatal(err)
+			}
+			_ = f.Close()
+		}
+	}
 	var join strings.Builder
 	for i := range files {
 		fmt.Fprintf(&join, "echo 0 >&%d && exec %d>&- || exit 99; ", 3+i, 3+i)

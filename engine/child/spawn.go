@@ -64,6 +64,9 @@ type Options struct {
 	// Inside is a process in whose pid namespace the stub is born; nil is
 	// our own.
 	Inside *os.File
+	// Cgroup is the directory of a version 2 cgroup that the stub is born in:
+	// to join it later would wait for a grace period of the kernel. nil is our own.
+	Cgroup *os.File
 	// OfParent makes the stub our parent's child.
 	OfParent bool
 }
@@ -153,6 +156,10 @@ func (s *Spawner) bear(stub *Stub, o Options, theirs *os.File) error {
 	sc.args.Flags = o.Namespaces | unix.CLONE_PIDFD | unix.CLONE_VM | cloneClearSighand
 	sc.args.Pidfd = uint64(uintptr(unsafe.Pointer(&sc.pidfd)))
 	sc.args.ExitSignal = uint64(unix.SIGCHLD)
+	if o.Cgroup != nil {
+		sc.args.Flags |= unix.CLONE_INTO_CGROUP
+		sc.args.Cgroup = uint64(o.Cgroup.Fd())
+	}
 	if o.OfParent { // the signal is then the parent's own affair
 		sc.args.Flags |= unix.CLONE_PARENT
 		sc.args.ExitSignal = 0

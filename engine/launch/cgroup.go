@@ -6,15 +6,55 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"hull/engine/internal/sys"
 	"hull/engine/plan"
 )
 
-// hierarchies finds the cgroup hierarchies that files to join them by belong
-// to, so that the container is shown those and no others: in a hierarchy it
+// ways parts the ways into cgroups: the directory in which a process is born,
+// if there is one, and the files by which it joins the others. To join a version 2
+// cgroup later would wait for a grace period of the kernel.
+func ways(cgroups []*os.File) (born *os.File, joins []*os.File, err error) {
+	for _, f := range cgroups {
+		st, err := sys.Stat(f)
+		if err != nil {
+			return nil, nil, &stepError{op: "look at a cgroup", err: err}
+		}
+		if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			born = f
+		} else {
+			joins = append(joins, f)
+		}
+	}
+	return born, joins, nil
+}
+
+// hierarchies finds the cgroup hierarchies that ways into them belong to, so that the container is shown those and no others: in a hierarchy it
 // has not joined, it would see the host's groups.
-func hierarchies(joins []*os.File) ([]plan.CgroupMount, error) {
-	if len(joins) == 0 {
+func (s *stages) hierarchies(cgroups []*os.File) ([]plan.CgroupMount, error) {
+	ids := make([]uint64, len(cgroups))
+	for i, f := range cgroups {
+		var err error
+		if ids[i], err = sys.MountID(f); err != nil {
+			return nil, &stepError{op: "look at a cgroup", err: err}
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shown == nil || !slices.Equal(ids, s.mounted) {
+		shown, err := hierarchiesOf(ids)
+		if err != nil {
+			return nil, err
+		}
+		s.mounted, s.shown = ids, shown
+	}
+	return s.shown, nil
+}
+
+// hierarchiesOf finds them by the numbers of their mounts.
+func hierarchiesOf(ids []uint64) ([]plan.CgroupMount, error) {
+	if len(ids) == 0 {
 		return nil, nil
 	}
 	table, err := os.ReadFile("/proc/self/mountinfo")
@@ -28,11 +68,7 @@ func hierarchies(joins []*os.File) ([]plan.CgroupMount, error) {
 		}
 	}
 	var mounts []plan.CgroupMount
-	for _, f := range joins {
-		mount, err := sys.MountID(f)
-		if err != nil {
-			return nil, &stepError{op: "look at a cgroup", err: err}
-		}
+	for _, mount := range ids {
 		// One that is mounted where we do not see it is joined, not shown.
 		if m, ok := byID[mount]; ok && !slices.Contains(mounts, m) {
 			mounts = append(mounts, m)

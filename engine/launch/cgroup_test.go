@@ -34,14 +34,14 @@ func TestHierarchy(t *testing.T) {
 }
 
 // groups makes a cgroup of its own in some hierarchies of this machine, and
-// gives the files to join it by.
+// gives the ways into it.
 func groups(t *testing.T) (dirs []string, joins []*os.File) {
 	t.Helper()
 	table, err := os.ReadFile("/proc/self/mountinfo")
 	must(t, err)
 	for line := range strings.Lines(string(table)) {
 		_, m, ok := hierarchy(line)
-		if !ok || len(dirs) == 3 || m.Dir == "cpuset" { // an empty cpuset takes nobody
+		if !ok || len(dirs) == 3 && !m.V2 || m.Dir == "cpuset" { // an empty cpuset takes nobody
 			continue
 		}
 		dir := filepath.Join(strings.Fields(line)[4], fmt.Sprintf("launch-test-%d", os.Getpid()))
@@ -49,11 +49,11 @@ func groups(t *testing.T) (dirs []string, joins []*os.File) {
 			continue // not for us
 		}
 		t.Cleanup(func() { _ = os.Remove(dir) })
-		name := "tasks"
+		name, flags := "tasks", os.O_WRONLY
 		if m.V2 {
-			name = "cgroup.procs"
+			name, flags = "", unix.O_PATH|unix.O_DIRECTORY
 		}
-		f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY, 0)
+		f, err := os.OpenFile(filepath.Join(dir, name), flags, 0)
 		must(t, err)
 		t.Cleanup(func() { _ = f.Close() })
 		dirs, joins = append(dirs, dir), append(joins, f)

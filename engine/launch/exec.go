@@ -13,14 +13,22 @@ import (
 	"hull/engine/plan"
 )
 
-// Exec makes a further process in a running container, up to the last step.
+// Exec makes a further process in a running container, up to the last step. It
+// is made anew each time: a process that waited for it in the container's
+// cgroups would count against its limits, and save 0.3 ms of joining those.
+//
 // The caller ends the Parked with Run or Abort, and then closes it.
 func (l *Launcher) Exec(ctx context.Context, target Target, spec ExecSpec) (*Parked, error) {
 	settings, err := spec.settings(target.Range)
 	if err != nil {
 		return nil, explain(ctx, err, nil, "")
 	}
-	p, err := l.spawn(child.Options{Inside: target.Pidfd, OfParent: l.BornOfParent})
+	born, joins, err := ways(target.Cgroups)
+	if err != nil {
+		return nil, explain(ctx, err, nil, "")
+	}
+	target.Cgroups = joins
+	p, err := l.spawn(child.Options{Inside: target.Pidfd, Cgroup: born, OfParent: l.BornOfParent})
 	if err != nil {
 		if sys.ExitsWithin(target.Pidfd, dying) { // nothing is born in its pid namespace any more
 			return nil, ended(err)

@@ -80,9 +80,9 @@ type Spec struct {
 	ReadOnly bool
 
 	Range IDRange
-	// Cgroups are the files by which a process joins its cgroups, opened
-	// for writing: `tasks` of each version 1 hierarchy, `cgroup.procs` of
-	// version 2. They stay the caller's.
+	// Cgroups are the ways into the process's cgroups: `tasks` of each
+	// version 1 hierarchy, opened for writing, by which it joins, and the
+	// directory of version 2, in which it is born. They stay the caller's.
 	Cgroups []*os.File
 	// Files are bound over the image's own, read-write: contents by
 	// absolute path ("/etc/hosts").

@@ -89,19 +89,23 @@ func (s *Staged) Abort() {
 
 // stage makes the process and has it build its stage, which finish waits for.
 func (l *Launcher) stage(ctx context.Context, spec Spec, recipe plan.Recipe) (*Staged, error) {
-	p, err := l.spawn(child.Options{Namespaces: namespaces(spec.Range), OfParent: l.BornOfParent})
+	born, joins, err := ways(spec.Cgroups)
+	if err != nil {
+		return nil, explain(ctx, err, nil, "")
+	}
+	p, err := l.spawn(child.Options{Namespaces: namespaces(spec.Range), Cgroup: born, OfParent: l.BornOfParent})
 	if err != nil {
 		return nil, err
 	}
 	s := &Staged{p: p, ids: spec.Range, recipe: recipe, reaper: l.spawner.Reaper}
-	if err := s.begin(ctx, l, spec.Cgroups); err != nil {
+	if err := s.begin(ctx, l, spec.Cgroups, joins); err != nil {
 		s.Abort()
 		return nil, explain(ctx, err, nil, "")
 	}
 	return s, nil
 }
 
-func (s *Staged) begin(ctx context.Context, l *Launcher, cgroups []*os.File) error {
+func (s *Staged) begin(ctx context.Context, l *Launcher, cgroups, joins []*os.File) error {
 	if s.ids.Size > 0 {
 		if err := s.p.mapUsers(s.ids); err != nil {
 			return err
@@ -110,17 +114,17 @@ func (s *Staged) begin(ctx context.Context, l *Launcher, cgroups []*os.File) err
 	if err := s.p.expose(); err != nil {
 		return err
 	}
-	mounts, err := hierarchies(cgroups)
+	mounts, err := l.stages.hierarchies(cgroups)
 	if err != nil {
 		return err
 	}
-	c := plan.Container{Recipe: s.recipe, Cgroups: len(cgroups), CgroupMounts: mounts}
+	c := plan.Container{Recipe: s.recipe, Cgroups: len(joins), CgroupMounts: mounts}
 	given, err := deviceFiles(s.recipe.Devices, s.ids)
 	if err != nil {
 		return err
 	}
 	defer closeAll(given)
-	return s.p.stub.Send(ctx, l.stages.program(c), append(slices.Clone(cgroups), given...)...)
+	return s.p.stub.Send(ctx, l.stages.program(c), append(slices.Clone(joins), given...)...)
 }
 
 // finish waits until the stage is built.

@@ -14,6 +14,9 @@ import (
 type stages struct {
 	mu   sync.Mutex
 	made []stageProgram
+
+	mounted []uint64           // mounts of cgroups, by number
+	shown   []plan.CgroupMount // what a container is shown of them
 }
 
 type stageProgram struct {

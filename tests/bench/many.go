@@ -141,5 +141,6 @@ func (s *setting) run(ctx context.Context, count int) error {
 	}
 	all.Wait()
 	s.running = count
+	time.Sleep(time.Duration(changes) * 10 * time.Millisecond) // the kernel tidies up behind
 	return errors.Join(append(failures, ctx.Err())...)
 }

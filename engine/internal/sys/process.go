@@ -5,6 +5,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -47,13 +48,15 @@ func EnterPIDs(f *os.File) error {
 }
 
 // LastCapability is the highest capability this kernel has.
-func LastCapability() (int, error) {
+func LastCapability() (int, error) { return lastCapability() }
+
+var lastCapability = sync.OnceValues(func() (int, error) {
 	b, err := os.ReadFile("/proc/sys/kernel/cap_last_cap")
 	if err != nil {
 		return 0, err
 	}
 	return strconv.Atoi(strings.TrimSpace(string(b)))
-}
+})
 
 // Capabilities is the mask of those this process may use.
 func Capabilities() (uint64, error) {
