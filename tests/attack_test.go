@@ -227,6 +227,39 @@ func TestWhoeverEnters(t *testing.T) {
 	}
 }
 
+// TestShiftingGround starts sessions while a process inside changes what they are started by. None of them may hang, nor
+// be more than what is asked for.
+func TestShiftingGround(t *testing.T) {
+	a := newAttacker(t)
+	a.look(t)
+	a.must(t, fmt.Sprintf("./run -d --name g -u root %s/attack:1 /attack/attack shift", addr))
+	a.await(t, "grep begins containers/g/logs")
+	ran := 0
+	for range 60 {
+		out, err := a.shell("timeout 60 containers/g/exec/true; echo $?")
+		switch code := lastLine(out); {
+		case err != nil || code == "124":
+			t.Fatalf("a session hangs: %v, %s", err, out)
+		case code == "0":
+			ran++
+		}
+		if out, err := a.shell("timeout 60 ls containers/g/exec > /dev/null; timeout 60 cat containers/g/processes containers/g/changes > /dev/null; timeout 60 cat containers/g/exec/sh"); err != nil {
+			t.Fatalf("a reader hangs: %v, %s", err, out)
+		}
+	}
+	a.must(t, "touch containers/g/rootfs/tmp/enough && containers/g/wait && grep ends containers/g/logs")
+	t.Logf("%d of 60 sessions ran", ran)
+	a.must(t, "rm -r containers/g")
+	if got := a.around(t); !slices.Equal(got, a.outside) {
+		t.Errorf("outside there was\n%s\nand now there is\n%s", strings.Join(a.outside, "\n"), strings.Join(got, "\n"))
+	}
+}
+
+func lastLine(out string) string {
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	return lines[len(lines)-1]
+}
+
 func digest(t *testing.T, file string) [32]byte {
 	t.Helper()
 	b, err := os.ReadFile(file)

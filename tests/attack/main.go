@@ -12,6 +12,7 @@
 //	attack others PID…       processes of the host's, by the numbers they have there
 //	attack abstract NAME…    listening sockets of the host's
 //	attack watch SECONDS     whoever enters the container: tries to get hold of him
+//	attack shift             what a session is started by, until /tmp/enough is there
 //	attack eat               all memory there is
 //	attack whoami            its user and its capabilities
 package main
@@ -37,6 +38,9 @@ func main() {
 			return
 		case "watch":
 			watch(args[1])
+			return
+		case "shift":
+			shift()
 			return
 		case "eat":
 			eat()
