@@ -220,6 +220,10 @@ func (l *launching) park() error {
 	closeAll(l.spec.Stdin, l.spec.Stdout, l.spec.Stderr) // the monitor waits for their last end to be closed
 	closeAll(l.spec.Cgroups...)
 	if err != nil {
+		var own *Error
+		if errors.As(err, &own) { // the root's: it needs no sentence around it
+			return own
+		}
 		return err
 	}
 	l.parked = parked
@@ -290,7 +294,12 @@ func (l *launching) mount(users *os.File) (*os.File, error) {
 		return nil, err
 	}
 	defer disk.Close()
-	return s.e.o.Roots.Mount(s.e.ctx, l.image.ID, disk, users, l.note.Range, false)
+	m, err := s.e.o.Roots.Mount(s.e.ctx, l.image.ID, disk, users, l.note.Range, false)
+	if users != nil && KindOf(err) == Unsupported {
+		err = fail("start", s.id, Unsupported,
+			"the container cannot have users of its own here: %w; write host into config/userns (run --userns host), or move hull's store to another file system", err)
+	}
+	return m, err
 }
 
 // handOver gives the process to the monitor, and attaches whoever is to see it from the beginning.

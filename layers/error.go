@@ -36,13 +36,14 @@ const (
 	Rate                    // the registry's rate limit
 	Removed                 // the image went away meanwhile
 	TooLarge                // beyond the limits for manifests, configs and layers
+	Unmapped                // the store's file system cannot show its files under other users' ids
 )
 
 var kindNames = [...]string{
 	System: "system", Invalid: "invalid", NotFound: "not found", Exists: "exists", Busy: "busy",
 	Denied: "denied", Unavailable: "unavailable", Timeout: "timeout", Corrupt: "corrupt",
 	Platform: "platform", Space: "space", Cancelled: "cancelled", Rate: "rate", Removed: "removed",
-	TooLarge: "too large",
+	TooLarge: "too large", Unmapped: "unmapped",
 }
 
 // String is the kind's name, as it stands in records on disk.
@@ -135,6 +136,8 @@ func KindOf(err error) Kind {
 		return Space
 	case errors.As(err, &over) && over.Kind == union.Limit:
 		return TooLarge
+	case errors.As(err, &over) && over.Kind == union.Unmapped:
+		return Unmapped
 	}
 	return System
 }

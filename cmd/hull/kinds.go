@@ -53,6 +53,7 @@ var layersKinds = map[layers.Kind]fs.Kind{
 	layers.Rate:        fs.Busy,
 	layers.Removed:     fs.Removed,
 	layers.TooLarge:    fs.Space,
+	layers.Unmapped:    fs.Unsupported,
 }
 
 var credentialKinds = map[credentials.Kind]fs.Kind{
@@ -92,6 +93,7 @@ var storeInEngine = map[layers.Kind]engine.Kind{
 	layers.Rate:        engine.Busy,
 	layers.Removed:     engine.Removed,
 	layers.TooLarge:    engine.Space,
+	layers.Unmapped:    engine.Unsupported,
 }
 
 // fromEngine makes a failure of the engine one of the tree. A failure of the

@@ -18,6 +18,7 @@ const (
 	Limit                   // more layers than overlay takes
 	Space                   // the disk or a quota is full
 	Busy                    // upper or work are in use by another mount
+	Unmapped                // the store's file system cannot show its files under other users' ids
 )
 
 // String names the kind.
@@ -33,6 +34,8 @@ func (k Kind) String() string {
 		return "no space"
 	case Busy:
 		return "busy"
+	case Unmapped:
+		return "unmapped"
 	}
 	return fmt.Sprintf("kind %d", int(k))
 }

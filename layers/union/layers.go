@@ -1,6 +1,7 @@
 package union
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -98,10 +99,14 @@ func (m *mount) idMapped(dir sys.FD) (sys.FD, error) {
 	if m.o.Users == nil {
 		return fd, nil
 	}
-	return fd, unix.MountSetattr(int(fd), "", unix.AT_EMPTY_PATH, &unix.MountAttr{
+	err = unix.MountSetattr(int(fd), "", unix.AT_EMPTY_PATH, &unix.MountAttr{
 		Attr_set:  unix.MOUNT_ATTR_IDMAP,
 		Userns_fd: uint64(m.o.Users.Fd()),
 	})
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPERM) {
+		err = &Error{Op: "presenting the store's files to the container's users (id-mapped mounts)", Kind: Unmapped, Err: err}
+	}
+	return fd, err
 }
 
 // clone makes a detached mount of a directory.
