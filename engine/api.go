@@ -12,10 +12,14 @@ type New struct {
 	Start bool
 }
 
-// View is a container's file system as a directory to walk in.
+// View is the file system of a container or a volume as a directory to walk in.
 type View struct {
 	Dir  *os.File // the root; open everything beneath it by openat2
 	Base uint32   // owners seen in it are the container's ids plus this
+	// Mark tells the directory from another that the same object has had; Gone that the view does not show what a new one
+	// would: something is mounted elsewhere now. nil: it always does.
+	Mark uint64
+	Gone func() bool
 	// Release gives it back; Dir must not be used after.
 	Release func()
 }

@@ -49,7 +49,7 @@ func (e *Engine) Commands(ctx context.Context, id string) ([]string, error) {
 			return names, nil
 		}
 	}
-	v, err := e.look(ctx, s)
+	v, err := e.look(ctx, s, true)
 	if err != nil {
 		if names, ok := s.commands.last(path); ok { // it is on its way out: what was there a moment ago is
 			return names, nil

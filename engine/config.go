@@ -18,7 +18,7 @@ func (e *Engine) checkSettings(owner Owner, raw map[string]string, before values
 			return nil, &Error{Op: "set", Kind: Invalid, Err: err}
 		}
 	}
-	if err := errorsJoin(set.consistent(), set.possible(before)); err != nil {
+	if err := errorsJoin(errorsJoin(set.consistent(), set.possible(before)), set.checkMounts()); err != nil {
 		return nil, err
 	}
 	return set, mayHave(owner, set)

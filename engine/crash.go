@@ -1,6 +1,10 @@
 package engine
 
-import "slices"
+import (
+	"slices"
+
+	"hull/engine/volume"
+)
 
 // point is a place between two steps at which a daemon may die. What it leaves there, the next Open must finish or undo.
 type point string
@@ -15,6 +19,7 @@ const (
 	settingWritten point = "setting written" // the record on disk has the value, the snapshot has not
 	renameWritten  point = "rename written"  // the record has the new name, the index the old
 
+	volumesNamed  point = "volumes named"  // the record names the volumes of a start, some of which are not there yet
 	startNoted    point = "start noted"    // state.json says that a start is under way
 	startCgroup   point = "start cgroup"   // the cgroup exists
 	startParked   point = "start parked"   // the first process waits
@@ -36,12 +41,16 @@ const (
 )
 
 func points() []point {
-	return []point{
+	list := []point{
 		createStaged, createCommitted, createListed, limitsApplied, settingWritten, renameWritten,
-		startNoted, startCgroup, startParked, startAdopted, startReleased, startWritten, startKept, startFailed,
+		volumesNamed, startNoted, startCgroup, startParked, startAdopted, startReleased, startWritten, startKept, startFailed,
 		stopSignalled, stopKilled, exitWritten, exitForgotten, exitTidied,
 		removeRenamed, removeReleased, removeDeleted,
 	}
+	for _, p := range volume.Points() {
+		list = append(list, point(p))
+	}
+	return list
 }
 
 // CrashPoints lists the names Options.Crash is called with, for tests that kill a daemon at each.

@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+
+	"hull/engine/volume"
 )
 
 // fate is what must have become of the container web, after a daemon's death, when all has settled.
@@ -13,6 +16,8 @@ type fate struct {
 	env    string
 	name   string // empty: web
 	code   int    // of an exited one; 0: any
+	// volumes is how many volumes there must be.
+	volumes int
 }
 
 // TestCrash kills a daemon at every crash point, while it does what passes there, and looks at what the next one makes
@@ -66,11 +71,40 @@ func TestCrash(t *testing.T) {
 	for _, p := range []point{exitWritten, removeRenamed, removeReleased, removeDeleted} {
 		rows = append(rows, row{p, []order{run}, order{Do: "remove", Name: "web"}, fate{states: []State{none}}})
 	}
+	// A volume that a start makes is gone with a container that never was, and stays with one that was made before.
+	named := order{Do: "run", Name: "web", Settings: map[string]string{"command": "sleep", "mounts": "v:/files"}}
+	nameless := order{Do: "run", Name: "web", Settings: map[string]string{"command": "sleep", "mounts": "/files"}}
+	made := func(o order) order { o.Do = "create"; return o }
+	rows = append(rows, row{volumesNamed, nil, nameless, fate{states: []State{none}}},
+		row{volumesNamed, []order{made(nameless)}, start, fate{states: []State{Created}}})
+	for _, p := range []point{volume.PointStaged, volume.PointMade, volume.PointCopied, volume.PointFilled, startNoted, startAdopted} {
+		rows = append(rows, row{p, nil, named, fate{states: []State{none}}}, row{p, nil, nameless, fate{states: []State{none}}})
+		after := fate{states: []State{Created}, volumes: 1}
+		if p == volume.PointStaged {
+			after.volumes = 0
+		}
+		rows = append(rows, row{p, []order{made(named)}, start, after})
+	}
+	for _, p := range []point{removeRenamed, removeReleased, removeDeleted} { // one that has run leaves its volumes
+		rows = append(rows, row{p, []order{nameless}, order{Do: "remove", Name: "web"}, fate{states: []State{none}, volumes: 1}})
+	}
+	thrown := order{Do: "run", Name: "web", Settings: map[string]string{"command": "sleep", "mounts": "/files", "auto_remove": "true"}}
+	for _, p := range []point{exitWritten, removeRenamed, removeReleased, removeDeleted, volume.PointRemoved} {
+		rows = append(rows, row{p, []order{thrown}, order{Do: "kill", Name: "web", Text: "KILL"}, fate{states: []State{none}}})
+	}
+	for _, p := range []point{volume.PointEmptied, volume.PointRemoved} {
+		rows = append(rows, row{p, []order{{Do: "volume", Name: "v"}}, order{Do: "unvolume", Name: "v"}, fate{states: []State{none}}})
+	}
+	rows = append(rows, row{volume.PointStaged, nil, order{Do: "volume", Name: "v"}, fate{states: []State{none}}},
+		row{volume.PointMade, nil, order{Do: "volume", Name: "v"}, fate{states: []State{none}, volumes: 1}})
 	seen := map[point]bool{}
 	for _, row := range rows {
 		seen[row.at] = true
 		t.Run(fmt.Sprintf("%s/%s", row.do.Do, row.at), func(t *testing.T) {
 			r := newRealm(t, "")
+			if err := os.MkdirAll(filepath.Join(r.dir, "files", "of", "the image"), 0o755); err != nil {
+				t.Fatal(err)
+			}
 			for _, o := range row.before {
 				r.well(o)
 			}
@@ -124,7 +158,7 @@ func (r *realm) settled(f fate) {
 		name = "web"
 	}
 	a := r.until(fmt.Sprintf("%+v", f), func(a answer) bool {
-		if !r.clean(a) {
+		if !r.clean(a) || len(a.Volumes) != f.volumes {
 			return false
 		}
 		for _, s := range f.states {
@@ -163,7 +197,17 @@ func (r *realm) clean(a answer) bool {
 			return false
 		}
 	}
-	return len(entries) == len(listed) && len(a.Held) == live
+	volumes, err := os.ReadDir(filepath.Join(r.dir, "volumes"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, v := range volumes {
+		files, err := os.ReadDir(filepath.Join(r.dir, "volumes", v.Name())) // its record and its data
+		if err != nil || len(files) != 2 || !slices.Contains(a.Volumes, v.Name()) {
+			return false
+		}
+	}
+	return len(entries) == len(listed) && len(a.Held) == live && len(volumes) == len(a.Volumes)
 }
 
 // A daemon killed at any time leaves containers running, and their output and exit codes whole.

@@ -39,6 +39,7 @@ type answer struct {
 	Containers []shown
 	Held       []string
 	Events     []string
+	Volumes    []string
 }
 
 // shown is what a test looks at of a container.
@@ -195,6 +196,10 @@ func (d *testDaemon) do(ctx context.Context, o order) (a answer) {
 		err = d.e.Remove(ctx, o.Name, true)
 	case "rename":
 		err = d.e.Rename(ctx, o.Name, o.Text)
+	case "volume":
+		_, err = d.e.CreateVolume(o.Name, Owner{})
+	case "unvolume":
+		err = d.e.RemoveVolume(o.Name, false)
 	case "set":
 		err = d.e.Set(ctx, o.Name, "env", o.Text)
 	case "exec":
@@ -242,6 +247,9 @@ func (d *testDaemon) do(ctx context.Context, o order) (a answer) {
 			x.Code = c.Exit.Code
 		}
 		a.Containers = append(a.Containers, x)
+	}
+	for _, v := range d.e.Volumes() {
+		a.Volumes = append(a.Volumes, v.Name)
 	}
 	held, err := d.client.List(ctx)
 	must(err)

@@ -16,6 +16,7 @@
 //	containers/<id>/exit.json …   the monitor's: exits and logs
 //	containers/.new-<id>          a creation that has not been committed
 //	containers/.gone-<id>         a removal whose files are still being deleted
+//	volumes/                      package volume's
 //
 // Two renames commit everything: from .new-<id> to <id> a container exists, from <id> to .gone-<id> it does not.
 //
@@ -33,7 +34,7 @@
 // # Locks
 //
 // Engine.mu guards closing, index.mu the names and IDs, mailbox.mu one queue, ranges.mu the id ranges, pool.mu the
-// processes made beforehand, lease.mu the users
-// of one of them, rootView.mu a container's mount for views, commandCache.mu what is on its PATH. None is held while
+// processes made beforehand, lease.mu the users of one of them, rootView.mu a container's mount for views,
+// commandCache.mu what is on its PATH; package volume has one of its own. None is held while
 // another is taken, nor while anything outside this package but a system call is called.
 package engine

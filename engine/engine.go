@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"hull/engine/volume"
 )
 
 // Options are what an engine is made of.
@@ -34,6 +36,8 @@ type Engine struct {
 	ranges *ranges
 	index  index
 	pool   *pool
+	// volumes have their own package and their own lock.
+	volumes *volume.Store
 
 	ctx    context.Context //nolint:containedctx // the engine's own life, in which accepted work goes on
 	cancel context.CancelFunc
@@ -77,6 +81,10 @@ func (e *Engine) open(ctx context.Context, p parts) (*Engine, error) {
 	if err := e.prepare(); err != nil {
 		e.cancel()
 		return nil, err
+	}
+	if err := e.openVolumes(); err != nil {
+		e.cancel()
+		return nil, volumeError("open", err)
 	}
 	if err := e.reconcile(ctx); err != nil {
 		return nil, errorsJoin(err, e.Close()) //nolint:contextcheck // the end has a time of its own

@@ -8,6 +8,7 @@ import (
 
 	"hull/engine/cgroup"
 	"hull/engine/launch"
+	"hull/engine/volume"
 )
 
 // kindOfErrno is the kind of a failed system call or of a stranger's error. It looks at values, never at texts.
@@ -15,9 +16,12 @@ func kindOfErrno(err error) Kind {
 	var e *Error
 	var l *launch.Error
 	var g *cgroup.Error
+	var v *volume.Error
 	switch {
 	case errors.As(err, &e):
 		return e.Kind
+	case errors.As(err, &v):
+		return kindOfVolume(v.Kind)
 	case errors.As(err, &l):
 		return kindOfLaunch(l.Kind)
 	case errors.As(err, &g):

@@ -25,6 +25,7 @@ const (
 	Space                     // the disk is full
 	Removed                   // the container is gone; it was there when the caller looked
 	Interrupted               // the caller stopped waiting; accepted work goes on
+	NotEmpty                  // there are files in it that would be lost
 	Unsupported               // this kernel or this release cannot do it
 	kinds
 )
@@ -33,7 +34,7 @@ var kindNames = [...]string{
 	System: "system", Invalid: "invalid", NotFound: "not found", Exists: "exists", Busy: "busy",
 	Denied: "denied", NeedsRoot: "needs root", NotRunning: "not running", Running: "running",
 	NotExecutable: "not executable", NotCommand: "command not found", Space: "no space",
-	Removed: "removed", Interrupted: "interrupted", Unsupported: "unsupported",
+	Removed: "removed", Interrupted: "interrupted", NotEmpty: "not empty", Unsupported: "unsupported",
 }
 
 // Kinds lists every kind, for tables that must have a row for each.

@@ -121,6 +121,9 @@ func (s *supervisor) tidy() {
 		s.removeGroup(r.group)
 	}
 	s.view.runEnded()
+	if p := s.st.Run.Process; p != nil {
+		s.giveVolumes(p.Mounts)
+	}
 	r.lease.drop()
 	s.e.crash(exitTidied)
 }

@@ -277,7 +277,14 @@ func (l *testLauncher) Commands(root *os.File, _ []string) ([]string, error) {
 	return []string{"ls", "sh"}, nil
 }
 func (l *testLauncher) Users(context.Context, uint32, uint32) (*os.File, error) { return nil, nil }
-func (l *testLauncher) Close() error                                            { return nil }
+func (l *testLauncher) OpenHost(_ context.Context, h launch.HostPath) (*os.File, error) {
+	return os.Open(h.Path)
+}
+
+func (l *testLauncher) OwnerUsers(context.Context, uint32, uint32, uint32, uint32) (*os.File, error) {
+	return nil, nil
+}
+func (l *testLauncher) Close() error { return nil }
 
 // testGroups pretends to be cgroups.
 type testGroups struct {
@@ -392,6 +399,7 @@ type testRoots struct {
 	pulling map[string]chan error // closed or sent to when the pull ends
 	failed  map[string]error
 	holds   map[string]bool // image+container
+	slow    chan struct{}   // if not nil, an image's own file system is mounted when it is closed
 	dir     string
 }
 
@@ -429,6 +437,20 @@ func (r *testRoots) Wait(ctx context.Context, name string) error {
 	}
 }
 
+// slowDown makes images' own file systems take until speedUp to be mounted.
+func (r *testRoots) slowDown() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.slow = make(chan struct{})
+}
+
+func (r *testRoots) speedUp() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	close(r.slow)
+	r.slow = nil
+}
+
 // pulled ends a pull.
 func (r *testRoots) pulled(name string, err error) {
 	r.mu.Lock()
@@ -461,7 +483,17 @@ func (r *testRoots) held() int {
 	return len(r.holds)
 }
 
-func (r *testRoots) Mount(_ context.Context, _ string, upper, _ *os.File, _ uint32, _ bool) (*os.File, error) {
+func (r *testRoots) Mount(ctx context.Context, _ string, upper, _ *os.File, _ uint32, _ bool) (*os.File, error) {
+	r.mu.Lock()
+	slow := r.slow
+	r.mu.Unlock()
+	if slow != nil && upper == nil {
+		select {
+		case <-slow:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 	if upper != nil {
 		for _, name := range []string{"upper", "work"} {
 			if err := os.MkdirAll(filepath.Join(upper.Name(), name), 0o700); err != nil {

@@ -23,7 +23,9 @@ type launching struct {
 	run    *run
 	warm   *warmInit // the process that was made beforehand; nil if there is none, or when it is parked
 	parked parked
-	undo   []func() // what to do, last first, if it fails
+	trees  []*os.File // of the volumes among the mounts, in their order
+	hosts  []*os.File // of the host's paths among them
+	undo   []func()   // what to do, last first, if it fails
 }
 
 func (l *launching) onFailure(f func()) { l.undo = append(l.undo, f) }
@@ -37,7 +39,7 @@ func (l *launching) takeBack() {
 // do goes through the steps of a start.
 func (l *launching) do() error {
 	for _, step := range []func() error{
-		l.prepare, l.takeRange, l.noteAttempt, l.makeGroup, l.makeStdio, l.park, l.handOver, l.release,
+		l.prepare, l.takeVolumes, l.openHosts, l.takeRange, l.noteAttempt, l.makeGroup, l.makeStdio, l.park, l.handOver, l.release,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -216,6 +218,10 @@ func (l *launching) park() error {
 	l.spec.Range = idRange(l.note.Range)
 	l.spec.Files = etcFiles(p.Hostname)
 	l.spec.Root = l.mount
+	l.spec.ReadOnly = p.ReadOnly
+	if len(p.Mounts) > 0 {
+		l.spec.Mounts = l.mountAll
+	}
 	parked, err := l.parkNow()
 	closeAll(l.spec.Stdin, l.spec.Stdout, l.spec.Stderr) // the monitor waits for their last end to be closed
 	closeAll(l.spec.Cgroups...)

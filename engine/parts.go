@@ -41,6 +41,10 @@ type launcher interface {
 	Commands(root *os.File, path []string) ([]string, error)
 	// Users makes a user namespace whose ids 0 to size-1 are the host's from first on; nil where it cannot.
 	Users(ctx context.Context, first, size uint32) (*os.File, error)
+	// OpenHost opens a path of the host with a user's rights.
+	OpenHost(ctx context.Context, h launch.HostPath) (*os.File, error)
+	// OwnerUsers makes a user namespace for the mounts of a user's files in a container of that range.
+	OwnerUsers(ctx context.Context, first, size, uid, gid uint32) (*os.File, error)
 	Close() error
 }
 
@@ -144,6 +148,14 @@ func (r realLauncher) Exec(ctx context.Context, t launch.Target, spec launch.Exe
 
 func (r realLauncher) Users(ctx context.Context, first, size uint32) (*os.File, error) {
 	return r.l.Users(ctx, launch.IDRange{First: first, Size: size})
+}
+
+func (r realLauncher) OpenHost(ctx context.Context, h launch.HostPath) (*os.File, error) {
+	return r.l.OpenHost(ctx, h)
+}
+
+func (r realLauncher) OwnerUsers(ctx context.Context, first, size, uid, gid uint32) (*os.File, error) {
+	return r.l.OwnerUsers(ctx, launch.IDRange{First: first, Size: size}, uid, gid)
 }
 
 func (r realLauncher) Close() error { return r.l.Close() }

@@ -26,6 +26,8 @@ type process struct {
 	Hostname string   `json:"hostname"`
 	TTY      bool     `json:"tty"`
 	Stdin    bool     `json:"stdin"`
+	Mounts   []mount  `json:"mounts,omitempty"` // those that lie in others come after them
+	ReadOnly bool     `json:"read_only,omitempty"`
 	// Privileges are the first process's and every session's.
 	Privileges privileges `json:"privileges,omitzero"`
 
@@ -139,6 +141,11 @@ func (v values) resolve(id string, image *Image) (process, error) {
 		p.User = image.User
 	}
 	p.Env = v.env(image, p.Hostname)
+	var err error
+	if p.Mounts, err = v.mounts(image); err != nil {
+		return p, fail("start", id, Invalid, "the mounts of the container cannot be made: %w", err)
+	}
+	p.ReadOnly = v.flag("read_only")
 	return p, nil
 }
 

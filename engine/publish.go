@@ -28,6 +28,10 @@ func (s *supervisor) publish() {
 		}
 	}
 	s.snapshot.Store(c)
+	if !s.gone {
+		s.e.volumes.Use(s.id, s.used())
+		s.view.wants(s.fingerprint(s.shownMounts()))
+	}
 }
 
 // pending lists the settings that will not be in force before the next start.

@@ -34,10 +34,22 @@ func (e *Engine) reconcile(ctx context.Context) error {
 		}
 	}
 	var all []*supervisor
+	var gone []*record // of containers whose removal may not have come to their volumes
 	for _, entry := range entries {
+		if id, ok := strings.CutPrefix(entry.Name(), gonePrefix); ok {
+			if rec, err := readRecord(filepath.Join(e.dir, entry.Name()), id); err == nil {
+				gone = append(gone, rec)
+			}
+		}
 		if s := e.recoverEntry(entry.Name()); s != nil {
 			all = append(all, s)
 		}
+	}
+	for _, s := range all { // before a volume goes with a container that was never there, the others say which they use
+		e.volumes.Use(s.id, s.used())
+	}
+	for _, rec := range gone {
+		e.dropVolumes(rec)
 	}
 	for _, s := range all { // all of them say which ranges are theirs before any starts
 		h := held[s.id]

@@ -25,6 +25,8 @@ type record struct {
 	Settings map[string]string `json:"settings,omitempty"` // raw, never changed in place
 	Image    *Image            `json:"image,omitempty"`    // nil until it is known; held in the store from then on
 	Started  bool              `json:"started,omitempty"`  // a start has succeeded
+	// Volumes are its anonymous volumes by their targets.
+	Volumes map[string]string `json:"volumes,omitempty"`
 	// Provisional is set while a container that was made together with its start has not started: a crash undoes it.
 	Provisional bool `json:"provisional,omitempty"`
 }

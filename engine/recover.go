@@ -67,6 +67,13 @@ func (s *supervisor) recoverLive(h *monitor.Held) {
 		}
 	}
 	s.run = r
+	if p := s.st.Run.Process; p != nil {
+		for _, m := range p.Mounts {
+			if m.Kind == volumeMount {
+				s.e.volumes.Resume(m.Source, s.id)
+			}
+		}
+	}
 	var err error
 	if name := s.e.parts.groups.Of(h.PID); name != "" {
 		s.st.Run.Group = name

@@ -30,6 +30,7 @@ func (s *supervisor) remove() error {
 		s.e.o.Roots.Release(s.rec.Image.ID, s.id)
 	}
 	s.e.crash(removeReleased)
+	s.e.dropVolumes(s.rec)
 	s.e.index.drop(s, s.rec.Name)
 	s.say("destroy")
 	s.view.forget()

@@ -21,6 +21,7 @@ type Setting struct {
 	Root    func(value any) bool
 	Flag    string // run's long flag, empty: none
 	Short   string // run's one-letter flag, empty: none
+	Also    string // another long flag of run's, whose values are the setting's too
 	JSON    string // name in the json document
 	Summary string // one line, for the man page and the README
 	parse   func(value string) (any, error)
@@ -119,6 +120,18 @@ func table() []Setting {
 		{
 			Name: "ulimits", Type: Lines, Default: "the machine's", Flag: "ulimit", JSON: "ulimits", parse: parseUlimits, Root: aboveOwn,
 			Summary: "limits of each process, as nofile=1024 or nofile=1024:2048 (soft:hard)",
+		},
+		{
+			Name: "mounts", Type: Lines, Flag: "volume", Short: "v", Also: "mount", JSON: "mounts", parse: parseMounts,
+			Summary: "volumes and the host's files in the container, SOURCE:TARGET[:ro] each, or as docker's --mount",
+		},
+		{
+			Name: "tmpfs", Type: Lines, Flag: "tmpfs", JSON: "tmpfs", parse: parseTmpfs,
+			Summary: "empty file systems in memory, TARGET[:size=64m,mode=1777,exec…] each",
+		},
+		{
+			Name: "read_only", Type: Bool, Default: "false", Flag: "read-only", JSON: "read_only", parse: parseBool,
+			Summary: "nothing but what is mounted in it can be written to",
 		},
 		{
 			Name: "stop_signal", Type: Text, Default: "SIGTERM", FromImage: true, Live: true, Flag: "stop-signal",

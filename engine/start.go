@@ -28,7 +28,7 @@ func (s *supervisor) start(b *boarding, answer func(error)) {
 		s.startFailed(err)
 		answer(err)
 	default:
-		answer(s.launch(image, b))
+		s.fillAndLaunch(image, b, answer)
 	}
 }
 
@@ -64,6 +64,8 @@ func (s *supervisor) launch(image *Image, b *boarding) error {
 	l := &launching{s: s, image: image, board: b}
 	defer s.e.pool.refill()
 	err := l.do()
+	closeAll(l.trees...)
+	closeAll(l.hosts...)
 	if err != nil {
 		s.e.crash(startFailed)
 		l.takeBack()

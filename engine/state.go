@@ -6,7 +6,7 @@ type State string
 // The states. Removal has none: a container that is gone is not listed.
 const (
 	Created  State = "created"  // made, never started (or no start has succeeded)
-	Waiting  State = "waiting"  // a start was accepted and waits for the image's pull
+	Waiting  State = "waiting"  // a start was accepted and waits for the image, or for its files to be copied into volumes
 	Up       State = "running"  // its first process lives
 	Paused   State = "paused"   // frozen
 	Stopping State = "stopping" // the stop signal is sent, the grace is running out

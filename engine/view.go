@@ -10,16 +10,26 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"hull/engine/internal/sys"
 )
 
-// View opens the container's file system, whether it runs or not. While it runs this is a second look at the very mount
-// it runs on, without what is mounted in it; else a mount of its own, which a start that comes meanwhile takes over.
-func (e *Engine) View(ctx context.Context, id string) (*View, error) {
+// View opens the container's file system, whether it runs or not, with its volumes and the host's files at their places.
+// While it runs this is a second look at the very mount it runs on; else a mount of its own, which a start that comes
+// meanwhile takes over.
+func (e *Engine) View(ctx context.Context, id string) (*View, error) { return e.viewOf(ctx, id, true) }
+
+// OwnView is View without what is mounted in it: the container's own files and no others.
+func (e *Engine) OwnView(ctx context.Context, id string) (*View, error) {
+	return e.viewOf(ctx, id, false)
+}
+
+func (e *Engine) viewOf(ctx context.Context, id string, whole bool) (*View, error) {
 	s, err := e.lookup("view", id)
 	if err != nil {
 		return nil, err
 	}
-	v, err := e.look(ctx, s)
+	v, err := e.look(ctx, s, whole)
 	if err != nil {
 		return nil, err
 	}
@@ -32,10 +42,10 @@ func (e *Engine) View(ctx context.Context, id string) (*View, error) {
 }
 
 // look opens a view.
-func (e *Engine) look(ctx context.Context, s *supervisor) (*View, error) {
+func (e *Engine) look(ctx context.Context, s *supervisor, whole bool) (*View, error) {
 	made := make(chan *View, 1)
-	err := s.ask(ctx, "view", func(answer func(error)) {
-		v, err := s.openView()
+	err := s.ask(ctx, "view", func(answer func(error)) { //nolint:contextcheck // what is opened is for later views, too
+		v, err := s.openView(whole)
 		if err == nil {
 			made <- v
 		}
@@ -64,7 +74,9 @@ func (e *Engine) look(ctx context.Context, s *supervisor) (*View, error) {
 type rootView struct {
 	mu    sync.Mutex
 	mount *os.File
-	space *os.File // the mount namespace it was cloned from, the only one it can be cloned in again; nil: any
+	space *os.File // the mount namespace it was cloned from or is in, the only one it can be cloned in again; nil: any
+	print string   // what is mounted in it
+	want  string   // what a new one would have mounted in it
 	lease *lease   // keeps the range its owners are shown in; nil if they are shown as they are on disk
 	host  bool     // it is for a container with the host's users
 	live  bool     // it is the mount of the run under way: kept for later views
@@ -73,12 +85,20 @@ type rootView struct {
 }
 
 // openView gives one more view.
-func (s *supervisor) openView() (*View, error) {
+func (s *supervisor) openView(whole bool) (*View, error) {
 	if s.st.State == Dead {
 		return nil, fail("view", s.id, Invalid, "the container %s is dead: %s", s.rec.Name, s.st.Error)
 	}
-	if v, err := s.view.open(); v != nil || err != nil {
+	mounts := s.shownMounts()
+	print := s.fingerprint(mounts)
+	if v, err := s.view.open(print, whole); v != nil || err != nil {
 		return v, err
+	}
+	if base, ok := s.view.lent(); ok { // other things are mounted in it now
+		if err := s.refillView(mounts, print, base); err != nil {
+			return nil, fail("view", s.id, kindOfErrno(err), "the container's file system cannot be opened: %w", err)
+		}
+		return s.view.open(print, whole)
 	}
 	var mount, space *os.File
 	var held *lease
@@ -99,7 +119,14 @@ func (s *supervisor) openView() (*View, error) {
 		return nil, fail("view", s.id, kindOfErrno(err), "the container's file system cannot be opened: %w", err)
 	}
 	s.view.set(mount, space, held, live, s.hostUsers())
-	return s.view.open()
+	if len(mounts) > 0 {
+		base, _ := s.view.lent()
+		if err := s.refillView(mounts, print, base); err != nil {
+			s.view.tidy()
+			return nil, fail("view", s.id, kindOfErrno(err), "the container's file system cannot be opened: %w", err)
+		}
+	}
+	return s.view.open(print, whole)
 }
 
 // mountStopped mounts the file system of a container that does not run.
@@ -169,18 +196,23 @@ func (s *supervisor) hostUsers() bool {
 func (v *rootView) set(mount, space *os.File, l *lease, live, host bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.mount, v.space, v.lease, v.live, v.host, v.refs = mount, space, l, live, host, 0
+	v.mount, v.space, v.lease, v.live, v.host, v.refs, v.print = mount, space, l, live, host, 0, ""
 	v.count++
 }
 
-// open gives one more view of the mount; nil if there is none.
-func (v *rootView) open() (*View, error) {
+// open gives one more view of the mount, with what is mounted in it or without; nil if there is none, or if it has
+// other things mounted in it.
+func (v *rootView) open(print string, whole bool) (*View, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.mount == nil {
+	if v.mount == nil || v.print != print {
 		return nil, nil
 	}
-	dir, err := dup(v.mount)
+	look := func() (*os.File, error) { return dup(v.mount) }
+	if !whole && v.print != "" {
+		look = func() (*os.File, error) { return rootOf(v.space) }
+	}
+	dir, err := look()
 	if err != nil {
 		return nil, err
 	}
@@ -188,6 +220,11 @@ func (v *rootView) open() (*View, error) {
 	v.refs++
 	var once sync.Once
 	of := v.count
+	view.Gone = func() bool {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		return v.want != print
+	}
 	view.Release = func() {
 		once.Do(func() {
 			dir.Close()
@@ -244,6 +281,12 @@ func (v *rootView) forget() {
 	v.unlockAndTidy()
 }
 
+// tidy drops the mount if nobody looks and it is no run's.
+func (v *rootView) tidy() {
+	v.mu.Lock()
+	v.unlockAndTidy()
+}
+
 // unlockAndTidy drops the mount if nothing needs it. Closing the last descriptor of an overlay may write out its whole
 // file system: never under the lock.
 func (v *rootView) unlockAndTidy() {
@@ -278,13 +321,19 @@ func (v *rootView) clone(first uint32) (*os.File, error) {
 	return m, err
 }
 
-// openTree makes a detached second mount of what a path leads to, without the mounts below it.
+// openTree makes a detached second mount of what a path leads to, without the mounts below it. It can be written to, even
+// if the first is the root of a container that cannot write to it.
 func openTree(dir int, path string, flags uint) (*os.File, error) {
 	fd, err := unix.OpenTree(dir, path, flags|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("open_tree", err)
 	}
-	return os.NewFile(uintptr(fd), "root"), nil
+	root := os.NewFile(uintptr(fd), "root")
+	if err := sys.MakeWritable(root); err != nil {
+		root.Close()
+		return nil, err
+	}
+	return root, nil
 }
 
 // mountOf makes a second mount of the root of a process, without what is mounted in it, and answers the mount namespace

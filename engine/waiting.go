@@ -6,16 +6,24 @@ import (
 	"time"
 )
 
-// waiting is a start that was accepted while the image is being pulled.
+// waiting is a start that was accepted while the image is being pulled, or while its files are copied into volumes.
 type waiting struct {
+	ctx    context.Context //nolint:containedctx // of the wait, which this is
 	cancel context.CancelFunc
 	board  *boarding   // who is to be attached when it starts
 	answer func(error) // nil when the caller was answered "accepted" already
+	filled bool        // the volumes are, or are being
 }
 
-// waitForImage accepts a start and goes on with it when the pull has ended. A caller that is to be attached is answered
-// then, any other at once.
+// waitForImage accepts a start and goes on with it when the pull has ended.
 func (s *supervisor) waitForImage(b *boarding, answer func(error)) {
+	name := s.set.text("image")
+	s.wait(b, answer, func(ctx context.Context) error { return s.e.waitForPull(ctx, name) })
+}
+
+// wait accepts a start and goes on with it when what it waits for is there. A caller that is to be attached is answered
+// then, any other at once.
+func (s *supervisor) wait(b *boarding, answer func(error), wait func(ctx context.Context) error) {
 	if s.rec.Provisional { // accepted: a crash must not undo the creation any more
 		rec := *s.rec
 		rec.Provisional = false
@@ -25,7 +33,7 @@ func (s *supervisor) waitForImage(b *boarding, answer func(error)) {
 		}
 	}
 	ctx, cancel := context.WithCancel(s.e.ctx)
-	w := &waiting{cancel: cancel, board: b}
+	w := &waiting{ctx: ctx, cancel: cancel, board: b}
 	if b == nil {
 		defer answer(nil)
 	} else {
@@ -35,10 +43,14 @@ func (s *supervisor) waitForImage(b *boarding, answer func(error)) {
 	s.enter(inAwait)
 	s.st.Error, s.st.Exit = "", nil
 	s.save()
-	name := s.set.text("image")
+	s.goOn(w, wait)
+}
+
+// goOn waits beside the supervisor, and then goes on with the start.
+func (s *supervisor) goOn(w *waiting, wait func(ctx context.Context) error) {
 	s.e.spawn(func() {
-		err := s.e.waitForPull(ctx, name)
-		s.queue.put(func() { s.pulled(w, err) })
+		err := wait(w.ctx)
+		s.queue.put(func() { s.waitedFor(w, err) })
 	})
 }
 
@@ -59,14 +71,23 @@ func (e *Engine) waitForPull(ctx context.Context, name string) error {
 	}
 }
 
-// pulled goes on with a start whose image's pull has ended.
-func (s *supervisor) pulled(w *waiting, err error) {
+// waitedFor goes on with a start that has waited.
+func (s *supervisor) waitedFor(w *waiting, err error) {
 	if s.waiting != w {
 		return // called off
 	}
 	var image *Image
+	var fill func(context.Context) error
 	if err == nil {
 		image, err = s.findImage()
+	}
+	if err == nil && !w.filled {
+		fill, err = s.filling(image)
+	}
+	if fill != nil && err == nil {
+		w.filled = true
+		s.goOn(w, fill)
+		return
 	}
 	if err == nil {
 		err = s.launch(image, w.board) // by the table, Waiting may become running

@@ -258,7 +258,32 @@ type Layer struct {
 	Made    time.Time // when it came into this store
 }
 
-// Roots gives the file systems of images, layers and containers to look into.
+// Volumes is what the tree needs of directories that outlive containers. What is said of [Images] about contexts and
+// snapshots holds here.
+type Volumes interface {
+	// List returns every volume, sorted by Name. Neither slice nor volumes ever change.
+	List() []*Volume
+	// Find returns the volume of a name, by map look-up.
+	Find(name string) (*Volume, bool)
+	Create(ctx context.Context, name string, owner Credential) (*Volume, error)
+	// Remove removes a volume that no container uses: that one does is Busy. That there are files in it is NotEmpty,
+	// unless all is set.
+	Remove(ctx context.Context, name string, all bool) error
+	// Spare is what Remove would say now, of a volume with all its files.
+	Spare(name string) error
+	// Size is how many bytes its files take; false while they are being counted. It is cheap.
+	Size(name string) (int64, bool)
+}
+
+// Volume is an immutable snapshot of a volume.
+type Volume struct {
+	Name  string
+	Owner uint32
+	Made  time.Time
+	Users []string // names of the containers that have it among their mounts, sorted
+}
+
+// Roots gives the file systems of images, layers, containers and volumes to look into.
 type Roots interface {
 	// ImageRoot is the merged read-only file system of an image, by ID.
 	ImageRoot(ctx context.Context, id string) (*Root, error)
@@ -266,6 +291,8 @@ type Roots interface {
 	LayerRoot(ctx context.Context, id string) (*Root, error)
 	// ContainerRoot is the file system of a container, by ID, whether it runs or not.
 	ContainerRoot(ctx context.Context, id string) (*Root, error)
+	// VolumeRoot is the files of a volume, by name.
+	VolumeRoot(ctx context.Context, name string) (*Root, error)
 }
 
 // Root is a file system lent to the tree until Release.
@@ -284,7 +311,8 @@ type Upkeep interface {
 	Check(ctx context.Context) error
 	// Repair mends what it can; what is left is a Corrupt error.
 	Repair(ctx context.Context) error
-	// Prune removes what nobody uses of "containers", "images" (those without a name, or with all every one) or "all".
+	// Prune removes what nobody uses of "containers", "images" (those without a name, or with all every one), "volumes"
+	// (those that containers have left, or with all every one), or "all" of the first two.
 	Prune(ctx context.Context, what string, all bool) error
 	// Run makes and starts a container by what would follow run -d in a shell. It waits for no image: a container whose
 	// image is not here starts when that is.

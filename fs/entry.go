@@ -32,8 +32,8 @@ type entry struct {
 // object is what an entry belongs to.
 type object struct {
 	kind objectKind
-	id   string    // reference of an image, ID of a container or layer, domain of a registry
-	made time.Time // of an image, registry or layer: tells a reference from one of the same name that was removed
+	id   string    // reference of an image, ID of a container or layer, domain of a registry, name of a volume
+	made time.Time // of all but a container: tells a reference from one of the same name that was removed
 }
 
 type objectKind uint8
@@ -44,6 +44,7 @@ const (
 	containerObject
 	registryObject
 	layerObject
+	volumeObject
 )
 
 // key is the object's identity.
@@ -57,6 +58,8 @@ func (o object) key() string {
 		return fmt.Sprintf("r/%s/%d", o.id, o.made.UnixNano())
 	case layerObject:
 		return fmt.Sprintf("l/%s/%d", o.id, o.made.UnixNano())
+	case volumeObject:
+		return fmt.Sprintf("v/%s/%d", o.id, o.made.UnixNano())
 	case noObject:
 	}
 	return ""
@@ -130,6 +133,8 @@ func (e *entry) alive() error {
 		_, err = e.registry()
 	case layerObject:
 		_, err = e.layer()
+	case volumeObject:
+		_, err = e.volume()
 	case noObject:
 	}
 	return err
@@ -149,6 +154,8 @@ func (e *entry) label() string {
 		return "registries/" + e.obj.id
 	case layerObject:
 		return "layers/" + e.obj.id
+	case volumeObject:
+		return "volumes/" + e.obj.id
 	case noObject:
 	}
 	return e.path()
@@ -157,7 +164,7 @@ func (e *entry) label() string {
 // times are those of the object: directories carry their object's creation time.
 func (e *entry) times() time.Time {
 	switch e.obj.kind {
-	case imageObject, registryObject, layerObject:
+	case imageObject, registryObject, layerObject, volumeObject:
 		return e.obj.made
 	case containerObject:
 		if c, ok := e.t.Containers.Find(e.obj.id); ok {
@@ -173,6 +180,11 @@ func (e *entry) owner() uint32 {
 	if e.obj.kind == containerObject {
 		if c, ok := e.t.Containers.Find(e.obj.id); ok {
 			return c.Owner
+		}
+	}
+	if e.obj.kind == volumeObject {
+		if v, err := e.volume(); err == nil && e.row.kind != passthroughRow {
+			return v.Owner
 		}
 	}
 	if i := e.private(); i != nil && e.row.kind.shows() {

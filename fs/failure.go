@@ -20,7 +20,7 @@ type failures struct {
 	mu      sync.Mutex
 	users   map[uint32]record
 	objects map[string]record // by object.key
-	places  map[string]record // "images", "containers", "registries"
+	places  map[string]record // "images", "containers", "registries", "volumes"
 }
 
 type record struct {
@@ -72,7 +72,7 @@ func (t *Tree) record(op string, o object, path string, by Credential, asked boo
 	if o.kind != noObject {
 		f.objects = keep(f.objects, o.key(), r)
 	}
-	if first, _, _ := strings.Cut(path, "/"); first == "images" || first == "containers" || first == "registries" {
+	if first, _, _ := strings.Cut(path, "/"); first == "images" || first == "containers" || first == "registries" || first == "volumes" {
 		f.places = keep(f.places, first, r)
 	}
 	f.mu.Unlock()

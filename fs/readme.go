@@ -25,6 +25,10 @@ This directory is a container engine. mkdir, rmdir, mv, ln -s, cat and echo work
   echo 512m > containers/db/config/memory       limits act at once; other settings at the next start
   cat containers/db/stats                       what it uses
 
+  mkdir volumes/db                              a directory that outlives containers
+  echo db:/data >> containers/db/config/mounts  where it is in one; /srv:/srv:ro of the host
+  ls volumes/db/data/                           its files
+
   registries/docker.io/login                    log in; rm it to log out
   echo push > images/me/app:1/ctl               push; images/me/app:1/wait waits for it
   images/debian:12/save > f.tar                 save; ./load < f.tar or cat f.tar > load
@@ -45,7 +49,7 @@ echo start | sudo tee ctl.
 
 rsync, scp and tar take debian:12/... for a host: write ./debian:12/... instead.
 Names with a colon cannot stand in PATH or be make targets. cp -r of an image's
-directory onto a new name starts a pull. The trees of files are links (rootfs), so
+directory onto a new name starts a pull. The trees of files are links (rootfs, data), so
 rm -r, cp -r and file managers do not walk into them.
 
 `

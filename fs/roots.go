@@ -126,14 +126,16 @@ func rootOf(e *entry) string {
 		return "containers/" + e.obj.id
 	case layerObject:
 		return "layers/" + e.obj.id
+	case volumeObject:
+		return "volumes/" + e.obj.id
 	case noObject, imageObject, registryObject: // an image's tree is its ID's
 	}
 	return "images/sha256:" + e.name
 }
 
-// Gone tells that an object is no more: "containers/ID", or "images/" and "layers/" with "sha256:…" behind. Whoever is
-// still in its files finds nothing there from now on. An object that is there again by now is left alone. It returns at
-// once: to unmount a file system may take the time to write what is in memory.
+// Gone tells that an object is no more: "containers/ID", "volumes/NAME", or "images/" and "layers/" with "sha256:…" behind.
+// Whoever is still in its files finds nothing there from now on. An object that is there again by now is left alone. It
+// returns at once: to unmount a file system may take the time to write what is in memory.
 func (t *Tree) Gone(object string) {
 	v := &t.views
 	v.mu.Lock()
@@ -197,6 +199,8 @@ func (t *Tree) newView(e *entry) *view {
 		lend = func(ctx context.Context) (*Root, error) { return t.Roots.ContainerRoot(ctx, e.obj.id) }
 	case layerObject:
 		lend = func(ctx context.Context) (*Root, error) { return t.Roots.LayerRoot(ctx, e.obj.id) }
+	case volumeObject:
+		lend = func(ctx context.Context) (*Root, error) { return t.Roots.VolumeRoot(ctx, e.obj.id) }
 	case noObject, imageObject, registryObject: // an image's tree is its ID's
 		id := "sha256:" + e.name
 		lend = func(ctx context.Context) (*Root, error) { return t.Roots.ImageRoot(ctx, id) }
@@ -204,8 +208,9 @@ func (t *Tree) newView(e *entry) *view {
 	}
 	get := func(ctx context.Context) (*Root, error) {
 		r, err := lend(ctx)
-		if err == nil && r.Gone == nil {
-			r.Gone = func() bool { return !live() }
+		if err == nil {
+			gone := r.Gone
+			r.Gone = func() bool { return gone != nil && gone() || !live() }
 		}
 		return r, err
 	}

@@ -27,7 +27,7 @@ func TestOtherPeoplesFiles(t *testing.T) {
 		t.Errorf("written through the tree: %q", b)
 	}
 	m.want("stat -Lc %a:%u containers/web/rootfs rootfs/containers/web", "700:0\n700:0\n")
-	m.want("ls rootfs rootfs/containers; ls rootfs/images | wc -l | tr -d ' '", "rootfs:\ncontainers\nimages\nlayers\n\nrootfs/containers:\nweb\n1\n")
+	m.want("ls rootfs rootfs/containers; ls rootfs/images | wc -l | tr -d ' '", "rootfs:\ncontainers\nimages\nlayers\nvolumes\n\nrootfs/containers:\nweb\n1\n")
 	for _, to := range []string{"containers/new", "new", "images/new:1"} {
 		if err := os.Rename(m.path("containers/web/rootfs/new"), m.path(to)); err == nil {
 			t.Errorf("a container's file can be moved to %s", to)

@@ -42,6 +42,7 @@ type Options struct {
 	Containers Containers
 	Registries Registries
 	Layers     Layers
+	Volumes    Volumes
 	Roots      Roots
 	Upkeep     Upkeep // nil: the root has no ctl
 	Host       Host
@@ -79,8 +80,8 @@ type Tree struct {
 
 // New makes a tree. What it starts in the background ends with ctx or [Tree.Close].
 func New(ctx context.Context, o Options) (*Tree, error) {
-	if o.Images == nil || o.Containers == nil || o.Registries == nil || o.Layers == nil || o.Roots == nil || o.Host == nil {
-		return nil, errors.New("fs: a tree needs images, containers, registries, layers, roots and a host")
+	if o.Images == nil || o.Containers == nil || o.Registries == nil || o.Layers == nil || o.Volumes == nil || o.Roots == nil || o.Host == nil {
+		return nil, errors.New("fs: a tree needs images, containers, registries, layers, volumes, roots and a host")
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

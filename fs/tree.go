@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"context"
 	"strconv"
 	"time"
 )
@@ -14,7 +15,7 @@ func table(settings []Setting) *row {
 		verb("run", "IMAGE [COMMAND…] with docker run's flags; pulls the image if it is absent"),
 		verb("pull", "REFERENCE; shows progress on a terminal, ends when the pull ends (-q quiet, -a all tags)"),
 		verb("load", "a docker or OCI archive on its input, or written to it, becomes images; prints their names").streams(loadArchive),
-		verb("prune", "[-n] [-a] containers|images|all: what nobody uses goes; prints it, and how many bytes"),
+		verb("prune", "[-n] [-a] containers|images|volumes|all: what nobody uses goes; prints it, and how many bytes; all leaves volumes"),
 		ctl("ctl", "commands of the whole", rootCommands()).only(kept),
 		text("error", 0o644, "the last failure of your own calls", userError),
 		growing("events", 0o640, "what happened, a line of JSON each; a bounded ring on disk", events),
@@ -30,6 +31,8 @@ func table(settings []Setting) *row {
 			openImages, imageRow(), unlisted("error", "the last failure among images", placeError("images"))),
 		collection("containers", 0o755, "containers by name · mkdir NAME creates · rmdir removes · mv renames",
 			openContainers, containerRow(settings), unlisted("error", "the last failure among containers", placeError("containers"))),
+		collection("volumes", 0o755, "volumes by name: directories that outlive containers · mkdir NAME makes · rmdir removes an empty one",
+			openVolumes, volumeRow(), unlisted("error", "the last failure among volumes", placeError("volumes"))),
 		collection("registries", 0o755, "registries by host · mkdir HOST makes one known · rmdir logs out and forgets it",
 			openRegistries, registryRow(), unlisted("error", "the last failure among registries", placeError("registries"))),
 		collection("layers", 0o755, "the layers that images are made of, each stored once; they come and go with images",
@@ -39,6 +42,8 @@ func table(settings []Setting) *row {
 				passthrough("NAME", "a container's file system; root only, others copy with exec/tar")),
 			collection("images", 0o755, "the images' file systems, read-only", openImageRoots,
 				passthrough("ID", "an image's file system; root only")),
+			collection("volumes", 0o755, "the volumes' files, read-write", openVolumeRoots,
+				passthrough("NAME", "a volume's files, with owners as containers see them; root only")),
 			collection("layers", 0o755, "the layers by themselves, read-only", openLayerRoots,
 				passthrough("ID", "what one layer brings; a device 0,0 stands for what it takes away; root only")),
 		),
@@ -142,6 +147,18 @@ func layerRow() *row {
 	)
 }
 
+// volumeRow is a volume's directory.
+func volumeRow() *row {
+	return member("NAME", "one volume", openVolume,
+		text("size", 0o644, "bytes of its files; of very many they are counted now and then", volumeSize),
+		text("created", 0o644, "when it was made", func(_ context.Context, _ *Tree, e *entry) ([]byte, error) { return []byte(stamp(e.obj.made)), nil }),
+		text("used_by", 0o644, "the containers that have it among their mounts, one a line", volumeUsers),
+		text("error", 0o644, "why the last command failed; empty if it did not", volumeError),
+		ctl("ctl", "commands of the volume", volumeCommands()),
+		link("data", "its files", volumeData),
+	)
+}
+
 // registryRow is a registry's directory.
 func registryRow() *row {
 	return member("HOST", "one registry", openRegistry,
@@ -163,7 +180,7 @@ func rootCommands() []command {
 		{"repair", "", "mend what is wrong: fetch it again, or drop it", repairStore, nil},
 		{"pull", "REF", "pull an image, as mkdir does", pullReference, nil},
 		{"run", "[FLAGS] IMAGE [COMMAND…]", "make a container and start it, as ./run -d does", nil, runContainer},
-		{"prune", "[-a] WHAT", "remove what nobody uses of containers, images or all", pruneStore, nil},
+		{"prune", "[-a] WHAT", "remove what nobody uses of containers, images, volumes, or all but volumes", pruneStore, nil},
 	}
 }
 
@@ -199,6 +216,13 @@ func sessionCommands() []command {
 	return []command{
 		{"kill", "[SIGNAL]", "send its process SIGKILL or SIGNAL", killSession, nil},
 		{"hang-up", "", "end it as the end of its terminal does; who is attached leaves", hangUpSession, nil},
+	}
+}
+
+// volumeCommands are those of a volume's ctl.
+func volumeCommands() []command {
+	return []command{
+		{"remove", "", "remove it with all that is in it; not while a container has it among its mounts", removeVolume, nil},
 	}
 }
 

@@ -14,9 +14,12 @@ import (
 // life is what a container goes through when a daemon is killed at a point of
 // it; each line is tried once more after the daemon is back, as a user would.
 const life = `
+mkdir volumes/v
+rmdir volumes/v
 mkdir containers/c
 echo $REG/host:1 > containers/c/config/image
 echo nosuch > containers/c/config/command
+echo /var/log > containers/c/config/mounts
 mv containers/c containers/d
 ! echo start > containers/d/ctl
 echo 'sleep 1000' > containers/d/config/command
@@ -24,6 +27,7 @@ echo start > containers/d/ctl
 echo 100 > containers/d/config/pids
 echo 'stop 1' > containers/d/ctl
 rmdir containers/d
+./prune volumes
 `
 
 // TestCrashPoints kills the daemon at each named point of the engine, by the
@@ -60,9 +64,9 @@ func crashAt(t *testing.T, point string) {
 	for _, line := range strings.Split(strings.TrimSpace(life), "\n") {
 		m.converge(t, line)
 	}
-	m.must(t, "test -z \"$(ls containers)\"")
+	m.must(t, "test -z \"$(ls containers volumes | grep -v :)\"")
 	// Files are deleted behind the callers' backs.
-	m.must(t, `for i in $(seq 600); do test -z "$(ls -A "$STORE/containers")" && exit; sleep 0.1; done; ls -A "$STORE/containers"; false`)
+	m.must(t, `for i in $(seq 600); do test -z "$(ls -A "$STORE/containers" "$STORE/volumes" | grep -v :)" && exit; sleep 0.1; done; ls -A "$STORE/containers" "$STORE/volumes"; false`)
 	m.must(t, `for i in $(seq 600); do test -e "$STORE/../crash" || exit 0; sleep 0.1; done; echo the daemon never came by this point; false`)
 }
 
@@ -90,6 +94,12 @@ func (m *mounted) converge(t *testing.T, line string) {
 	}
 	if strings.HasPrefix(line, "echo 'stop") {
 		done = `test "$(cat containers/d/status)" = exited`
+	}
+	switch {
+	case line == "mkdir volumes/v":
+		done = "test -d volumes/v"
+	case line == "rmdir volumes/v", strings.HasPrefix(line, "./prune"):
+		done = `test -z "$(ls volumes)" && ls volumes`
 	}
 	deadline := time.Now().Add(patience)
 	for {

@@ -125,7 +125,7 @@ func (v verbs) export(ctx context.Context, c *session.Call) (*session.Answer, er
 		return nil, err
 	}
 	defer done()
-	view, err := v.engine.View(ctx, c.Object)
+	view, err := v.engine.OwnView(ctx, c.Object)
 	if err != nil {
 		return nil, fromEngine("containers/"+c.Object, err)
 	}

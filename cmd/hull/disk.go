@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"hull/fs"
@@ -10,11 +11,21 @@ import (
 )
 
 // Disk is flat text, "key value" a line; sizes are in bytes. All but what the
-// kernel is asked is known without looking: reading df is as cheap as any file.
+// kernel is asked is known without looking: reading df is as cheap as any file. The
+// sizes of volumes are those that were counted last.
 func (h *host) Disk(ctx context.Context) string {
 	var b strings.Builder
 	line := func(key string, value any) { fmt.Fprintf(&b, "%s %v\n", key, value) }
 	u := h.d.store.Usage()
+	volumes := h.d.engine.Volumes()
+	active, taken := 0, int64(0)
+	for _, v := range volumes {
+		n, _ := h.d.engine.KnownVolumeSize(v.Name)
+		taken += n
+		if len(v.Users) > 0 {
+			active++
+		}
+	}
 	line("images", u.Images)
 	line("images.active", u.Active)
 	line("images.dangling", u.Dangling)
@@ -27,6 +38,9 @@ func (h *host) Disk(ctx context.Context) string {
 	line("arriving.bytes", u.Arriving)
 	line("containers", len(h.d.engine.List()))
 	line("containers.running", len(h.d.running()))
+	line("volumes", len(volumes))
+	line("volumes.active", active)
+	line("volumes.bytes", taken)
 	line("disk.free.bytes", u.Free)
 	line("disk.bytes", u.Disk)
 	by, _ := fs.By(ctx)
@@ -37,6 +51,13 @@ func (h *host) Disk(ctx context.Context) string {
 			}
 			line("image."+name, fmt.Sprintf("bytes=%d shared=%d unique=%d containers=%d", i.Size, i.Shared, i.Unique, i.Containers))
 		}
+	}
+	for _, v := range volumes {
+		size := "unknown"
+		if n, ok := h.d.engine.KnownVolumeSize(v.Name); ok {
+			size = strconv.FormatInt(n, 10)
+		}
+		line("volume."+v.Name, fmt.Sprintf("bytes=%s containers=%d", size, len(v.Users)))
 	}
 	return b.String()
 }

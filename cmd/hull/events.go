@@ -32,6 +32,13 @@ func (d *daemon) imageEvent(e layers.Event) {
 }
 
 func (d *daemon) containerEvent(e engine.Event) {
+	if e.Volume != "" {
+		if tree := d.told.Load(); e.Action == "destroy" && tree != nil {
+			tree.Gone("volumes/" + e.Volume)
+		}
+		d.record(journal.Event{Time: e.Time, Type: "volume", Action: e.Action, Object: e.Volume})
+		return
+	}
 	if tree := d.told.Load(); e.Action == "destroy" && tree != nil {
 		tree.Gone("containers/" + e.ID)
 	}

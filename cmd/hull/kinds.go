@@ -34,6 +34,7 @@ var engineKinds = map[engine.Kind]fs.Kind{
 	engine.Space:         fs.Space,
 	engine.Removed:       fs.Removed,
 	engine.Interrupted:   fs.Interrupted,
+	engine.NotEmpty:      fs.NotEmpty,
 	engine.Unsupported:   fs.Unsupported,
 }
 

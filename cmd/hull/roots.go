@@ -99,5 +99,5 @@ func (v views) ContainerRoot(ctx context.Context, id string) (*fs.Root, error) {
 	if err != nil {
 		return nil, fromEngine("containers/"+id, err)
 	}
-	return &fs.Root{Dir: w.Dir, Base: w.Base, Release: w.Release}, nil
+	return &fs.Root{Dir: w.Dir, Base: w.Base, Gone: w.Gone, Release: w.Release}, nil
 }

@@ -145,20 +145,26 @@ func (u upkeep) prune(ctx context.Context, what string, all, dry bool) (string, 
 	var lines []string
 	var bytes int64
 	switch what {
-	case "containers", "images", "all":
-	case "networks", "volumes":
+	case "containers", "images", "volumes", "all":
+	case "networks":
 		return "", &tree.Error{Op: "prune", Kind: tree.Unsupported, Sentence: "There are no " + what + " yet, so none to prune."}
 	default:
-		return "", &tree.Error{Op: "prune", Kind: tree.Invalid, Sentence: fmt.Sprintf("prune takes containers, images or all, not %q.", what)}
+		return "", &tree.Error{Op: "prune", Kind: tree.Invalid, Sentence: fmt.Sprintf("prune takes containers, images, volumes or all, not %q.", what)}
 	}
-	if what != "images" {
+	if what == "volumes" {
+		var err error
+		if lines, bytes, err = u.pruneVolumes(all, dry); err != nil {
+			return "", err
+		}
+	}
+	if what == "containers" || what == "all" {
 		gone, n, err := u.pruneContainers(ctx, dry)
 		if err != nil {
 			return "", err
 		}
 		lines, bytes = append(lines, gone...), bytes+n
 	}
-	if what != "containers" {
+	if what == "images" || what == "all" {
 		r, err := u.store.Prune(ctx, layers.PruneOptions{All: all, DryRun: dry, By: uid(ctx)})
 		if err != nil {
 			return "", fromStore("", err)
@@ -218,9 +224,9 @@ func weight(dir string) int64 {
 // prune is the verb.
 func (v verbs) prune(ctx context.Context, c *session.Call) (*session.Answer, error) {
 	if len(c.Args) != 1 {
-		return nil, errors.New("prune takes what to prune: prune [-n] [-a] containers|images|all")
+		return nil, errors.New("prune takes what to prune: prune [-n] [-a] containers|images|volumes|all")
 	}
-	for _, place := range []string{"containers", "images"} {
+	for _, place := range []string{"containers", "images", "volumes"} {
 		if err := v.tree.May(tree.Credential(c.By), place, tree.Change); err != nil {
 			return nil, err
 		}

@@ -35,8 +35,14 @@ func runFlags() []verb.Flag {
 			f.Kind = verb.Switch
 		case s.Name == "env":
 			f.Kind = verb.Env
+		case s.Name == "mounts":
+			f.Kind = verb.Mount
 		}
 		flags = append(flags, f)
+		if s.Also != "" {
+			f.Name, f.Short = s.Also, ""
+			flags = append(flags, f)
+		}
 	}
 	return flags
 }

@@ -24,7 +24,7 @@ const (
 	Socket = 3
 	// FirstFile is the descriptor of the first file sent with a program.
 	FirstFile = 5
-	maxFiles  = 60
+	maxFiles  = 120
 )
 
 // interpreter gives the bounds of the interpreter's text.

@@ -91,6 +91,10 @@ type Spec struct {
 	// container's user namespace (nil with the host's users) and stays the
 	// Parked's. What Root returns belongs to the Parked from then on.
 	Root func(users *os.File) (*os.File, error)
+	// Mounts makes what is mounted in the root; nil: nothing is. Those that lie
+	// in others come after them. The trees belong to the launch from then on,
+	// also with an error.
+	Mounts func(users *os.File) ([]Mount, error)
 }
 
 // ExecSpec is a further process for a running container.

@@ -107,7 +107,7 @@ func (l *Launcher) stage(ctx context.Context, spec Spec, recipe plan.Recipe) (*S
 
 func (s *Staged) begin(ctx context.Context, l *Launcher, cgroups, joins []*os.File) error {
 	if s.ids.Size > 0 {
-		if err := s.p.mapUsers(s.ids); err != nil {
+		if err := s.p.mapUsers(idMap(s.ids), idMap(s.ids)); err != nil {
 			return err
 		}
 	}
@@ -148,7 +148,16 @@ func (s *Staged) become(ctx context.Context, spec Spec, set settings) (err error
 	if err := s.finish(ctx); err != nil {
 		return err
 	}
-	tree := &tree{dir: p.root, ids: s.ids}
+	root := plan.Root{Hostname: spec.Hostname, ReadOnly: spec.ReadOnly, Devices: spec.Privileged}
+	shown := p.root
+	if spec.Mounts != nil {
+		if shown, err = p.fill(ctx, spec); err != nil {
+			return err
+		}
+		defer shown.Close()
+		root.Filled = true
+	}
+	tree := &tree{dir: shown, ids: s.ids}
 	process, err := set.process(tree)
 	if err != nil {
 		return err
@@ -157,19 +166,21 @@ func (s *Staged) become(ctx context.Context, spec Spec, set settings) (err error
 		return err
 	}
 	process.MakeDir = true
-	root := plan.Root{Hostname: spec.Hostname, ReadOnly: spec.ReadOnly, Devices: spec.Privileged}
 	if root.Files, err = tree.files(spec.Files); err != nil {
 		return err
 	}
-	// The stage is the root still: nothing of the image is there.
-	stage, err := os.OpenFile(p.proc("root"), unix.O_PATH|unix.O_DIRECTORY, 0)
-	if errors.Is(err, os.ErrNotExist) {
-		return child.ErrGone
+	stage := shown // in which /dev has its place
+	if !root.Filled {
+		// The stage is the root still: nothing of the image is there.
+		stage, err = os.OpenFile(p.proc("root"), unix.O_PATH|unix.O_DIRECTORY, 0)
+		if errors.Is(err, os.ErrNotExist) {
+			return child.ErrGone
+		}
+		if err != nil {
+			return &stepError{op: "open the stage", err: err}
+		}
+		defer stage.Close()
 	}
-	if err != nil {
-		return &stepError{op: "open the stage", err: err}
-	}
-	defer stage.Close()
 	stdio, done, err := p.stdio(set, process, stage)
 	if err != nil {
 		return err

@@ -86,7 +86,17 @@ func (t *tree) read(name string, limit int64) ([]byte, error) {
 func (t *tree) files(contents map[string][]byte) ([]plan.File, error) {
 	var files []plan.File
 	for name, content := range contents {
+		itself, directory, err := t.covered(name)
+		if err != nil {
+			return nil, &stepError{op: "look at " + name, err: err}
+		}
+		if itself {
+			continue // whoever mounts something there knows better
+		}
 		target, err := t.target(name)
+		if directory && (err != nil || target != plan.Regular) {
+			continue // nothing is made or replaced in what is not the container's own
+		}
 		if err != nil {
 			return nil, err
 		}

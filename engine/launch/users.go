@@ -18,11 +18,17 @@ func (l *Launcher) Users(ctx context.Context, r IDRange) (*os.File, error) {
 	if err := checkRange(r); err != nil || r.Size == 0 {
 		return nil, err
 	}
+	m := idMap(r)
+	return l.usersOf(ctx, m, m)
+}
+
+// usersOf is Users with any maps.
+func (l *Launcher) usersOf(ctx context.Context, uids, gids []byte) (*os.File, error) {
 	p, err := l.spawn(child.Options{Namespaces: unix.CLONE_NEWUSER}) // our own child, whoever owns the others
 	if err != nil {
 		return nil, err
 	}
-	err = p.mapUsers(r)
+	err = p.mapUsers(uids, gids)
 	users := p.users
 	p.users = nil
 	p.Abort()
@@ -41,13 +47,18 @@ func checkRange(r IDRange) error {
 	return nil
 }
 
+// idMap is the map of a user namespace that has a range.
+func idMap(r IDRange) []byte {
+	return []byte("0 " + strconv.FormatUint(uint64(r.First), 10) + " " + strconv.FormatUint(uint64(r.Size), 10) + "\n")
+}
+
 // mapUsers writes the maps of the user namespace and opens it.
-func (p *Parked) mapUsers(r IDRange) (err error) {
-	line := []byte("0 " + strconv.FormatUint(uint64(r.First), 10) + " " + strconv.FormatUint(uint64(r.Size), 10) + "\n")
-	for _, name := range []string{"uid_map", "gid_map"} {
-		if err := writeProc(p.proc(name), line); err != nil {
-			return &stepError{op: "map users", err: err}
-		}
+func (p *Parked) mapUsers(uids, gids []byte) (err error) {
+	if err := writeProc(p.proc("uid_map"), uids); err != nil {
+		return &stepError{op: "map users", err: err}
+	}
+	if err := writeProc(p.proc("gid_map"), gids); err != nil {
+		return &stepError{op: "map groups", err: err}
 	}
 	if p.users, err = os.Open(p.proc("ns/user")); err != nil {
 		return &stepError{op: "open the user namespace", err: err}

@@ -3,7 +3,7 @@
 // system calls of a [child.Program]. It touches nothing and asks nothing, so
 // its golden files (testdata) are, to the letter, what runs.
 //
-// A start is two programs:
+// A start is two programs, or three:
 //
 //   - [Stage] builds everything that comes from the kernel on a tmpfs of its
 //     own and makes that the root: /proc, /sys with the cgroups, /dev with its
@@ -12,6 +12,8 @@
 //     cannot be reached any more. Whose container it is does not matter yet
 //     either: a stage that was built beforehand serves any container with the
 //     same recipe ([Recipe.Same]).
+//   - [Fill], where there are volumes and the like, brings the image's root in
+//     and mounts them there.
 //   - [Start] brings the image's root in, moves what was built to its places
 //     (refusing links), makes it the root, takes on the process's identity
 //     and limits, waits for the word, and executes the command.
@@ -85,6 +87,7 @@ type Root struct {
 	Files    []File
 	ReadOnly bool
 	Devices  bool // device nodes in it are devices
+	Filled   bool // it is mounted already, with what is mounted in it
 }
 
 // File is bound over a file of the image.

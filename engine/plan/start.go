@@ -18,18 +18,23 @@ const (
 	runStdin   = child.FirstFile
 )
 
-// Start is the plan of a container's second program. Its files are the root's
-// mount and the process's 0, 1 and 2.
+// Start is the plan of a container's second program, or third after [Fill].
+// Its files are the root's mount and the process's 0, 1 and 2.
 func Start(r Root, pr Process) []Op {
 	var ops []Op
 	add := func(o ...Op) { ops = append(ops, o...) }
-	add(Hostname{Name: r.Hostname}, AttachRoot{Devices: r.Devices}, Chdir{Path: "/root"})
+	add(Hostname{Name: r.Hostname})
+	dev := "dev"
+	if !r.Filled {
+		dev = "/dev"
+	}
 	if pr.TTY {
-		add(Console{})
+		add(Console{Dev: dev})
 	}
-	for _, d := range []string{"proc", "sys", "dev"} {
-		add(MoveInto{Name: d})
+	if !r.Filled {
+		add(enterRoot(r.Devices)...)
 	}
+	add(MoveInto{Name: "proc"}, MoveInto{Name: "sys"})
 	for i, f := range r.Files {
 		add(BindFile{Number: i, File: f})
 	}
@@ -139,16 +144,20 @@ func (o BindFile) compile(p *child.Program) {
 }
 
 // Console binds the terminal on /dev/console, by its descriptor, while /dev is
-// still the stage's, where nobody can put anything in the way.
-type Console struct{ setup }
+// still the stage's, where nobody can put anything in the way; or in a root that
+// is filled, where it is still nobody's but whose mounts lie in it.
+type Console struct {
+	setup
+	Dev string // where /dev is
+}
 
 func (Console) String() string { return "bind the terminal on /dev/console" }
 
-func (Console) compile(p *child.Program) {
-	const place = "/dev/console"
-	p.Call(unix.SYS_MKNOD, child.Str(place), child.Int(unix.S_IFREG|0o600), zero)
+func (o Console) compile(p *child.Program) {
+	place := child.Str(o.Dev + "/console")
+	p.Call(unix.SYS_MKNOD, place, child.Int(unix.S_IFREG|0o600), zero)
 	from := p.Call(unix.SYS_OPEN_TREE, child.Int(startStdin), child.Str(""), child.Int(unix.AT_EMPTY_PATH|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC))
-	p.Call(unix.SYS_MOVE_MOUNT, from, child.Str(""), cwd, child.Str(place), child.Int(unix.MOVE_MOUNT_F_EMPTY_PATH))
+	p.Call(unix.SYS_MOVE_MOUNT, from, child.Str(""), cwd, place, child.Int(unix.MOVE_MOUNT_F_EMPTY_PATH))
 }
 
 // Stdio makes the files that came 0, 1 and 2, and closes all others but the

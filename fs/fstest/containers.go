@@ -424,6 +424,10 @@ func (s fakeRoots) ImageRoot(_ context.Context, id string) (*fs.Root, error) { r
 
 func (s fakeRoots) LayerRoot(_ context.Context, id string) (*fs.Root, error) { return s.open(id, true) }
 
+func (s fakeRoots) VolumeRoot(_ context.Context, name string) (*fs.Root, error) {
+	return s.open(name, false)
+}
+
 func (s fakeRoots) ContainerRoot(_ context.Context, id string) (*fs.Root, error) {
 	return s.open(id, false)
 }

@@ -36,6 +36,7 @@ type Fake struct {
 	born       time.Time
 
 	registries map[string]*registry // by domain
+	volumes    map[string]*fs.Volume
 	commands   []string
 	roots      map[string]string // directories by ID
 	lent       atomic.Int64      // of them
@@ -49,7 +50,7 @@ func New(refs ...string) *Fake {
 		containers: map[string]*container{}, names: map[string]*container{},
 		commands: []string{"cat", "ls", "sh", "true"}, roots: map[string]string{}, registries: map[string]*registry{
 			"docker.io": {Registry: fs.Registry{Domain: "docker.io", Made: now()}, settings: map[string]string{}},
-		}, changed: make(chan struct{}),
+		}, changed: make(chan struct{}), volumes: map[string]*fs.Volume{},
 	}
 	for _, r := range refs {
 		f.registry[r] = digest("image " + r)

@@ -42,6 +42,8 @@ const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 //	oci:1               the same programs as OCI media types with a zstd layer
 //	multi:1             an index: the host's platform and another
 //	foreign:1           only for another platform
+//	seeded:1            host with VOLUMEs: one with files of every kind, one that is empty, one that is missing
+//	linked:1            host with links where things are to be mounted, into the image and out of it
 //	team/app:1          a path of two components, user app, workdir, env, labels
 func Set() (map[string]any, error) {
 	base, err := hostLayers()
@@ -62,6 +64,11 @@ func Set() (map[string]any, error) {
 		"sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done",
 	}})
 	s.image("odd:1", v1.Config{Env: []string{path}, Cmd: []string{"sh"}}, odd()...)
+	s.image("seeded:1", v1.Config{
+		Env: []string{path}, Cmd: []string{"sleep", "1000"},
+		Volumes: map[string]struct{}{"/seed": {}, "/var/empty": {}, "/var/missing/": {}},
+	}, seeded()...)
+	s.image("linked:1", v1.Config{Env: []string{path}, Cmd: []string{"sleep", "1000"}}, detours()...)
 	s.image("team/app:1", v1.Config{
 		Env: []string{path, "MODE=test"}, Entrypoint: []string{"sh", "-c"}, Cmd: []string{"id; pwd; echo $MODE"},
 		User: "app", WorkingDir: "/srv/app", Labels: map[string]string{"team": "tests"},
@@ -142,6 +149,39 @@ func hostLayers() ([]v1.Layer, error) {
 		out = append(out, l)
 	}
 	return out, nil
+}
+
+// seeded are files that a volume is to get.
+func seeded() []File {
+	return []File{
+		{Name: "seed/", Mode: 0o2750, UID: 1000, GID: 50},
+		{Name: "seed/file", Mode: 0o640, UID: 1000, GID: 50, Body: []byte("of the image\n"), Xattrs: map[string]string{"user.note": "kept"}},
+		{Name: "seed/hard", Type: tar.TypeLink, Link: "seed/file"},
+		{Name: "seed/link", Type: tar.TypeSymlink, Link: "/etc/passwd"},
+		{Name: "seed/fifo", Mode: 0o622, Type: tar.TypeFifo},
+		{Name: "seed/setuid", Mode: 0o4755, Body: []byte("#!/bin/sh\nid\n")},
+		{Name: "seed/deep/", Mode: 0o700},
+		{Name: "seed/deep/er/", Mode: 0o755},
+		{Name: "seed/deep/er/file", Mode: 0o600, UID: 65535, GID: 65535, Body: []byte("deep\n")},
+		{Name: "var/empty/", Mode: 0o1777, UID: 7, GID: 8},
+	}
+}
+
+// detours are links in places where something is to be mounted.
+func detours() []File {
+	return []File{
+		{Name: "proc/", Mode: 0o755},
+		{Name: "srv/", Mode: 0o755},
+		{Name: "srv/real/", Mode: 0o755},
+		{Name: "inside", Type: tar.TypeSymlink, Link: "srv/real"},
+		{Name: "absolute", Type: tar.TypeSymlink, Link: "/srv/real"},
+		{Name: "climber", Type: tar.TypeSymlink, Link: "../../../../../../../../srv"},
+		{Name: "kernel", Type: tar.TypeSymlink, Link: "/proc"},
+		{Name: "selves", Type: tar.TypeSymlink, Link: "/proc/self/root"},
+		{Name: "nowhere", Type: tar.TypeSymlink, Link: "/not/here"},
+		{Name: "loop", Type: tar.TypeSymlink, Link: "loop"},
+		{Name: "file", Mode: 0o644, Body: []byte("a file\n")},
+	}
 }
 
 // odd is what a careful unpacker and a careful browser must get right.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +23,7 @@ const (
 	Env                  // takes NAME=VALUE, or NAME for the caller's own value
 	EnvFile              // takes the path of a file of such lines
 	Security             // takes NAME=VALUE, each of which is a setting of its own
+	Mount                // takes docker's -v or --mount, whose path of the host may be relative to the caller's directory
 )
 
 // Flag is one row of a verb's flags.
@@ -53,7 +55,7 @@ func Parse(args []string, flags []Flag) ([]wire.Option, []string, error) {
 // parse reads flags as docker does: they end at the first argument that is none, or after "--". The options come in
 // the order in which they were given, those of files before the others.
 func parse(args []string, flags []Flag, lookup func(string) (string, bool)) ([]wire.Option, []string, error) {
-	return (&parser{args: args, flags: flags, lookup: lookup, read: readFile}).parse()
+	return (&parser{args: args, flags: flags, lookup: lookup, read: readFile, here: filepath.Abs}).parse()
 }
 
 func (p *parser) parse() ([]wire.Option, []string, error) {
@@ -81,8 +83,8 @@ func (p *parser) parse() ([]wire.Option, []string, error) {
 }
 
 // later are docker run's flags for what hull does not do yet.
-const later = " -p --publish -P --publish-all -v --volume --mount --network --net" +
-	" --restart --read-only --tmpfs --shm-size" +
+const later = " -p --publish -P --publish-all --network --net" +
+	" --restart --volumes-from --volume-driver" +
 	" --dns --add-host --platform -a --attach --health-cmd "
 
 func noFlag(flag string) error {
@@ -97,6 +99,7 @@ type parser struct {
 	flags   []Flag
 	lookup  func(string) (string, bool)       // a variable of the caller's; nil: there are none
 	read    func(path string) ([]byte, error) // a file of the caller's; nil: there are none
+	here    func(path string) (string, error) // what a relative path is to the caller; nil: there is no caller
 	first   []wire.Option                     // from files
 	options []wire.Option
 }
@@ -174,9 +177,45 @@ func (p *parser) take(f Flag, as, value string, given bool) error {
 		}
 		p.options = append(p.options, o)
 		return nil
+	case Mount:
+		var err error
+		if value, err = p.mount(value); err != nil {
+			return errors.New(as + ": " + err.Error())
+		}
 	}
 	p.options = append(p.options, wire.Option{Name: f.Setting, Value: value})
 	return nil
+}
+
+// mount makes the path of the host absolute in -v's PATH:TARGET and in --mount's type=bind,source=PATH. As docker has it,
+// a path of -v begins with a slash or a dot: else it is a volume's name.
+func (p *parser) mount(value string) (string, error) {
+	if p.here == nil {
+		return value, nil
+	}
+	if strings.HasPrefix(value, ".") {
+		path, rest, more := strings.Cut(value, ":")
+		if !more {
+			return value, nil
+		}
+		path, err := p.here(path)
+		return path + ":" + rest, err
+	}
+	fields := strings.Split(value, ",")
+	if !slices.Contains(fields, "type=bind") {
+		return value, nil
+	}
+	for i, field := range fields {
+		key, path, _ := strings.Cut(field, "=")
+		if (key == "source" || key == "src") && path != "" {
+			path, err := p.here(path)
+			if err != nil {
+				return "", err
+			}
+			fields[i] = key + "=" + path
+		}
+	}
+	return strings.Join(fields, ","), nil
 }
 
 // variable reads NAME=VALUE, or NAME, which is set if it is in the caller's environment.
@@ -292,6 +331,8 @@ func help(usage string, flags []Flag) string {
 			value = " FILE"
 		case Security:
 			value = " OPTION"
+		case Mount:
+			value = " MOUNT"
 		}
 		flag := "  " + short + "--" + f.Name + value
 		b.WriteString(strings.TrimRight(flag+strings.Repeat(" ", max(2, 32-len(flag)))+f.Summary, " ") + "\n")

@@ -44,6 +44,14 @@ func Stat(f *os.File) (st unix.Stat_t, err error) {
 	return st, os.NewSyscallError("fstat", unix.Fstat(int(f.Fd()), &st))
 }
 
+// IsDir tells whether a descriptor is of a directory. It asks no server, which
+// may be gone, or this process.
+func IsDir(f *os.File) (bool, error) {
+	var st unix.Statx_t
+	err := unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &st)
+	return st.Mode&unix.S_IFMT == unix.S_IFDIR, os.NewSyscallError("statx", err)
+}
+
 // FileSystem is the magic number of the file system a descriptor is on.
 func FileSystem(f *os.File) (int64, error) {
 	var st unix.Statfs_t

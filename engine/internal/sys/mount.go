@@ -76,3 +76,37 @@ func PidfdInfo(pidfd int) error {
 	}
 	return nil
 }
+
+// CloneTree makes a detached second mount of what a descriptor is of; with below, also of what is mounted below it.
+func CloneTree(f *os.File, below bool) (*os.File, error) {
+	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_EMPTY_PATH)
+	if below {
+		flags |= unix.AT_RECURSIVE
+	}
+	fd, err := unix.OpenTree(int(f.Fd()), "", flags)
+	if err != nil {
+		return nil, os.NewSyscallError("open_tree", err)
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
+}
+
+// ChangeTree sets MOUNT_ATTR flags of a detached mount, makes it private, and presents its ids through a user
+// namespace if there is one; with below, all of it holds for what is mounted below it, too.
+func ChangeTree(f *os.File, below bool, flags uint64, users *os.File) error {
+	at := uint(unix.AT_EMPTY_PATH)
+	if below {
+		at |= unix.AT_RECURSIVE
+	}
+	attr := &unix.MountAttr{Attr_set: flags, Propagation: unix.MS_PRIVATE}
+	if users != nil {
+		attr.Attr_set |= unix.MOUNT_ATTR_IDMAP
+		attr.Userns_fd = uint64(users.Fd())
+	}
+	return os.NewSyscallError("mount_setattr", unix.MountSetattr(int(f.Fd()), "", at, attr))
+}
+
+// MakeWritable lets a detached mount be written to.
+func MakeWritable(f *os.File) error {
+	attr := &unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_RDONLY}
+	return os.NewSyscallError("mount_setattr", unix.MountSetattr(int(f.Fd()), "", unix.AT_EMPTY_PATH, attr))
+}
