@@ -79,10 +79,17 @@ func TestGolden(t *testing.T) {
 		"stage-privileged": plan.Stage(privileged),
 		"start-init":       plan.Start(plan.Root{Hostname: "0123456789ab", Devices: true}, under),
 		"start":            plan.Start(plan.Root{Hostname: "0123456789ab"}, plain),
-		"start-user":       plan.Start(files, user),
-		"exec-enter":       plan.Enter(true, 2),
-		"exec-run":         plan.Run(plain),
-		"exec-run-user":    plan.Run(user),
+		"fill": plan.Fill(false, []plan.RootMount{
+			{Target: "/data", Dir: true},
+			{Target: "/run", Dir: true, Tmpfs: &plan.Tmpfs{Flags: unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC, Data: "size=64m,mode=755"}},
+			{Target: "/etc/app/config", Dir: false},
+		}),
+		"start-filled":  plan.Start(plan.Root{Filled: true, Files: files.Files}, user),
+		"open-host":     plan.OpenHost("/srv/files", 1000, 1000, []uint32{1000, 29}),
+		"start-user":    plan.Start(files, user),
+		"exec-enter":    plan.Enter(true, 2),
+		"exec-run":      plan.Run(plain),
+		"exec-run-user": plan.Run(user),
 	} {
 		t.Run(name, func(t *testing.T) { golden(t, name, listing(ops)) })
 	}
