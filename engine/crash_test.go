@@ -75,21 +75,19 @@ func TestCrash(t *testing.T) {
 	named := order{Do: "run", Name: "web", Settings: map[string]string{"command": "sleep", "mounts": "v:/files"}}
 	nameless := order{Do: "run", Name: "web", Settings: map[string]string{"command": "sleep", "mounts": "/files"}}
 	made := func(o order) order { o.Do = "create"; return o }
+	for _, p := range []point{volume.PointStaged, volume.PointMade, volume.PointCopied, volume.PointFilled} {
+		rows = append(rows, row{p, nil, named, fate{states: []State{none}}})
+	}
 	rows = append(rows, row{volumesNamed, nil, nameless, fate{states: []State{none}}},
-		row{volumesNamed, []order{made(nameless)}, start, fate{states: []State{Created}}})
-	for _, p := range []point{volume.PointStaged, volume.PointMade, volume.PointCopied, volume.PointFilled, startNoted, startAdopted} {
-		rows = append(rows, row{p, nil, named, fate{states: []State{none}}}, row{p, nil, nameless, fate{states: []State{none}}})
-		after := fate{states: []State{Created}, volumes: 1}
-		if p == volume.PointStaged {
-			after.volumes = 0
-		}
-		rows = append(rows, row{p, []order{made(named)}, start, after})
-	}
-	for _, p := range []point{removeRenamed, removeReleased, removeDeleted} { // one that has run leaves its volumes
-		rows = append(rows, row{p, []order{nameless}, order{Do: "remove", Name: "web"}, fate{states: []State{none}, volumes: 1}})
-	}
+		row{volumesNamed, []order{made(nameless)}, start, fate{states: []State{Created}}},
+		row{volume.PointMade, nil, nameless, fate{states: []State{none}}},
+		row{volume.PointMade, []order{made(named)}, start, fate{states: []State{Created}, volumes: 1}},
+		row{volume.PointFilled, []order{made(named)}, start, fate{states: []State{Created}, volumes: 1}},
+		row{startAdopted, nil, named, fate{states: []State{none}}},
+		// One that has run leaves its volumes.
+		row{removeReleased, []order{nameless}, order{Do: "remove", Name: "web"}, fate{states: []State{none}, volumes: 1}})
 	thrown := order{Do: "run", Name: "web", Settings: map[string]string{"command": "sleep", "mounts": "/files", "auto_remove": "true"}}
-	for _, p := range []point{exitWritten, removeRenamed, removeReleased, removeDeleted, volume.PointRemoved} {
+	for _, p := range []point{exitWritten, removeRenamed, removeReleased, volume.PointRemoved} {
 		rows = append(rows, row{p, []order{thrown}, order{Do: "kill", Name: "web", Text: "KILL"}, fate{states: []State{none}}})
 	}
 	for _, p := range []point{volume.PointEmptied, volume.PointRemoved} {

@@ -76,6 +76,19 @@ var strains = []strain{
 		undo:  `rmdir containers/d`,
 	},
 	{
+		name: "volume", step: 2 << 10,
+		do:    `mkdir volumes/v`,
+		after: `test "$(cat volumes/v/size)" = 0`,
+		undo:  `rmdir volumes/v`,
+	},
+	{
+		name: "filling", step: 1200 << 10,
+		setup: `mkdir -p $I/true:1 && $I/true:1/wait`,
+		do:    `./run --name f -v w:/usr/lib $REG/true:1`,
+		after: `diff -r volumes/w/data/ $I/true:1/rootfs/usr/lib/`,
+		undo:  `rmdir containers/f && env echo remove > volumes/w/ctl`,
+	},
+	{
 		name: "registry", step: 2 << 10,
 		do:    `{ test -e registries/full.test || mkdir registries/full.test; } && env echo true > registries/full.test/insecure`,
 		after: `test "$(cat registries/full.test/insecure)" = true`,

@@ -48,6 +48,7 @@ func (h *host) Info() string {
 	}
 	line("containers", len(all))
 	line("containers.running", running)
+	line("volumes", len(h.d.engine.Volumes()))
 	features := h.features.Load()
 	if features == nil {
 		return b.String()

@@ -22,7 +22,7 @@ type measure struct {
 
 // fresh tells whether it need not be counted again: what takes long to count is counted more seldom.
 func (m measure) fresh(now time.Time) bool {
-	return m.known && !m.stale && now.Sub(m.at) < max(time.Second, 100*m.took)
+	return m.known && !m.stale && now.Sub(m.at) < 100*m.took
 }
 
 // maxCounted is how many files are counted by a read of a size.
