@@ -42,6 +42,7 @@ type Container struct {
 	Exit     *Exit     // of the last run or failed start, nil before
 	OOM      bool      // in the last run the kernel has ended something for want of memory
 	Error    string    // one sentence about the last failure, empty after a success
+	ErrorAt  time.Time // when it came to that
 
 	Command  []string          // entrypoint and command in force, image's included where known
 	Labels   map[string]string // image's and own

@@ -1,6 +1,9 @@
 package engine
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // publish makes the snapshot that readers see from now on.
 func (s *supervisor) publish() {
@@ -21,6 +24,11 @@ func (s *supervisor) publish() {
 		c.Command, c.TTY, c.Stdin = s.st.Run.Process.Args, s.st.Run.Process.TTY, s.st.Run.Process.Stdin
 		c.path = searchPath(s.st.Run.Process.Env)
 		c.Pending = pending(s.st.Run.Settings, s.rec.Settings)
+	}
+	if before := s.snapshot.Load(); before != nil && before.Error == c.Error {
+		c.ErrorAt = before.ErrorAt
+	} else {
+		c.ErrorAt = time.Now()
 	}
 	for _, x := range s.sessions {
 		if x.shown {

@@ -170,6 +170,7 @@ type Container struct {
 	Command string // the command line in force, as docker container ls shows it, not quoted nor cut
 	Status  string // created waiting running paused stopping exited dead
 	Error   string // the sentence of the last failure
+	ErrorAt time.Time
 	Process string // host's id of its first process; empty if it does not run
 	Exit    int    // of a container that has run and ended: the code, 128+n for a signal
 	OOM     bool   // in its last run the kernel has ended something for want of memory

@@ -36,7 +36,7 @@ func imageError(ctx context.Context, t *Tree, e *entry) ([]byte, error) {
 	return []byte(line(sentence(i.Error))), nil
 }
 
-// containerError is the last refused command, else what its last run came to.
+// containerError is the last refused command, or what its last run has come to since.
 func containerError(ctx context.Context, t *Tree, e *entry) ([]byte, error) {
 	c, err := e.container()
 	if err != nil {
@@ -44,7 +44,8 @@ func containerError(ctx context.Context, t *Tree, e *entry) ([]byte, error) {
 	}
 	by, _ := By(ctx)
 	r := t.failures.object(e.obj.key())
-	if s := r.shown(by, e); s != "" && !c.Started.After(r.at) {
+	later := c.Started.After(r.at) || c.Error != "" && c.ErrorAt.After(r.at)
+	if s := r.shown(by, e); s != "" && !later {
 		return []byte(line(s)), nil
 	}
 	return []byte(line(sentence(c.Error))), nil
