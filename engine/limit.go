@@ -37,11 +37,11 @@ func (v values) possible(before values) error {
 func (v values) consistent() error {
 	memory, both := v.number("memory", 0), v.number("memory_swap", 0)
 	switch {
-	case both == 0:
+	case both <= 0: // any swap, or Docker's default
 	case memory == 0:
 		return fail("set", "", Invalid,
 			"memory_swap is the limit of memory and swap together, and counts only with a limit of memory: set memory first, or both at once in json; to take both away, empty memory_swap first")
-	case both > 0 && both < memory:
+	case both < memory:
 		return fail("set", "", Invalid,
 			"memory_swap is the limit of memory and swap together, so it cannot be less than memory; set both at once in json")
 	}

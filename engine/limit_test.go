@@ -98,6 +98,7 @@ func TestLimitsTogether(t *testing.T) {
 	ctx := t.Context()
 	w.create("web", "sleep", false)
 	w.want(w.e.Set(ctx, "web", "memory_swap", "1g"), Invalid)
+	w.ok(w.e.Set(ctx, "web", "memory_swap", "-1"))
 	w.ok(w.e.Set(ctx, "web", "memory", "512m"))
 	w.want(w.e.Set(ctx, "web", "memory_swap", "256m"), Invalid)
 	w.ok(w.e.Set(ctx, "web", "memory_swap", "1g"))

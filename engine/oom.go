@@ -17,7 +17,7 @@ func (s *supervisor) watchOOM() {
 	}
 	f, err := r.group.WatchOOM()
 	if err != nil {
-		s.e.o.Logger.Warn("it will not be seen before the end of a container whether its memory ran out", "container", s.id, "op", "watch", "err", err)
+		s.e.o.Logger.Debug("it will not be seen before the end of a container whether its memory ran out", "container", s.id, "op", "watch", "err", err)
 		return
 	}
 	if f == nil {
