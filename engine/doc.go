@@ -31,6 +31,12 @@
 // Two contexts: a caller's, which only bounds how long the caller waits, and the engine's, in which accepted work goes
 // on until it is done.
 //
+// # Limits
+//
+// Limits act on the run under way: first the kernel is asked, which may refuse, then the record is written; what was half
+// done when a daemon died is made what the record says by the next. Memory that runs out is heard of while the run goes
+// on only where the container has a limit of its own (oom.go); the monitor's record of the end tells of the rest.
+//
 // # Locks
 //
 // Engine.mu guards closing, index.mu the names and IDs, mailbox.mu one queue, ranges.mu the id ranges, pool.mu the
