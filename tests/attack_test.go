@@ -278,7 +278,7 @@ func (a *attacker) await(t *testing.T, line string) {
 }
 
 // swaps is how often that is tried.
-const swaps = 100
+const swaps = 60
 
 // TestSwaps starts a container again and again while somebody puts links in the place of what is mounted in it: the
 // file system that is browsed is the one that it starts on.
