@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
+	"sync"
 
 	"hull/engine/internal/sys"
 	"hull/engine/plan"
@@ -88,7 +90,7 @@ func (s Spec) recipe() (plan.Recipe, error) {
 		r.ShmSize = 64 << 20
 	}
 	if r.Masked == nil {
-		r.Masked = plan.DefaultMasked()
+		r.Masked = append(plan.DefaultMasked(), throttling()...)
 	}
 	if r.ReadOnlyPaths == nil {
 		r.ReadOnlyPaths = plan.DefaultReadOnly()
@@ -105,6 +107,17 @@ func (s Spec) recipe() (plan.Recipe, error) {
 	}
 	return r, nil
 }
+
+// throttling are the counters of what each processor does when it gets hot, by
+// which one container could tell what another computes. There are as many as
+// processors, so the list is made once.
+var throttling = sync.OnceValue(func() []string {
+	found, err := filepath.Glob("/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle")
+	if err != nil {
+		return nil // the pattern is good
+	}
+	return found
+})
 
 // settings checks an ExecSpec for a container of the given ids.
 func (s ExecSpec) settings(ids IDRange) (settings, error) {
