@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // flaws runs Check and wants so many, each line naming something.
@@ -70,7 +72,7 @@ func TestCheckAndRepair(t *testing.T) {
 	needRoot(t)
 	r := newRegistry(t)
 	l := layerOf(t, file{name: "d", dir: true}, file{name: "d/a", content: noise(50, 5000)}, file{name: "b", link: "d/a"})
-	img := imageOf(t, l, layerOf(t, file{name: "x/y", content: "above"}))
+	img := imageOf(t, l, layerOf(t, file{name: "x/y", content: "above"}, file{name: ".wh.b"}, file{name: "d/.wh..wh..opq"}))
 	r.push(t, "acme/app:1", img)
 	for _, tt := range []struct {
 		name   string
@@ -103,6 +105,22 @@ func TestCheckAndRepair(t *testing.T) {
 				t.Fatal(err)
 			}
 			return "x/y"
+		}},
+		{"a missing whiteout", func(_ *Store, _ *Image, infos []LayerInfo) string {
+			if err := os.Remove(filepath.Join(infos[1].Path, "b")); err != nil {
+				t.Fatal(err)
+			}
+			return "/b"
+		}},
+		{"a device in a whiteout's place", func(_ *Store, _ *Image, infos []LayerInfo) string {
+			at := filepath.Join(infos[1].Path, "b")
+			if err := os.Remove(at); err != nil {
+				t.Fatal(err)
+			}
+			if err := unix.Mknod(at, unix.S_IFCHR, int(unix.Mkdev(1, 3))); err != nil {
+				t.Fatal(err)
+			}
+			return "/b"
 		}},
 		{"a file too many", func(_ *Store, _ *Image, infos []LayerInfo) string {
 			if err := os.WriteFile(filepath.Join(infos[1].Path, "x/z"), nil, 0o600); err != nil {

@@ -14,8 +14,8 @@ import (
 
 // compareTrees says where a layer's tree on the disk differs from the one it
 // should be: "" if nowhere. Both lie where only root enters, so nobody changes them
-// meanwhile. Directories' times are left out: those that a layer does not bring
-// itself have none of their own.
+// meanwhile. Left out are the times of directories, since those that a layer does not
+// bring itself have none of their own, and of whiteouts.
 func compareTrees(ctx context.Context, have, want *os.File) (difference string, err error) {
 	c := comparison{ctx: ctx, a: make([]byte, 64<<10), b: make([]byte, 64<<10)}
 	err = c.directory(int(have.Fd()), int(want.Fd()), ".")
@@ -93,7 +93,7 @@ func (c *comparison) entry(have, want int, name, path string) error {
 		return &differs{path, "is of another type"}
 	case a.Mode != b.Mode, a.Uid != b.Uid, a.Gid != b.Gid:
 		return &differs{path, "has another mode or owner"}
-	case kind != unix.S_IFDIR && (a.Nlink != b.Nlink || a.Rdev != b.Rdev || a.Mtim != b.Mtim):
+	case kind != unix.S_IFDIR && (a.Nlink != b.Nlink || a.Rdev != b.Rdev || a.Mtim != b.Mtim && !isWhiteout(&b)):
 		return &differs{path, "has another time, device number or number of links"}
 	case kind != unix.S_IFDIR && a.Size != b.Size:
 		return &differs{path, "has another size"}
@@ -121,6 +121,10 @@ func (c *comparison) entry(have, want int, name, path string) error {
 	}
 	return nil
 }
+
+// isWhiteout knows what stands for a name that the layer takes away. It has the time
+// at which it was unpacked, as a layer says none of it.
+func isWhiteout(st *unix.Stat_t) bool { return st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0 }
 
 func (c *comparison) both(have, want int, name string, flags int, do func(a, b *os.File) error) error {
 	a, err := open(have, name, flags)
