@@ -311,12 +311,7 @@ func (v *rootView) clone(first uint32) (*os.File, error) {
 	if v.mount == nil || v.base() != first || first == 0 && !v.host {
 		return nil, nil
 	}
-	m, err := func() (*os.File, error) {
-		if v.space != nil {
-			return rootOf(v.space)
-		}
-		return openTree(int(v.mount.Fd()), "", unix.AT_EMPTY_PATH)
-	}()
+	m, err := v.second()
 	v.live = v.live || err == nil
 	return m, err
 }

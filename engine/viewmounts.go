@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -99,10 +100,22 @@ func (s *supervisor) refillView(mounts []mount, print string, base uint32) error
 func (v *rootView) bare() (*os.File, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.space != nil {
-		return rootOf(v.space)
+	return v.second()
+}
+
+// second makes a second mount of the one behind the views, with mu held. Before Linux 6.15 only what has a place in a
+// mount namespace can be cloned, so it is given one.
+func (v *rootView) second() (*os.File, error) {
+	if v.space == nil {
+		m, err := openTree(int(v.mount.Fd()), "", unix.AT_EMPTY_PATH)
+		if !errors.Is(err, unix.EINVAL) {
+			return m, err
+		}
+		if v.space, err = assemble(v.mount, nil); err != nil {
+			return nil, err
+		}
 	}
-	return openTree(int(v.mount.Fd()), "", unix.AT_EMPTY_PATH)
+	return rootOf(v.space)
 }
 
 // viewPatience is how long a path of the host may take to be opened for somebody who only looks.
