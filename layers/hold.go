@@ -87,10 +87,46 @@ func (s *Store) Release(imageID, containerID string) {
 	if last {
 		delete(s.holders, imageID)
 	}
-	r := s.names[imageID]
 	s.mu.Unlock()
-	if last && r != nil && r.Reference == "" && !r.Kept {
-		s.goDo(func() { s.dropUnheld(imageID) })
+	if last {
+		s.unheld(imageID)
+	}
+}
+
+// Linger lets the images of these containers outlast them, also those without tags,
+// until end is called: Prune can then say of them that they go.
+func (s *Store) Linger(containers []string) (end func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var ids []string
+	for id, holders := range s.holders {
+		if slices.ContainsFunc(containers, func(c string) bool { _, ok := holders[c]; return ok }) {
+			ids = append(ids, id)
+			s.lingers[id]++
+		}
+	}
+	return func() {
+		s.mu.Lock()
+		for _, id := range ids {
+			if s.lingers[id]--; s.lingers[id] == 0 {
+				delete(s.lingers, id)
+			}
+		}
+		s.mu.Unlock()
+		for _, id := range ids {
+			s.unheld(id)
+		}
+	}
+}
+
+// unheld removes an image in the background if it has no tags and nobody keeps it.
+func (s *Store) unheld(id string) {
+	s.mu.Lock()
+	r := s.names[id]
+	goes := r != nil && r.Reference == "" && !r.Kept && len(s.holders[id]) == 0 && s.lingers[id] == 0
+	s.mu.Unlock()
+	if goes {
+		s.goDo(func() { s.dropUnheld(id) })
 	}
 }
 
@@ -103,7 +139,7 @@ func (s *Store) dropUnheld(imageID string) {
 	defer s.unlockChange()
 	s.mu.Lock()
 	r := s.names[imageID]
-	held := len(s.holders[imageID]) > 0
+	held := len(s.holders[imageID]) > 0 || s.lingers[imageID] > 0
 	s.mu.Unlock()
 	if r == nil || r.Kept || held {
 		return

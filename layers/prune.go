@@ -11,6 +11,9 @@ type PruneOptions struct {
 	All    bool   // also images with tags that no container keeps, not only those without
 	DryRun bool   // only say what would go
 	By     uint32 // uid of who asks
+	// Leaving are containers, by ID, that keep nothing, for a DryRun: they are about
+	// to be removed.
+	Leaving []string
 }
 
 // PruneResult is what went, or would go.
@@ -27,7 +30,13 @@ func (s *Store) Prune(ctx context.Context, o PruneOptions) (PruneResult, error) 
 		return PruneResult{}, wrap("prune", s.dir, err)
 	}
 	defer s.unlockChange()
-	going, result := s.prunable(o.All)
+	leaving := map[string]bool{}
+	if o.DryRun {
+		for _, container := range o.Leaving {
+			leaving[container] = true
+		}
+	}
+	going, result := s.prunable(o.All, leaving)
 	if o.DryRun || len(going) == 0 {
 		return result, nil
 	}
@@ -40,13 +49,14 @@ func (s *Store) Prune(ctx context.Context, o PruneOptions) (PruneResult, error) 
 	return result, nil
 }
 
-// prunable are the names of the records that would go, and what that would do.
-func (s *Store) prunable(all bool) (going []string, result PruneResult) {
+// prunable are the names of the records that would go, and what that would do, if the
+// containers that are leaving kept nothing.
+func (s *Store) prunable(all bool, leaving map[string]bool) (going []string, result PruneResult) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	without := map[string]bool{}
 	for name, r := range s.names {
-		if r.Image == nil || len(s.holders[r.Image.ID]) > 0 || s.pulls[name] != nil || s.pushes[name] != nil ||
+		if r.Image == nil || s.heldBeside(r.Image.ID, leaving) || s.pulls[name] != nil || s.pushes[name] != nil ||
 			r.Status == Pulling || (r.Reference != "" && !all) {
 			continue
 		}
@@ -82,4 +92,15 @@ func (s *Store) prunable(all bool) (going []string, result PruneResult) {
 		}
 	}
 	return going, result
+}
+
+// heldBeside says whether a container keeps the image that is not among those. The
+// caller holds mu.
+func (s *Store) heldBeside(imageID string, those map[string]bool) bool {
+	for container := range s.holders[imageID] {
+		if !those[container] {
+			return true
+		}
+	}
+	return false
 }

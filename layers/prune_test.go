@@ -65,6 +65,55 @@ func TestPrune(t *testing.T) {
 	}
 }
 
+// What only a container keeps that is about to go is told beforehand, and told again
+// when the container has gone: it waits for that.
+func TestPruneAfterContainers(t *testing.T) {
+	needRoot(t)
+	r := newRegistry(t)
+	s := openStore(t, t.TempDir(), Options{})
+	var ids []string
+	for _, rest := range []string{"acme/both:1", "acme/one:1"} {
+		r.push(t, rest, imageOf(t, layerOf(t, file{name: "a", content: rest})))
+		im := mustPull(t, s, r.ref(rest))
+		ids = append(ids, im.ID)
+		if err := s.Hold(im.ID, "goes"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Remove(t.Context(), im.Reference, true, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Hold(ids[0], "stays"); err != nil {
+		t.Fatal(err)
+	}
+	leaving := []string{"goes"}
+	if got, err := s.Prune(t.Context(), PruneOptions{Leaving: leaving}); err != nil || len(got.Deleted) != 0 {
+		t.Errorf("while both are there it did %+v, %v", got, err)
+	}
+	dry, err := s.Prune(t.Context(), PruneOptions{DryRun: true, Leaving: leaving})
+	if err != nil || !slices.Equal(dry.Deleted, ids[1:]) || dry.Bytes == 0 {
+		t.Errorf("it would do %+v, %v", dry, err)
+	}
+	end := s.Linger(leaving)
+	for _, id := range ids {
+		s.Release(id, "goes")
+	}
+	got, err := s.Prune(t.Context(), PruneOptions{})
+	if err != nil || !slices.Equal(got.Deleted, dry.Deleted) || got.Bytes != dry.Bytes {
+		t.Errorf("it did %+v, %v, and said %+v", got, err, dry)
+	}
+	end()
+	mustFind(t, s, ids[0])
+	end = s.Linger([]string{"stays"})
+	s.Release(ids[0], "stays")
+	mustFind(t, s, ids[0])
+	end()
+	await(t, "the image to go without a prune", func() bool {
+		_, ok := s.Find(ids[0])
+		return !ok
+	})
+}
+
 // Before it is known what containers keep, nothing goes.
 func TestPruneBeforeSweep(t *testing.T) {
 	s, im := newFilled(t)

@@ -67,7 +67,7 @@ func (s *Store) Usage() Usage {
 		free, disk = 0, 0 // the numbers are for people, who see from 0 that there is none
 	}
 	u := Usage{Free: free, Disk: disk, Arriving: s.arriving()}
-	_, spare := s.prunable(true)
+	_, spare := s.prunable(true, nil)
 	u.Spare = spare.Bytes
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -96,6 +96,7 @@ type Store struct {
 	names    map[string]*record             // by familiar reference
 	images   map[string]*stored             // by ID
 	holders  map[string]map[string]struct{} // by image ID: the containers that keep it
+	lingers  map[string]int                 // by image ID: how many calls want it to outlast its containers, see Linger
 	layers   map[string]*layer              // committed, by key
 	blobs    map[string]int64               // committed, by digest: their size
 	pulls    map[string]*pull               // under way, by familiar reference
@@ -158,6 +159,7 @@ func newStore(ctx context.Context, dir string, o Options) *Store {
 		names:    map[string]*record{},
 		images:   map[string]*stored{},
 		holders:  map[string]map[string]struct{}{},
+		lingers:  map[string]int{},
 		layers:   map[string]*layer{},
 		blobs:    map[string]int64{},
 		pulls:    map[string]*pull{},

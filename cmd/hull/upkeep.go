@@ -157,15 +157,23 @@ func (u upkeep) prune(ctx context.Context, what string, all, dry bool) (string, 
 			return "", err
 		}
 	}
+	var leaving []string
 	if what == "containers" || what == "all" {
-		gone, n, err := u.pruneContainers(ctx, dry)
+		stopped := u.stopped()
+		for _, c := range stopped {
+			leaving = append(leaving, c.ID)
+		}
+		if what == "all" {
+			defer u.store.Linger(leaving)() // they are told among the images
+		}
+		gone, n, err := u.pruneContainers(ctx, stopped, dry)
 		if err != nil {
 			return "", err
 		}
 		lines, bytes = append(lines, gone...), bytes+n
 	}
 	if what == "images" || what == "all" {
-		r, err := u.store.Prune(ctx, layers.PruneOptions{All: all, DryRun: dry, By: uid(ctx)})
+		r, err := u.store.Prune(ctx, layers.PruneOptions{All: all, DryRun: dry, By: uid(ctx), Leaving: leaving})
 		if err != nil {
 			return "", fromStore("", err)
 		}
@@ -184,12 +192,16 @@ func (u upkeep) prune(ctx context.Context, what string, all, dry bool) (string, 
 	return strings.Join(append(lines, word+readable(bytes)), "\n") + "\n", nil
 }
 
-// pruneContainers removes the containers that do not run.
-func (u upkeep) pruneContainers(ctx context.Context, dry bool) (lines []string, bytes int64, err error) {
-	for _, c := range u.engine.List() {
-		if c.State.Alive() || c.State == engine.Waiting {
-			continue
-		}
+// stopped are the containers that do not run.
+func (u upkeep) stopped() []*engine.Container {
+	return slices.DeleteFunc(u.engine.List(), func(c *engine.Container) bool {
+		return c.State.Alive() || c.State == engine.Waiting
+	})
+}
+
+// pruneContainers removes containers that do not run.
+func (u upkeep) pruneContainers(ctx context.Context, stopped []*engine.Container, dry bool) (lines []string, bytes int64, err error) {
+	for _, c := range stopped {
 		n := weight(filepath.Join(u.Store, "containers", c.ID))
 		if !dry {
 			err := u.engine.Remove(ctx, c.ID, false)
