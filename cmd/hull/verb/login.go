@@ -44,7 +44,9 @@ func (h *helper) who(user string) (name, password string, err error) {
 		if user, err = h.ask("Username: ", true); err != nil {
 			return "", "", err
 		}
-		user = strings.TrimSpace(user)
+		if user = strings.TrimSpace(user); user == "" {
+			return "", "", nil // there is nobody to ask a password of
+		}
 	}
 	password, err = h.ask("Password: ", false)
 	return user, password, err
