@@ -36,7 +36,7 @@ func (h *helper) attend(a *wire.Answer, files []*os.File) int {
 	}()
 	if a.Text != "" {
 		if err := writeAll(h.out, []byte(a.Text)); err != nil && a.Code == 0 {
-			a.Code = broken(err)
+			a.Code = h.unwritten(err)
 		}
 	}
 	if a.Sentence != "" {

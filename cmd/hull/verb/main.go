@@ -176,10 +176,7 @@ func (h *helper) redeem(file *os.File, ticket wire.Ticket, args []string) (statu
 		return status, again
 	}
 	if err := over(); err != nil && a.Code == 0 {
-		a.Code = broken(err)
-		if a.Code == statusFailed {
-			h.complain("the output cannot be written: " + err.Error())
-		}
+		a.Code = h.unwritten(err)
 	}
 	if file != nil {
 		_ = file.Close() // the session is its connection from here on
@@ -192,6 +189,15 @@ func (h *helper) tell(kind byte, body []byte) error {
 	h.telling.Lock()
 	defer h.telling.Unlock()
 	return h.conn.Send(kind, body)
+}
+
+// unwritten says that the output could not be written, unless nobody wanted it any more, and gives the status to end with.
+func (h *helper) unwritten(err error) int {
+	status := broken(err)
+	if status == statusFailed {
+		h.complain("the output cannot be written: " + err.Error())
+	}
+	return status
 }
 
 // complain prints a sentence.
