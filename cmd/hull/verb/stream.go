@@ -2,6 +2,9 @@ package verb
 
 import (
 	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
 
 	"hull/fs/wire"
 )
@@ -14,6 +17,11 @@ func (h *helper) stream(r *wire.Request, i int) error {
 		return errors.New("there is no archive on a terminal: give it one, as in load < FILE")
 	case i == 1 && isTerminal(h.out):
 		return errors.New("an archive is nothing for a terminal: send it to a file or a pipe, as in save > FILE")
+	}
+	if i == 0 { // a read of nothing tells whether there can be another; a directory cannot be read
+		if _, err := unix.Read(h.in, nil); errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EBADF) {
+			return fmt.Errorf("the input cannot be read: %w", err)
+		}
 	}
 	if err := h.lent.pipe(i, [2]int{h.in, h.out}[i]); err != nil {
 		return err
