@@ -300,6 +300,7 @@ type testGroup struct {
 	inUse  int64 // memory that cannot be given back
 	kills  int64
 	oom    *os.File // tells who watches
+	stuck  bool     // it does not freeze
 }
 
 func (t *testGroups) Create(id string, l cgroup.Limits) (group, error) {
@@ -375,12 +376,20 @@ func (g *testGroup) WatchOOM() (*os.File, error) {
 	return r, err
 }
 
+func (g *testGroup) Pause(context.Context) error {
+	g.t.mu.Lock()
+	defer g.t.mu.Unlock()
+	if g.stuck {
+		return errors.Join(context.DeadlineExceeded, nil)
+	}
+	return nil
+}
+
 func (g *testGroup) Stat() (cgroup.Stat, error) {
 	return cgroup.Stat{Pids: 1, OOMKills: g.OOMKills()}, nil
 }
 func (g *testGroup) Join() ([]*os.File, error)     { return nil, nil }
 func (g *testGroup) OOM() *os.File                 { return nil }
-func (g *testGroup) Pause(context.Context) error   { return nil }
 func (g *testGroup) Unpause(context.Context) error { return nil }
 func (g *testGroup) Processes() ([]int, error)     { return []int{1}, nil }
 func (g *testGroup) Remove(context.Context) error {

@@ -199,3 +199,24 @@ func TestDocumentKeepsForm(t *testing.T) {
 		t.Errorf("half of a document counts: pids is %q", v)
 	}
 }
+
+// A container that does not freeze in time goes on, and can be frozen later.
+func TestPauseGivenUp(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	w.create("web", "sleep", true)
+	stuck := func(is bool) {
+		g := w.group()
+		w.groups.mu.Lock()
+		defer w.groups.mu.Unlock()
+		g.stuck = is
+	}
+	stuck(true)
+	w.want(w.e.Pause(ctx, "web"), Busy)
+	if s := w.state("web"); s != Up {
+		t.Errorf("it is %s", s)
+	}
+	stuck(false)
+	w.ok(w.e.Pause(ctx, "web"))
+	w.ok(w.e.Unpause(ctx, "web"))
+}
