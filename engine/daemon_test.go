@@ -117,7 +117,7 @@ func daemonRole() int {
 	unix.CloseOnExec(scriptFD)
 	dir := os.Getenv("HULL_DIR")
 	o := Options{
-		Dir: dir, Tree: "test" + filepath.Base(dir), Roots: newTestRoots(dir), Monitor: client,
+		Dir: dir, Tree: filepath.Base(filepath.Dir(dir)) + filepath.Base(dir), Roots: newTestRoots(dir), Monitor: client,
 		Crash: d.point, Notify: d.hear, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	if os.Getenv("HULL_REAL") != "" {

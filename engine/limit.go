@@ -17,6 +17,7 @@ func (v values) limits() cgroup.Limits {
 		Memory: v.number("memory", 0), MemorySwap: v.number("memory_swap", 0), CPUShares: v.number("cpu_shares", 0),
 	}
 	l.Pids = max(0, l.Pids) // -1 is none, as 0
+	l.PidsIfPossible = v["pids"] == nil
 	l.CPUs, _ = v["cpus"].(float64)
 	if l.Memory == 0 {
 		l.MemorySwap = 0

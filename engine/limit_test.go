@@ -18,7 +18,7 @@ func (w *world) limits() cgroup.Limits {
 	defer w.groups.mu.Unlock()
 	for _, g := range w.groups.live {
 		l := g.limits
-		l.Devices = nil
+		l.Devices, l.PidsIfPossible = nil, false
 		return l
 	}
 	w.t.Fatal("there is no cgroup")

@@ -22,7 +22,7 @@ func BenchmarkGroup(b *testing.B) {
 		}
 	}()
 	for b.Loop() {
-		g, err := t.Create("web", Limits{Pids: 2048, Devices: DefaultDevices()})
+		g, err := t.Create("web", Limits{Pids: 2048, PidsIfPossible: true, Devices: DefaultDevices()})
 		if err != nil {
 			b.Fatal(err)
 		}

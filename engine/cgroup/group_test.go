@@ -132,7 +132,7 @@ func begin(t *testing.T, g *Group) (*exec.Cmd, io.WriteCloser) {
 
 func TestGroup(t *testing.T) {
 	each(t, func(t *testing.T, tree *Tree) {
-		g := create(t, tree, "web", Limits{Pids: 100, Devices: DefaultDevices()})
+		g := create(t, tree, "web", Limits{Pids: 100, PidsIfPossible: true, Devices: DefaultDevices()})
 		if _, err := tree.Create("web", Limits{}); !IsKind(err, Exists) {
 			t.Errorf("creating it again: %v", err)
 		}
@@ -179,7 +179,7 @@ func TestGroup(t *testing.T) {
 
 func TestPids(t *testing.T) {
 	each(t, func(t *testing.T, tree *Tree) {
-		g := create(t, tree, "bomb", Limits{Pids: 3, AllDevices: true})
+		g := create(t, tree, "bomb", Limits{Pids: 3, PidsIfPossible: true, AllDevices: true})
 		if g.of("pids") == nil {
 			t.Skip("this hierarchy has no pids controller")
 		}

@@ -11,7 +11,9 @@ import (
 
 // Limits of a group, in the terms of docker run's flags. The zero value limits nothing, and denies all devices.
 type Limits struct {
-	Pids int64 // most processes and threads; 0 is no limit. A host that cannot limit them does not fail: see Host.Missing
+	Pids int64 // most processes and threads; 0 is no limit
+	// PidsIfPossible is set where nobody asked for the limit of processes: a host that has none then does not fail.
+	PidsIfPossible bool
 	// Devices are all that may be used; everything else is denied. They are set when a group is made, and never changed.
 	Devices []Device
 	// AllDevices leaves the devices as they are for hull itself.
@@ -52,7 +54,7 @@ func (g *Group) limit(from *Limits, to Limits) error {
 		same  func(a *Limits) bool
 		write func(Limits) error
 	}{
-		{func(a *Limits) bool { return a.Pids == to.Pids }, g.limitPids},
+		{func(a *Limits) bool { return a.Pids == to.Pids && a.PidsIfPossible == to.PidsIfPossible }, g.limitPids},
 		{func(a *Limits) bool { return a.Memory == to.Memory && a.MemorySwap == to.MemorySwap }, g.limitMemory},
 		{func(a *Limits) bool { return a.CPUs == to.CPUs }, g.limitCPUs},
 		{func(a *Limits) bool { return a.CPUShares == to.CPUShares }, g.weighCPU},
@@ -83,7 +85,7 @@ func (g *Group) limitPids(l Limits) error {
 	if d := g.of("pids"); d != nil {
 		return g.put(d, "pids.max", orMax(l.Pids))
 	}
-	return nil
+	return g.without("pids", l.Pids > 0 && !l.PidsIfPossible)
 }
 
 // cpuPeriod is the period of the quota in microseconds, the kernel's default.

@@ -63,7 +63,7 @@ func TestLimits(t *testing.T) {
 			if d := g.of(c.controller); d != nil && d.V2 {
 				want = c.wantV2
 			}
-			wanted := c.l.Memory+c.l.CPUShares > 0 || c.l.CPUs > 0
+			wanted := c.l.Memory+c.l.CPUShares+c.l.Pids > 0 || c.l.CPUs > 0
 			switch {
 			case there && (err != nil || got != want):
 				t.Errorf("%+v: %s is %s, wanted %s (%v)", c.l, c.v1, got, want, err)
@@ -175,7 +175,7 @@ func TestOOM(t *testing.T) {
 
 func TestStat(t *testing.T) {
 	each(t, func(t *testing.T, tree *Tree) {
-		g := create(t, tree, "web", Limits{AllDevices: true, Memory: memoryOf(tree, 64<<20), Pids: 9})
+		g := create(t, tree, "web", Limits{AllDevices: true, Memory: memoryOf(tree, 64<<20), Pids: 9, PidsIfPossible: true})
 		file := path.Join(t.TempDir(), "f")
 		cmd := command(t, g, "dd if=/dev/zero of="+file+" bs=1M count=4 conv=fsync 2>/dev/null; echo in; read y; exit 0")
 		in, err := cmd.StdinPipe()
