@@ -53,6 +53,7 @@ type Container struct {
 	Sessions []Session         // under way and the last that ended, oldest first
 
 	limits  cgroup.Limits
+	stop    stopDocument
 	process *process // of the last run
 	group   string   // the cgroup of the run under way
 	path    []string // directories of PATH, of the run under way or the next one

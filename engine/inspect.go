@@ -23,7 +23,8 @@ type document struct {
 	Labels   map[string]string `json:"labels,omitempty"`
 	Settings json.RawMessage   `json:"settings"`
 	Pending  []string          `json:"pending,omitempty"`
-	Limits   limitsDocument    `json:"limits"`            // in force, or at the next start
+	Limits   limitsDocument    `json:"limits"` // in force, or at the next start
+	Stop     stopDocument      `json:"stop"`
 	Process  *process          `json:"process,omitempty"` // of the last run
 	Sessions []sessionDocument `json:"sessions,omitempty"`
 }
@@ -35,6 +36,12 @@ type limitsDocument struct {
 	CPUs       float64 `json:"cpus,omitempty"`
 	CPUShares  int64   `json:"cpu_shares,omitempty"`
 	Pids       int64   `json:"pids,omitempty"`
+}
+
+// stopDocument is how a stop goes: the container's setting, its image's or hull's.
+type stopDocument struct {
+	Signal  string `json:"signal"`
+	Timeout int    `json:"timeout"` // seconds; -1 is for ever
 }
 
 type sessionDocument struct {
@@ -61,7 +68,7 @@ func (e *Engine) Inspect(id string) ([]byte, error) {
 		ID: c.ID, Name: c.Name, Owner: c.Owner, Created: c.Created, Image: c.Image, ImageID: c.ImageID,
 		Status: c.State, PID: c.PID, Started: c.Started, Finished: c.Finished, Exit: c.Exit, Error: c.Error,
 		Labels: c.Labels, Settings: c.SettingsJSON(), Pending: c.Pending, Process: c.process,
-		Limits: limitsDocument{c.limits.Memory, c.limits.MemorySwap, c.limits.CPUs, c.limits.CPUShares, c.limits.Pids},
+		Stop: c.stop, Limits: limitsDocument{c.limits.Memory, c.limits.MemorySwap, c.limits.CPUs, c.limits.CPUShares, c.limits.Pids},
 	}
 	for _, x := range c.Sessions {
 		d.Sessions = append(d.Sessions, sessionDocument(x))

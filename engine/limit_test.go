@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,6 +92,30 @@ func TestLimitsAreLive(t *testing.T) {
 	w.ok(w.e.Set(ctx, c.ID, "pids", ""))
 	w.ok(w.e.Start(ctx, c.ID))
 	w.wantLimits(cgroup.Limits{Pids: defaultPids})
+}
+
+// inspect.json shows what is in force, whether it was set or not.
+func TestInForce(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	c := w.create("web", "sleep", false)
+	type shown struct {
+		Limits limitsDocument
+		Stop   stopDocument
+	}
+	inForce := func(want shown) {
+		t.Helper()
+		data, err := w.e.Inspect(c.ID)
+		w.ok(err)
+		var got shown
+		w.ok(json.Unmarshal(data, &got))
+		if d := cmp.Diff(want, got); d != "" {
+			t.Error(d)
+		}
+	}
+	inForce(shown{limitsDocument{Pids: defaultPids}, stopDocument{"SIGTERM", 10}})
+	w.ok(w.e.Set(ctx, c.ID, AllSettings, `{"image":"box","memory":"1g","cpus":0.5,"pids":-1,"stop_signal":"RTMIN+1","stop_timeout":-1}`))
+	inForce(shown{limitsDocument{Memory: 1 << 30, CPUs: 0.5}, stopDocument{"35", -1}})
 }
 
 func TestLimitsTogether(t *testing.T) {

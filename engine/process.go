@@ -3,9 +3,12 @@ package engine
 import (
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // defaultPath is Docker's PATH for containers.
@@ -171,6 +174,16 @@ func (v values) stopTimeout() time.Duration {
 		return time.Duration(n) * time.Second
 	}
 	return defaultStopTimeout
+}
+
+// stop shows both.
+func (v values) stop(image *Image) stopDocument {
+	sig := v.stopSignal(image)
+	d := stopDocument{Signal: unix.SignalName(sig), Timeout: int(v.stopTimeout() / time.Second)}
+	if d.Signal == "" { // a real-time one
+		d.Signal = strconv.Itoa(int(sig))
+	}
+	return d
 }
 
 // labels are the image's with the container's own over them.
