@@ -14,6 +14,9 @@ This directory is a container engine. mkdir, rmdir, mv, ln -s, cat and echo work
   mkdir images/debian:12/containers/web         make a container of it and start it
   cat containers/web/logs                       see what it writes; tail -f follows
   containers/web/exec/bash                      a shell in it
+  containers/web/enter -u app -it sh            any command in it, with docker exec's flags
+  containers/web/attach                         its own terminal; ctrl-p ctrl-q leaves it
+  exec 3<> containers/web/exec/sh               a shell on a descriptor: sessions/N/tty leads there
   echo stop > containers/web/ctl                stop it
   rmdir containers/web                          remove it
   ln -s images/debian:12 images/mine:1          tag; mv retags, rmdir untags and deletes

@@ -15,7 +15,9 @@
 //   - its exit reaped, what is left in its pipes drained, and the exit written to exit.json and fsynced, before anyone
 //     is told;
 //   - its exit told: to the daemon on Client.Exits, to the next daemon by List if none lives, and to status sockets;
-//   - its descriptors kept for the next daemon.
+//   - its descriptors kept for the next daemon;
+//   - what attached clients type brought to its terminal, whose master nobody else gets;
+//   - its sessions hung up when those who wait for them go, as a terminal does that goes away.
 //
 // On disk the monitor writes exit.json, log and index in a container's directory and nothing else; all else is the
 // daemon's. It decides nothing: how a mount ends is the daemon's work too (StopRequest), as long as there is one.

@@ -42,6 +42,8 @@ func Descriptor(kind string) error {
 	switch kind {
 	case "enter":
 		return errors.New("enter needs a COMMAND: execute it, or open a file in exec/ read-write")
+	case "load":
+		return errors.New("load cannot see the end of what a descriptor is given that is also read: write the archive to it, or execute it")
 	case "login", "search", "tags", "prune", "pull":
 		return errors.New(kind + " needs arguments or a terminal: execute it")
 	}

@@ -7,6 +7,9 @@
 // terminal, pipes and exit status are in its own hands. While both live, the connection brings the helper's signals to
 // Answer.Signal.
 //
+// Whoever reads and writes a Handle itself has a session on that descriptor. Then the server starts a helper, which runs
+// with the opener's ids on the far end of a terminal (see line), and the rest is as if the file had been executed.
+//
 // The socket is open to every user, because only the token matters. So before a token was shown a connection costs
 // little and lasts ten seconds at most, and each user has a bounded number of connections.
 //
