@@ -237,10 +237,19 @@ func (e *Engine) begin(ctx context.Context, t *target, p parked, o ExecOptions) 
 		closeAll(x.Pty, x.Pidfd)
 		return nil, err
 	}
-	t.s.queue.put(func() { t.s.sessionBegan(x.Session) })
+	shown := make(chan struct{})
+	if !t.s.queue.put(func() { t.s.sessionBegan(x.Session); close(shown) }) {
+		shown = nil // the container is gone
+	}
 	if err := p.Run(ctx); err != nil { // the monitor tells its end
 		closeAll(x.Pty, x.Pidfd)
 		return nil, err
+	}
+	if shown != nil { // who has it finds it listed
+		select {
+		case <-shown:
+		case <-t.s.done:
+		}
 	}
 	return x, nil
 }
