@@ -2,6 +2,7 @@ package logs
 
 import (
 	"io"
+	"os"
 	"sort"
 	"time"
 )
@@ -22,12 +23,42 @@ func (l *Log) Cursor(offset int64) *Cursor { return &Cursor{log: l, offset: offs
 // Next reads the next chunk into buf, which must not be empty, and gives it; io.EOF at the end of what is there now:
 // call again when it has grown.
 func (c *Cursor) Next(buf []byte) (Chunk, error) {
-	e, err := c.log.refresh()
+	e, end, err := c.ahead()
 	if err != nil {
 		return Chunk{}, err
 	}
+	return c.chunk(&e, buf[:min(int64(len(buf)), end-c.offset)])
+}
+
+// Extent is a chunk that has not been read: the bytes of a log from Offset on.
+type Extent struct {
+	File   *os.File // the log's
+	Stream Stream
+	Offset int64
+	Length int64
+}
+
+// Extent gives the next chunk as a place in the log's file, for who moves it without reading it and then calls Pass;
+// io.EOF as Next.
+func (c *Cursor) Extent() (Extent, error) {
+	e, end, err := c.ahead()
+	if err != nil {
+		return Extent{}, err
+	}
+	return Extent{File: e.log, Stream: c.now.stream, Offset: c.offset, Length: end - c.offset}, nil
+}
+
+// Pass goes on behind the first n bytes of the chunk that Extent gave.
+func (c *Cursor) Pass(n int64) { c.offset += n }
+
+// ahead finds how far the bytes at the cursor are of one chunk.
+func (c *Cursor) ahead() (extents, int64, error) {
+	e, err := c.log.refresh()
+	if err != nil {
+		return e, 0, err
+	}
 	if e.log == nil {
-		return Chunk{}, io.EOF
+		return e, 0, io.EOF
 	}
 	if !c.start {
 		c.seek(&e)
@@ -36,17 +67,17 @@ func (c *Cursor) Next(buf []byte) (Chunk, error) {
 		end := e.end
 		following, ok, err := c.peek(&e)
 		if err != nil {
-			return Chunk{}, err
+			return e, 0, err
 		}
 		if ok {
 			end = clamp(following.offset, c.now.offset, e.state.offset)
 			following.offset = end
 		}
 		if c.offset < end {
-			return c.chunk(&e, buf[:min(int64(len(buf)), end-c.offset)])
+			return e, end, nil
 		}
 		if !ok {
-			return Chunk{}, io.EOF
+			return e, 0, io.EOF
 		}
 		c.now = following
 		c.record++

@@ -22,6 +22,7 @@ type running struct {
 	typing  bool // the caller's keys are being copied
 	log     *logs.Cursor
 	stamps  *stamper // nil if lines are printed without their times
+	reads   bool     // the log cannot be moved to the output without reading it
 	sources []source
 	leave   chan int // a status to end with before the command does
 	wake    *os.File // writing to it wakes the loop
@@ -210,31 +211,6 @@ func (s *running) finish(code int) (int, error) {
 		}
 	}
 	return code, nil
-}
-
-// follow prints what there is of the log.
-func (s *running) follow() error {
-	if s.log == nil {
-		return nil
-	}
-	buf := make([]byte, 64<<10)
-	for {
-		c, err := s.log.Next(buf)
-		if err != nil {
-			return nil //nolint:nilerr // the end of what is there now; a log that cannot be read ends with the command
-		}
-		to := s.out
-		if c.Stream == logs.Stderr {
-			to = s.err
-		}
-		data := c.Data
-		if s.stamps != nil {
-			data = s.stamps.stamp(c)
-		}
-		if err := writeAll(to, data); err != nil {
-			return err
-		}
-	}
 }
 
 // broken is the status of a helper that cannot write: of one that SIGPIPE ends, if nobody reads any more.

@@ -76,14 +76,14 @@ func (s *running) input() {
 	case s.byRole[wire.RoleStdin] != nil:
 		to := s.byRole[wire.RoleStdin]
 		go func() {
-			pump(s.in, func(b []byte) error { return writeAll(number(to), b) })
+			pour(s.in, number(to))
 			_ = to.Close()
 			_ = s.tell(wire.KindEnded, nil)
 		}()
 	case s.lent.input != nil:
 		to := s.lent.input
 		go func() {
-			pump(s.in, func(b []byte) error { return writeAll(number(to), b) })
+			pour(s.in, number(to))
 			_ = to.Close()
 		}()
 	}

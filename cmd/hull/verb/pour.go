@@ -1,0 +1,89 @@
+package verb
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"hull/engine/logs"
+)
+
+// pourful is how much is moved at once.
+const pourful = 1 << 20
+
+// pour moves what can be read into a pipe, until the end or until nobody reads it. The kernel does it, without a copy
+// through here, where it can.
+func pour(from, pipe int) {
+	for {
+		n, err := unix.Splice(from, nil, pipe, nil, pourful, unix.SPLICE_F_MOVE)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EAGAIN): // either may be shared with whoever made it so
+			if ready(from) {
+				await(pipe, unix.POLLOUT)
+			} else {
+				await(from, unix.POLLIN)
+			}
+		case errors.Is(err, unix.EINVAL): // not everything can be spliced
+			pump(from, func(b []byte) error { return writeAll(pipe, b) })
+			return
+		case err != nil || n == 0:
+			return
+		}
+	}
+}
+
+// follow prints what there is of the log.
+func (s *running) follow() error {
+	if s.log == nil {
+		return nil
+	}
+	for s.stamps == nil && !s.reads {
+		x, err := s.log.Extent()
+		if err != nil {
+			return nil //nolint:nilerr // the end of what is there now; a log that cannot be read ends with the command
+		}
+		at := x.Offset
+		n, err := unix.Sendfile(s.streamOf(x.Stream), number(x.File), &at, int(min(x.Length, pourful)))
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EAGAIN):
+			await(s.streamOf(x.Stream), unix.POLLOUT)
+		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS): // a file that is appended to, for one
+			s.reads = true
+		case err != nil:
+			return err
+		case n == 0:
+			return nil
+		default:
+			s.log.Pass(int64(n))
+		}
+	}
+	return s.read()
+}
+
+// read prints what there is of the log by reading it.
+func (s *running) read() error {
+	buf := make([]byte, 64<<10)
+	for {
+		c, err := s.log.Next(buf)
+		if err != nil {
+			return nil //nolint:nilerr // as in follow
+		}
+		data := c.Data
+		if s.stamps != nil {
+			data = s.stamps.stamp(c)
+		}
+		if err := writeAll(s.streamOf(c.Stream), data); err != nil {
+			return err
+		}
+	}
+}
+
+// streamOf is the helper's own descriptor for a stream.
+func (s *running) streamOf(stream logs.Stream) int {
+	if stream == logs.Stderr {
+		return s.err
+	}
+	return s.out
+}
