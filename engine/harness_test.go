@@ -106,6 +106,7 @@ type testLauncher struct {
 	ofParent bool // the daemon role: children of the monitor
 	reap     func(pidfd *os.File)
 	gate     chan struct{} // if not nil, Park takes one from it, and waits for a second
+	execGate chan struct{} // if not nil, Exec takes one from it, and waits for a second
 	listed   atomic.Int32  // how often Commands was called
 
 	mu     sync.Mutex
@@ -192,6 +193,10 @@ func (l *testLauncher) Stage(context.Context, launch.Spec) (staged, error) {
 }
 
 func (l *testLauncher) Exec(_ context.Context, _ launch.Target, spec launch.ExecSpec) (parked, error) {
+	if l.execGate != nil {
+		<-l.execGate
+		<-l.execGate
+	}
 	return l.start(spec.Args, spec.Env, spec.Stdin, spec.Stdout, spec.Stderr)
 }
 
