@@ -37,6 +37,13 @@
 // done when a daemon died is made what the record says by the next. Memory that runs out is heard of while the run goes
 // on only where the container has a limit of its own (oom.go); the monitor's record of the end tells of the rest.
 //
+// # Sessions
+//
+// What is executed in a container, and who is attached to it, is a Session, numbered from 1. The monitor has the process
+// and the status socket of each, so that sessions outlive daemons, and gives the next one their labels. One whose
+// waiter goes is hung up by the monitor. Ended ones stay listed for a while. Sessions are made beside the supervisor,
+// which only counts them: a pause waits for those on their way in, for a process frozen there could tell nobody.
+//
 // # Locks
 //
 // Engine.mu guards closing, index.mu the names and IDs, mailbox.mu one queue, ranges.mu the id ranges, pool.mu the
