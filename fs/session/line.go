@@ -223,16 +223,25 @@ func (s *Server) watch(l *line) {
 }
 
 // settle gives the terminal's master back as soon as all that was written by the helper has been read by whoever has
-// the terminal open: with it goes what is left.
+// the terminal open: with it goes what is left. A program that has it open reads soon; for who has the descriptor, and
+// may never read, nothing is waited: its reads look for themselves.
 func (l *line) settle(ctx context.Context) {
-	for l.master != nil && l.pending() {
+	if l.master == nil {
+		return
+	}
+	for pause := 5 * time.Millisecond; pause < 2*time.Second && l.pending(); pause *= 2 {
 		select {
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return
 		}
 	}
-	if l.master != nil {
+	l.drained()
+}
+
+// drained gives the master back if nothing is left to be read.
+func (l *line) drained() {
+	if l.master != nil && !l.pending() {
 		_ = l.master.Close()
 	}
 }
@@ -314,6 +323,7 @@ func (l *line) rest(dest []byte) int {
 	if raw, err := l.near.SyscallConn(); err == nil {
 		_ = raw.Control(func(fd uintptr) { n, _ = unix.Read(int(fd), dest) })
 	}
+	l.drained()
 	return max(0, n)
 }
 
