@@ -113,6 +113,8 @@ func (s *running) terminal() *terminal {
 	switch {
 	case master != nil:
 		t.tell = func(w *unix.Winsize) { _ = unix.IoctlSetWinsize(number(master), unix.TIOCSWINSZ, w) }
+	case s.answer.Terminal && s.verb == "attach" && !t.keys: // who only looks changes nothing
+		return nil
 	case s.answer.Terminal:
 		t.tell = func(w *unix.Winsize) { _ = monitor.Resize(status, w.Row, w.Col) }
 		// The program has drawn its screen for others before: a change of size has it draw all again.

@@ -60,11 +60,15 @@ func (h *helper) enter(r *wire.Request) error {
 // attach completes a request to be attached. Whether there is a terminal, and input, the answer tells.
 func (h *helper) attach(r *wire.Request) error {
 	h.interactive = last(r.Options, optionNoIn) != "true"
-	return keysOf(r)
+	return h.keysOf(r)
 }
 
-// keysOf puts what the keys that detach are in the place of how they were written.
-func keysOf(r *wire.Request) error {
+// keysOf puts what the keys that detach are in the place of how they were written. A session on a descriptor has none: it
+// is left by closing it, and any bytes may be written to it.
+func (h *helper) keysOf(r *wire.Request) error {
+	if h.device {
+		return nil
+	}
 	keys, err := DetachKeys(last(r.Options, optionKeys))
 	if err == nil {
 		r.Options = append(r.Options, wire.Option{Name: optionKeys, Value: keys})

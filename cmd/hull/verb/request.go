@@ -92,7 +92,7 @@ func (h *helper) window(r *wire.Request) error {
 	if last(r.Options, optionDetach) == "true" {
 		return nil
 	}
-	if err := keysOf(r); err != nil {
+	if err := h.keysOf(r); err != nil {
 		return err
 	}
 	h.interactive = last(r.Options, optionStdin) == "true"
