@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -161,6 +162,17 @@ func TestAttacks(t *testing.T) {
 			repelled(t, a.out(t, "./run --rm %s %s/attack:1 /attack/attack", how, addr), most)
 		})
 	}
+	// All capabilities and no filter, in users of its own: it may do with its own namespaces what it likes, and no more.
+	t.Run("all capabilities", func(t *testing.T) {
+		own := regexp.MustCompile(`^((clone|unshare|mount|socket|keyctl|set(host|domain)name|remount|io-uring|userfaultfd)\b.*|(clone3-user|fsopen|fspick|open-tree|add-key|personality|raise-capability)) DONE`)
+		var out strings.Builder
+		for line := range strings.Lines(a.out(t, "./run --rm --cap-add ALL --security-opt seccomp=unconfined %s/attack:1 /attack/attack", addr)) {
+			if !own.MatchString(line) {
+				out.WriteString(line)
+			}
+		}
+		repelled(t, out.String(), 90)
+	})
 	t.Run("32 bits", func(t *testing.T) {
 		program, err := attacks32()
 		if err != nil {
