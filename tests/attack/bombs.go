@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // eat takes memory until something ends it.
@@ -19,6 +21,15 @@ func eat() {
 		if len(all)%1024 == 0 {
 			fmt.Println(len(all), "MiB")
 		}
+	}
+}
+
+// fork makes processes which make processes, all of which stay. A copy of a Go
+// process has one thread only: it must do nothing but this.
+func fork() {
+	fmt.Println("forking")
+	for {
+		_, _, _ = unix.RawSyscall(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0)
 	}
 }
 

@@ -13,6 +13,7 @@
 //	attack abstract NAME…    listening sockets of the host's
 //	attack watch SECONDS     whoever enters the container: tries to get hold of him
 //	attack shift             what a session is started by, until /tmp/enough is there
+//	attack fork              processes that do nothing but make more of them
 //	attack eat               all memory there is
 //	attack whoami            its user and its capabilities
 package main
@@ -42,6 +43,8 @@ func main() {
 		case "shift":
 			shift()
 			return
+		case "fork":
+			fork()
 		case "eat":
 			eat()
 		case "whoami":
