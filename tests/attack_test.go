@@ -157,7 +157,7 @@ const most = 150
 // with a terminal and without; and then what it can do to others.
 func TestAttacks(t *testing.T) {
 	a := newAttacker(t)
-	for _, how := range []string{"", "-u app", "-t", "--init", "--cap-drop ALL", "--userns host"} {
+	for _, how := range []string{"", "-u app", "-t", "--init --tmpfs /run", "--cap-drop ALL --read-only", "--userns host"} {
 		t.Run("run "+how, func(t *testing.T) {
 			repelled(t, a.out(t, "./run --rm %s %s/attack:1 /attack/attack", how, addr), most)
 		})
@@ -172,6 +172,13 @@ func TestAttacks(t *testing.T) {
 			}
 		}
 		repelled(t, out.String(), 90)
+		// It can have device nodes count as devices; its cgroup then has the say.
+		nodes := a.out(t, "./run --rm --cap-add ALL --security-opt seccomp=unconfined %s/attack:1 /attack/attack remount-root-dev image-vda image-disk image-loop0 image-mem image-port image-kmsg image-fuse image-tun image-kvm image-loop-control", addr)
+		first, rest, _ := strings.Cut(nodes, "\n")
+		if first != "remount-root-dev DONE" {
+			t.Errorf("the nodes are none: %s", first)
+		}
+		repelled(t, rest, 10)
 	})
 	t.Run("32 bits", func(t *testing.T) {
 		program, err := attacks32()
