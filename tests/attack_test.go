@@ -164,7 +164,7 @@ func TestAttacks(t *testing.T) {
 	}
 	// All capabilities and no filter, in users of its own: it may do with its own namespaces what it likes, and no more.
 	t.Run("all capabilities", func(t *testing.T) {
-		own := regexp.MustCompile(`^((clone|unshare|mount|socket|keyctl|set(host|domain)name|remount|io-uring|userfaultfd)\b.*|(clone3-user|fsopen|fspick|open-tree|add-key|personality|raise-capability)) DONE`)
+		own := regexp.MustCompile(`^((clone|unshare|mount|socket|keyctl|set(host|domain)name|remount|io-uring|userfaultfd)\b.*|(clone3-user|fsopen|fspick|open-tree|(add|request)-key|personality|raise-capability)) DONE`)
 		var out strings.Builder
 		for line := range strings.Lines(a.out(t, "./run --rm --cap-add ALL --security-opt seccomp=unconfined %s/attack:1 /attack/attack", addr)) {
 			if !own.MatchString(line) {
