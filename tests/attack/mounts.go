@@ -99,13 +99,18 @@ func integrity() error {
 	found := 0
 	for _, at := range []string{"", ".kept"} {
 		for path, kind := range map[string]uint64{"/proc": unix.PROC_SUPER_MAGIC, "/sys": unix.SYSFS_MAGIC, "/dev": unix.TMPFS_MAGIC} {
-			top := path + at
-			if kindOf(top) != kind {
+			top, err := unix.Open(path+at, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+			if err != nil {
 				continue
 			}
-			found++
-			if why := unprotected(path, top); why != "" {
-				fmt.Println(why)
+			why := ""
+			if kindIn(top, ".") == kind { // from here on it may be moved
+				found++
+				why = unprotected(path, top)
+			}
+			_ = unix.Close(top)
+			if why != "" {
+				fmt.Println(path + at + why)
 				return nil
 			}
 		}
@@ -113,34 +118,51 @@ func integrity() error {
 	return fmt.Errorf("%d file systems of the kernel are as they must be", found)
 }
 
-// unprotected tells what is wrong with one of the kernel's file systems.
-func unprotected(path, top string) string {
-	for _, name := range map[string][]string{"/proc": {"/sys", "/bus", "/fs", "/irq"}, "/sys": {"", "/fs/cgroup"}}[path] {
-		var st unix.Statfs_t
-		if err := unix.Statfs(top+name, &st); err == nil && st.Flags&unix.ST_RDONLY == 0 {
-			return top + name + " is not read-only"
+// unprotected tells what is wrong with one of the kernel's file systems, by a
+// descriptor of its top.
+func unprotected(path string, top int) string {
+	for _, name := range map[string][]string{"/proc": {"sys", "bus", "fs", "irq"}, "/sys": {".", "fs/cgroup"}}[path] {
+		if st, err := statfsIn(top, name); err == nil && st.Flags&unix.ST_RDONLY == 0 {
+			return ": " + name + " is not read-only"
 		}
 	}
-	for _, name := range map[string][]string{"/proc": {"/kcore", "/keys", "/timer_list", "/interrupts"}}[path] {
+	for _, name := range map[string][]string{"/proc": {"kcore", "keys", "timer_list", "interrupts"}}[path] {
 		var st unix.Stat_t
-		if err := unix.Stat(top+name, &st); err == nil && (st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != unix.Mkdev(1, 3)) {
-			return top + name + " is not hidden"
+		if err := unix.Fstatat(top, name, &st, 0); err == nil && (st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != unix.Mkdev(1, 3)) {
+			return ": " + name + " is not hidden"
 		}
 	}
-	for _, name := range map[string][]string{"/proc": {"/acpi", "/scsi"}, "/sys": {"/firmware"}}[path] {
-		if entries, err := os.ReadDir(top + name); err == nil && len(entries) > 0 {
-			return top + name + " is not hidden"
+	for _, name := range map[string][]string{"/proc": {"acpi", "scsi"}, "/sys": {"firmware"}}[path] {
+		fd, err := unix.Openat(top, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			continue
+		}
+		dir := os.NewFile(uintptr(fd), name)
+		entries, err := dir.ReadDir(-1)
+		_ = dir.Close()
+		if err != nil || len(entries) > 0 {
+			return ": " + name + " is not hidden"
 		}
 	}
-	if path == "/dev" && (kindOf(top+"/pts") != 0x1cd1 || kindOf(top+"/shm") != unix.TMPFS_MAGIC) {
-		return top + " has other things in it than it must have"
+	if path == "/dev" && (kindIn(top, "pts") != 0x1cd1 || kindIn(top, "shm") != unix.TMPFS_MAGIC) {
+		return " has other things in it than it must have"
 	}
 	return ""
 }
 
-func kindOf(path string) uint64 {
-	var st unix.Statfs_t
-	if unix.Statfs(path, &st) != nil {
+func statfsIn(dir int, name string) (st unix.Statfs_t, err error) {
+	fd, err := unix.Openat(dir, name, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return st, err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	err = unix.Fstatfs(fd, &st)
+	return st, err
+}
+
+func kindIn(dir int, name string) uint64 {
+	st, err := statfsIn(dir, name)
+	if err != nil {
 		return 0
 	}
 	return uint64(st.Type)
