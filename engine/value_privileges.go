@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"path"
 	"slices"
 	"strings"
@@ -80,10 +82,27 @@ func parseProfile(value string) (any, error) {
 	case !strings.HasPrefix(v, "{"):
 		return nil, fmt.Errorf("%q is neither unconfined nor a profile, which is a JSON object", clip(v))
 	}
-	if _, err := seccomp.Parse(v); err != nil {
+	v, err := canonical(v)
+	if err == nil {
+		_, err = seccomp.Parse(v)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return v, nil
+}
+
+// canonical writes a JSON object so that two that mean the same are the same.
+func canonical(text string) (string, error) {
+	var v map[string]any
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	err := d.Decode(&v)
+	if _, end := d.Token(); err != nil || !errors.Is(end, io.EOF) {
+		return "", errors.New("it begins like a JSON object and is not one")
+	}
+	b, err := json.Marshal(v)
+	return string(b), err
 }
 
 // parseSysctls takes Docker's: those that a namespace of the container's own has.
