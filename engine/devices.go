@@ -16,7 +16,7 @@ import (
 )
 
 // maxDevices bounds what a directory of devices, or a list of them, may come to.
-const maxDevices = 1024
+const maxDevices = 16384
 
 // hostDevices are the devices that a container is given beside its own.
 type hostDevices struct {
@@ -74,6 +74,8 @@ func (h *hostDevices) addAll() error {
 	return filepath.WalkDir("/dev", func(name string, e fs.DirEntry, err error) error {
 		below := strings.TrimPrefix(name, "/dev/")
 		switch {
+		case errors.Is(err, os.ErrNotExist):
+			return nil // it has been unplugged
 		case err != nil:
 			return err
 		case e.IsDir() && slices.Contains(dirs, below):
@@ -85,7 +87,7 @@ func (h *hostDevices) addAll() error {
 		}
 		err = h.node(name, name, "rwm")
 		if errors.Is(err, os.ErrNotExist) {
-			return nil // it has been unplugged
+			return nil
 		}
 		return err
 	})
