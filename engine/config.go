@@ -26,13 +26,8 @@ func (e *Engine) checkSettings(owner Owner, raw map[string]string, before values
 
 // mayHave checks settings against the container's owner, whose rights it acts with.
 func mayHave(owner Owner, set values) error {
-	if owner.Root() {
-		return nil
-	}
-	for _, row := range table() {
-		if v, ok := set[row.Name]; ok && row.Root != nil && row.Root(v) {
-			return fail("set", "", NeedsRoot, "this value of the setting %s is for containers that root owns, and this is user %d's", row.Name, owner.UID)
-		}
+	if setting := exceeds(owner, set); setting != "" {
+		return fail("set", "", NeedsRoot, "this value of the setting %s is for containers that root owns, and this is user %d's", setting, owner.UID)
 	}
 	return nil
 }

@@ -49,6 +49,7 @@ type Container struct {
 	TTY      bool              // of the run under way, else of the settings
 	Stdin    bool
 	Settings map[string]string // raw values by setting name, only those that are set
+	Reaches  bool              // it has, or runs with, what only its owner's rights allow: who acts in it has these
 	Pending  []string          // settings that differ from those of the run under way
 	Sessions []Session         // under way and the last that ended, oldest first
 

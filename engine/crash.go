@@ -18,6 +18,7 @@ const (
 	limitsApplied  point = "limits applied"  // a run has other limits than its record says
 	settingWritten point = "setting written" // the record on disk has the value, the snapshot has not
 	renameWritten  point = "rename written"  // the record has the new name, the index the old
+	ownerWritten   point = "owner written"   // the record has the new owner, the snapshot has not
 
 	volumesNamed  point = "volumes named"  // the record names the volumes of a start, some of which are not there yet
 	startNoted    point = "start noted"    // state.json says that a start is under way
@@ -42,7 +43,7 @@ const (
 
 func points() []point {
 	list := []point{
-		createStaged, createCommitted, createListed, limitsApplied, settingWritten, renameWritten,
+		createStaged, createCommitted, createListed, limitsApplied, settingWritten, renameWritten, ownerWritten,
 		volumesNamed, startNoted, startCgroup, startParked, startAdopted, startReleased, startWritten, startKept, startFailed,
 		stopSignalled, stopKilled, exitWritten, exitForgotten, exitTidied,
 		removeRenamed, removeReleased, removeDeleted,

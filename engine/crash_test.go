@@ -16,6 +16,7 @@ type fate struct {
 	env    string
 	name   string // empty: web
 	code   int    // of an exited one; 0: any
+	owner  uint32
 	// volumes is how many volumes there must be.
 	volumes int
 }
@@ -44,6 +45,7 @@ func TestCrash(t *testing.T) {
 		{limitsApplied, []order{run}, order{Do: "set", Name: "web", Text: "A=1"}, fate{states: []State{Up}}},
 		{settingWritten, []order{create}, order{Do: "set", Name: "web", Text: "A=1"}, fate{states: []State{Created}, env: "A=1"}},
 		{renameWritten, []order{create}, order{Do: "rename", Name: "web", Text: "www"}, fate{states: []State{Created}, name: "www"}},
+		{ownerWritten, []order{create}, order{Do: "chown", Name: "web", Text: "1000"}, fate{states: []State{Created}, owner: 1000}},
 		{startFailed, []order{{Do: "create", Name: "web", Settings: bad}}, start, fate{states: []State{Created, Exited}}},
 		{startFailed, nil, order{Do: "run", Name: "web", Settings: bad}, fate{states: []State{none, Exited}}},
 		{stopSignalled, []order{run}, order{Do: "stop", Name: "web"}, fate{states: []State{Exited}, code: 143}},
@@ -170,7 +172,7 @@ func (r *realm) settled(f fate) {
 		return false
 	})
 	for _, c := range a.Containers {
-		if c.Env != f.env || f.code != 0 && c.Code != f.code {
+		if c.Env != f.env || c.Owner != f.owner || f.code != 0 && c.Code != f.code {
 			r.t.Errorf("%+v; wanted %+v", c, f)
 		}
 	}

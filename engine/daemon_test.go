@@ -50,6 +50,7 @@ type shown struct {
 	PID      int
 	Error    string
 	Env      string
+	Owner    uint32
 }
 
 func monitorRole() int {
@@ -200,6 +201,9 @@ func (d *testDaemon) do(ctx context.Context, o order) (a answer) {
 		_, err = d.e.CreateVolume(o.Name, Owner{})
 	case "unvolume":
 		err = d.e.RemoveVolume(o.Name, false)
+	case "chown":
+		uid, _ := strconv.ParseUint(o.Text, 10, 32)
+		err = d.e.Chown(ctx, o.Name, Owner{UID: uint32(uid), GID: uint32(uid)})
 	case "set":
 		err = d.e.Set(ctx, o.Name, "env", o.Text)
 	case "exec":
@@ -242,7 +246,7 @@ func (d *testDaemon) do(ctx context.Context, o order) (a answer) {
 		a.Err, a.Kind = err.Error(), KindOf(err)
 	}
 	for _, c := range d.e.List() {
-		x := shown{ID: c.ID, Name: c.Name, State: c.State, PID: c.PID, Error: c.Error, Env: c.Settings["env"], Code: -1}
+		x := shown{ID: c.ID, Name: c.Name, State: c.State, PID: c.PID, Error: c.Error, Env: c.Settings["env"], Owner: c.UID, Code: -1}
 		if c.Exit != nil {
 			x.Code = c.Exit.Code
 		}

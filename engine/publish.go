@@ -15,6 +15,7 @@ func (s *supervisor) publish() {
 		TTY: s.set.flag("tty"), Stdin: s.set.flag("stdin"), Settings: s.rec.Settings, limits: s.set.limits(), stop: s.set.stop(s.rec.Image), process: s.st.Run.Process,
 		group: s.groupName(),
 	}
+	c.Reaches = s.reaches()
 	if s.rec.Image != nil {
 		c.ImageID = s.rec.Image.ID
 		c.path = searchPath(s.set.env(s.rec.Image, ""))

@@ -6,9 +6,10 @@ import (
 )
 
 // May tells whether a credential may do something with what is at a path of the tree: "containers" to make a
-// container, "images/redis:7/run". It is the question the tree itself asks, for those who serve sessions.
+// container, "images/redis:7/run". It is the question the kernel and the tree ask of each open, for those who serve
+// sessions: the directories on the way count, too.
 func (t *Tree) May(by Credential, path string, op Operation) error {
-	e, err := t.resolve(path)
+	e, err := t.follow(path, func(d *entry) error { return may(by, d, Search) })
 	if err != nil {
 		return err
 	}
@@ -37,10 +38,18 @@ func (t *Tree) Succeeded(path string) {
 
 // resolve follows a path from the root.
 func (t *Tree) resolve(path string) (*entry, error) {
+	return t.follow(path, func(*entry) error { return nil })
+}
+
+// follow follows a path from the root through directories that let it pass.
+func (t *Tree) follow(path string, pass func(directory *entry) error) (*entry, error) {
 	e := &entry{t: t, row: t.table, key: "/"}
 	for _, name := range strings.Split(strings.Trim(path, "/"), "/") {
 		if name == "" {
 			continue
+		}
+		if err := pass(e); err != nil {
+			return nil, err
 		}
 		var next *entry
 		var err error

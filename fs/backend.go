@@ -111,6 +111,9 @@ type Containers interface {
 	Pause(ctx context.Context, id string) error
 	Unpause(ctx context.Context, id string) error
 	Rename(ctx context.Context, id, name string) error
+	// Chown gives a container to another user, with whose rights it acts from then on. It is Forbidden if the container
+	// has what that user may not have.
+	Chown(ctx context.Context, id string, uid uint32) error
 	// Commit makes an image of what the container has changed, and of its settings, and ref a name of it.
 	Commit(ctx context.Context, id, ref string) error
 	// Remove removes a container that is not running; with force it is killed first.
@@ -175,6 +178,7 @@ type Container struct {
 	Exit    int    // of a container that has run and ended: the code, 128+n for a signal
 	OOM     bool   // in its last run the kernel has ended something for want of memory
 	Owner   uint32
+	Reaches bool // it acts on the host with rights of its owner's: its files, its devices, its kernel
 	Created time.Time
 	Started time.Time // zero if it never was
 	Ended   time.Time // zero if it never did
@@ -270,6 +274,8 @@ type Volumes interface {
 	// Remove removes a volume that no container uses: that one does is Busy. That there are files in it is NotEmpty,
 	// unless all is set.
 	Remove(ctx context.Context, name string, all bool) error
+	// Chown gives a volume to another user.
+	Chown(ctx context.Context, name string, uid uint32) error
 	// Spare is what Remove would say now, of a volume with all its files.
 	Spare(name string) error
 	// Size is how many bytes its files take; false while they are being counted. It is cheap.

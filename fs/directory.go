@@ -72,8 +72,9 @@ func (d *directory) Setattr(ctx context.Context, _ fusefs.FileHandle, in *fuse.S
 	if d.e.alive() != nil {
 		return syscall.ESTALE
 	}
-	ctx = d.e.t.caller(ctx)
-	if err := d.e.setattr(in); err != nil {
+	ctx, done := d.e.t.request(ctx)
+	defer done()
+	if err := d.e.setattr(ctx, in); err != nil {
 		return d.e.t.failed(ctx, "setattr", d.e, "", err)
 	}
 	d.e.attr(ctx, &out.Attr)

@@ -27,6 +27,8 @@ type entry struct {
 	// session is the number of a container's session that the entry belongs to, 0 if to none, and which one of that number.
 	session int
 	which   string
+	// rel is the path in the object's directory, "" for that itself; without an object, from the root of the tree.
+	rel string
 }
 
 // object is what an entry belongs to.
@@ -82,7 +84,10 @@ func (e *entry) up() string { return strings.Repeat("../", strings.Count(e.dir, 
 
 // child is an entry in the directory that e is, for a row of it.
 func (e *entry) child(r *row, name string) *entry {
-	return &entry{t: e.t, row: r, obj: e.obj, name: name, dir: e.path(), key: e.key + "/" + name, session: e.session, which: e.which}
+	return &entry{
+		t: e.t, row: r, obj: e.obj, name: name, dir: e.path(), key: e.key + "/" + name, session: e.session, which: e.which,
+		rel: strings.TrimPrefix(e.rel+"/"+name, "/"),
+	}
 }
 
 // image returns the snapshot of the image the entry belongs to.
@@ -175,24 +180,6 @@ func (e *entry) times() time.Time {
 	return e.t.born
 }
 
-// owner is the uid its object belongs to.
-func (e *entry) owner() uint32 {
-	if e.obj.kind == containerObject {
-		if c, ok := e.t.Containers.Find(e.obj.id); ok {
-			return c.Owner
-		}
-	}
-	if e.obj.kind == volumeObject {
-		if v, err := e.volume(); err == nil && e.row.kind != passthroughRow {
-			return v.Owner
-		}
-	}
-	if i := e.private(); i != nil && e.row.kind.shows() {
-		return i.Reader
-	}
-	return 0
-}
-
 // private is the image that the entry belongs to if that is not for everybody to read.
 func (e *entry) private() *Image {
 	if e.obj.kind != imageObject {
@@ -206,22 +193,6 @@ func (e *entry) private() *Image {
 		return i
 	}
 	return nil
-}
-
-// mode is the row's permission bits, with the group's. Of an image that was pulled with a login, all that shows
-// something is its puller's, to read and no more; others see its name.
-func (e *entry) mode() uint32 {
-	m := e.row.mode
-	if e.row.group && e.t.Group >= 0 {
-		m |= m & 0o700 >> 3
-	}
-	if i := e.private(); i != nil && e.row.kind != linkRow {
-		m &^= 0o007
-		if e.row.kind.shows() && i.Reader != 0 {
-			m &^= 0o200
-		}
-	}
-	return m
 }
 
 // format is the file type of its inode.
@@ -246,9 +217,7 @@ func (e *entry) attrSized(a *fuse.Attr, size int64) {
 	a.Size = uint64(max(0, size))
 	a.Nlink = 1 // of a directory too: find takes 2 for having no directories inside
 	a.Owner.Uid = e.owner()
-	if e.t.Group >= 0 {
-		a.Owner.Gid = uint32(e.t.Group)
-	}
+	a.Owner.Gid = e.group()
 	at := e.times()
 	a.SetTimes(&at, &at, &at)
 }

@@ -41,7 +41,7 @@ func (r record) shown(by Credential, e *entry) string {
 
 // private tells whether somebody may see what is not for everybody: 0640, of the entry's owner and group.
 func private(by Credential, e *entry) bool {
-	return by.Root() || by.UID == e.owner() || by.In(uint32(max(0, e.t.Group)))
+	return by.Root() || by.UID == e.owner() || by.In(e.group())
 }
 
 // maxRecords bounds each of the maps; the oldest goes.

@@ -61,7 +61,7 @@ func (f *file) Setattr(ctx context.Context, h fusefs.FileHandle, in *fuse.SetAtt
 	defer done()
 	err := f.e.alive()
 	if err == nil {
-		err = f.e.setattr(in)
+		err = f.e.setattr(ctx, in)
 	}
 	if size, ok := in.GetSize(); ok && err == nil {
 		err = f.truncate(ctx, h, int64(size))

@@ -111,14 +111,14 @@ func (t *Tree) seen(by Credential, i *Image) bool {
 // below is a directory here.
 func (p *images) below(name string) *entry {
 	e := &entry{t: p.e.t, row: p.e.row, name: name, dir: p.e.path()}
-	e.key = e.path()
+	e.key, e.rel = e.path(), e.path()
 	return e
 }
 
 // own is a row of the directory's own image.
 func (p *images) own(i *Image, r *row) *entry {
 	o := object{kind: imageObject, id: i.Reference, made: i.Made}
-	return &entry{t: p.e.t, row: r, obj: o, name: r.name, dir: p.e.path(), key: p.e.path() + "#" + o.key() + "/" + r.name}
+	return &entry{t: p.e.t, row: r, obj: o, name: r.name, dir: p.e.path(), key: p.e.path() + "#" + o.key() + "/" + r.name, rel: r.name}
 }
 
 func (p *images) list(context.Context) ([]*entry, error) {
@@ -289,6 +289,7 @@ func (p *images) rmdir(ctx context.Context, name string) error {
 		}
 	}
 	t.bare.drop(path)
+	t.access.forget(func(k accessKey) bool { return k.Object == "" && k.Path == p.e.path()+"/"+name })
 	return nil
 }
 

@@ -39,7 +39,7 @@ func containersJSON(ctx context.Context, t *Tree, _ *entry) ([]byte, error) {
 		if exitCode(c) != "" {
 			item.Exit, item.Ended = &c.Exit, c.Ended
 		}
-		if !private(by, &entry{t: t, obj: object{kind: containerObject, id: c.ID}}) {
+		if !t.tells(by, c) {
 			item.Command, _, _ = strings.Cut(c.Command, " ") // as in the table
 			item.Error = ""
 		}

@@ -50,6 +50,9 @@ sudo echo start > ctl writes as you, not as root: the shell opens the file befor
 sudo runs. Mount with --group to give a group the controls, or write
 echo start | sudo tee ctl.
 
+chown -R alice containers/web hands alice that container and no other; chmod and
+chgrp say who else may use which of its files. Both are kept.
+
 rsync, scp and tar take debian:12/... for a host: write ./debian:12/... instead.
 Names with a colon cannot stand in PATH or be make targets. cp -r of an image's
 directory onto a new name starts a pull. The trees of files are links (rootfs, data), so

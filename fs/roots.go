@@ -137,6 +137,9 @@ func rootOf(e *entry) string {
 // Whoever is still in its files finds nothing there from now on. An object that is there again by now is left alone. It
 // returns at once: to unmount a file system may take the time to write what is in memory.
 func (t *Tree) Gone(object string) {
+	if id, ok := strings.CutPrefix(object, "containers/"); ok {
+		t.access.forget(func(k accessKey) bool { return k.Object == "c/"+id })
+	}
 	v := &t.views
 	v.mu.Lock()
 	o := v.open[object]

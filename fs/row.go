@@ -48,6 +48,7 @@ type row struct {
 	kind    rowKind
 	mode    uint32 // permission bits, without the group's
 	group   bool   // the group of --group may do what the owner may
+	inside  bool   // who may use it decides what a container does: the group may not, if that acts on the host
 	summary string // one line, for README, TREE.md and the file itself
 	path    string // from the root; table fills it in
 	parent  *row

@@ -58,7 +58,13 @@ func ctl(name, summary string, commands []command) *row {
 }
 
 func setting(s Setting) *row {
-	return &row{name: s.Name, kind: settingRow, mode: s.Mode, group: true, summary: s.Summary, setting: s}
+	return &row{name: s.Name, kind: settingRow, mode: s.Mode, group: true, inside: true, summary: s.Summary, setting: s}
+}
+
+// within marks a row by which one acts in a container.
+func (r *row) within() *row {
+	r.inside = true
+	return r
 }
 
 // verb files may be read by all, because reading one is how it explains itself.

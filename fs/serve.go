@@ -24,6 +24,7 @@ package fs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -49,6 +50,7 @@ type Options struct {
 	Sessions   *session.Server  // opens sessions of verb files; nil leaves verbs readable only
 	Journal    *journal.Journal // shown as events; refused calls are added to it
 	Binary     string           // path of the hull binary, for the first line of verb files
+	Access     string           // file that keeps what chown and chmod have set; empty keeps it in memory
 	Group      int64            // the group that gets the controls; negative for none
 	ViewIdle   time.Duration    // how long other people's files stay mounted after they were last looked at; 0 = 10 s
 	Budget     time.Duration    // what a mkdir that pulls may ask of the registry before it returns
@@ -63,6 +65,7 @@ type Tree struct {
 	settings map[string]Setting
 	born     time.Time
 
+	access   *access
 	failures failures
 	hides    hides
 	scratch  scratches
@@ -92,6 +95,10 @@ func New(ctx context.Context, o Options) (*Tree, error) {
 		t.settings[s.Name] = s
 	}
 	t.table = table(o.Containers.Settings())
+	var err error
+	if t.access, err = openAccess(o.Access, t.there); err != nil {
+		return nil, &Error{Op: "open", Kind: System, Sentence: fmt.Sprintf("What chown and chmod have set cannot be read: %v.", err), Err: err}
+	}
 	return t, nil
 }
 
@@ -102,6 +109,7 @@ func (t *Tree) Close() error {
 	t.trimmer.stop()
 	t.work.Wait()
 	t.views.close()
+	t.access.close()
 	return nil
 }
 

@@ -17,6 +17,7 @@ func (p *sessions) entry(s *ContainerSession) *entry {
 	e := p.e.child(p.e.row.rows[0], strconv.Itoa(s.Number))
 	e.session, e.which = s.Number, s.ID
 	e.key = p.e.key + "/" + s.ID // a number is used again
+	e.rel = p.e.rel + "/" + s.ID
 	return e
 }
 

@@ -40,8 +40,12 @@ func (l *symlink) Getattr(ctx context.Context, _ fusefs.FileHandle, out *fuse.At
 }
 
 func (l *symlink) Setattr(ctx context.Context, _ fusefs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
-	ctx = l.e.t.caller(ctx)
-	if err := l.e.setattr(in); err != nil {
+	if l.e.alive() != nil {
+		return syscall.ESTALE
+	}
+	ctx, done := l.e.t.request(ctx)
+	defer done()
+	if err := l.e.setattr(ctx, in); err != nil {
 		return l.e.t.failed(ctx, "setattr", l.e, "", err)
 	}
 	l.e.attr(ctx, &out.Attr)

@@ -38,10 +38,19 @@ func (t *Tree) containerTable(ctx context.Context, want func(*Container) bool) (
 // shownCommand is a command line as docker shows it, without its arguments to those who may not see them.
 func (t *Tree) shownCommand(by Credential, c *Container) string {
 	command := c.Command
-	if !private(by, &entry{t: t, obj: object{kind: containerObject, id: c.ID}}) {
+	if !t.tells(by, c) {
 		command, _, _ = strings.Cut(command, " ")
 	}
 	return strconv.Quote(ellipsis(command, 20))
+}
+
+// tells tells whether somebody may see with what arguments a container runs, and what may quote them: who may read its
+// command.
+func (t *Tree) tells(by Credential, c *Container) bool {
+	r := t.table.find("containers").rows[0].find("command")
+	return may(by, &entry{
+		t: t, row: r, obj: object{kind: containerObject, id: c.ID}, name: r.name, dir: "containers/" + c.Name, rel: r.name,
+	}, Read) == nil
 }
 
 // ellipsis cuts a text to a width, as docker does.

@@ -36,7 +36,8 @@ func imageError(ctx context.Context, t *Tree, e *entry) ([]byte, error) {
 	return []byte(line(sentence(i.Error))), nil
 }
 
-// containerError is the last refused command, or what its last run has come to since.
+// containerError is the last refused command, or what its last run has come to since, which may
+// quote its command.
 func containerError(ctx context.Context, t *Tree, e *entry) ([]byte, error) {
 	c, err := e.container()
 	if err != nil {
@@ -47,6 +48,9 @@ func containerError(ctx context.Context, t *Tree, e *entry) ([]byte, error) {
 	later := c.Started.After(r.at) || c.Error != "" && c.ErrorAt.After(r.at)
 	if s := r.shown(by, e); s != "" && !later {
 		return []byte(line(s)), nil
+	}
+	if !t.tells(by, c) {
+		return nil, nil
 	}
 	return []byte(line(sentence(c.Error))), nil
 }

@@ -21,6 +21,7 @@ echo $REG/host:1 > containers/c/config/image
 echo nosuch > containers/c/config/command
 echo /var/log > containers/c/config/mounts
 mv containers/c containers/d
+chown 4242 containers/d
 ! echo start > containers/d/ctl
 echo 'sleep 1000' > containers/d/config/command
 echo start > containers/d/ctl

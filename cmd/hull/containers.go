@@ -44,7 +44,7 @@ func (c containers) Find(name string) (*fs.Container, bool) {
 func (c containers) shown(x *engine.Container) *fs.Container {
 	s := &fs.Container{
 		ID: x.ID, Name: x.Name, Image: x.Image, ImageID: x.ImageID, Command: strings.Join(x.Command, " "),
-		Status: x.State.String(), Error: x.Error, ErrorAt: x.ErrorAt, Owner: x.UID, Created: x.Created, Started: x.Started, Ended: x.Finished, OOM: x.OOM,
+		Status: x.State.String(), Error: x.Error, ErrorAt: x.ErrorAt, Owner: x.UID, Reaches: x.Reaches, Created: x.Created, Started: x.Started, Ended: x.Finished, OOM: x.OOM,
 	}
 	if x.PID != 0 {
 		s.Process = strconv.Itoa(x.PID)
@@ -125,6 +125,9 @@ func (c containers) Get(id, setting string) (string, error) {
 }
 
 func (c containers) Set(ctx context.Context, id, setting, value string) error {
+	if err := c.mayGive(ctx, id, setting, value); err != nil {
+		return err
+	}
 	return c.failed(id, c.engine.Set(ctx, id, setting, value))
 }
 

@@ -260,6 +260,30 @@ func (s fakeContainers) freeze(op, id, from, to string) error {
 	return nil
 }
 
+// Chown refuses to give away a container that acts on the host.
+func (s fakeContainers) Chown(_ context.Context, id string, uid uint32) error {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	c, err := s.get("chown", id)
+	if err != nil {
+		return err
+	}
+	if c.Reaches && uid != 0 {
+		return wrong(fs.Forbidden, "chown", "containers/"+c.Name, "The container %s has what only root may have.", c.Name)
+	}
+	c.Owner = uid
+	s.f.change()
+	return nil
+}
+
+// Reach makes a container one that acts on the host.
+func (f *Fake) Reach(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.names[name].Reaches = true
+	f.change()
+}
+
 func (s fakeContainers) Rename(_ context.Context, id, name string) error {
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()

@@ -44,6 +44,20 @@ func (s fakeVolumes) Create(_ context.Context, name string, owner fs.Credential)
 	return v, nil
 }
 
+// Chown gives a volume to another user.
+func (s fakeVolumes) Chown(_ context.Context, name string, uid uint32) error {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	v, ok := s.f.volumes[name]
+	if !ok {
+		return wrong(fs.NotFound, "chown", "volumes/"+name, "There is no volume %s.", name)
+	}
+	given := *v
+	given.Owner = uid
+	s.f.volumes[name] = &given
+	return nil
+}
+
 // Use makes containers the users of a volume.
 func (f *Fake) Use(name string, containers ...string) {
 	f.mu.Lock()
