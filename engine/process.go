@@ -97,22 +97,29 @@ func (v values) env(image *Image, hostname string) []string {
 	return mergeEnv(base, image.Env, v.list("env"))
 }
 
+// mergeEnv puts lists of variables together. A name without a value takes the variable away, as in docker's -e NAME.
 func mergeEnv(lists ...[]string) []string {
 	var env []string
 	place := map[string]int{}
 	for _, item := range slices.Concat(lists...) {
 		name, _, ok := strings.Cut(item, "=")
-		if !ok || name == "" || strings.ContainsRune(item, 0) {
+		if name == "" || strings.ContainsRune(item, 0) {
 			continue // an image may say anything
 		}
-		if i, ok := place[name]; ok {
+		i, known := place[name]
+		switch {
+		case !ok && known:
+			env[i] = ""
+			delete(place, name)
+		case !ok:
+		case known:
 			env[i] = item
-			continue
+		default:
+			place[name] = len(env)
+			env = append(env, item)
 		}
-		place[name] = len(env)
-		env = append(env, item)
 	}
-	return env
+	return slices.DeleteFunc(env, func(item string) bool { return item == "" })
 }
 
 // resolve puts settings and image together. Its error is a sentence for whoever starts the container.

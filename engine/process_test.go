@@ -118,4 +118,8 @@ func TestMergeEnv(t *testing.T) {
 	if d := cmp.Diff([]string{"A=3", "B="}, got); d != "" {
 		t.Error(d)
 	}
+	got = mergeEnv([]string{"A=1", "B=2", "C=3"}, []string{"A", "B", "B=4", "D"})
+	if d := cmp.Diff([]string{"C=3", "B=4"}, got); d != "" {
+		t.Error(d)
+	}
 }

@@ -83,7 +83,7 @@ func TestParse(t *testing.T) {
 		{"env", "A=1\n\n# a comment\n  B=two words \nC=\n", words("A=1", "B=two words ", "C=")},
 		{"env", "A=1\r\nB=2\r\n", words("A=1", "B=2")},
 		{"env", `["A=1\nline 2"]`, words("A=1\nline 2")},
-		{"env", "A", nil},
+		{"env", "A", []string{"A"}},
 		{"env", "=x", nil},
 		{"env", "A B=x", nil},
 		{"workdir", "/srv/../app/\n", "/app"},
@@ -98,7 +98,7 @@ func TestParse(t *testing.T) {
 		{"user", "0:99999999999999999999", nil},
 		{"user", "-1", "-1"}, // a name, as far as can be said here; the container has no such user
 		{"user", "a:b:c", nil},
-		{"user", ":b", nil},
+		{"user", ":b", ":b"},
 		{"user", "a:", nil},
 		{"user", "a/b", nil},
 		{"user", "a b", nil},

@@ -78,7 +78,7 @@ func parseUser(value string) (any, error) {
 			return nil, fmt.Errorf("%q is not USER or USER:GROUP", v)
 		}
 	}
-	if user == "" || both && group == "" {
+	if both && group == "" {
 		return nil, fmt.Errorf("%q is not USER or USER:GROUP", v)
 	}
 	for _, part := range []string{user, group} {
@@ -175,12 +175,8 @@ func parseEnv(value string) (any, error) {
 		return nil, err
 	}
 	for _, item := range items {
-		name, _, ok := strings.Cut(item, "=")
-		switch {
-		case name == "" || strings.ContainsFunc(name, unicode.IsSpace):
-			return nil, fmt.Errorf("%q is not NAME=VALUE", clip(item))
-		case !ok:
-			return nil, fmt.Errorf("the variable %s has no value; write %s=VALUE", clip(name), clip(name))
+		if name, _, _ := strings.Cut(item, "="); name == "" || strings.ContainsFunc(name, unicode.IsSpace) {
+			return nil, fmt.Errorf("%q is neither NAME=VALUE nor the NAME of a variable to take away", clip(item))
 		}
 	}
 	return items, nil

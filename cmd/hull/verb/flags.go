@@ -164,10 +164,12 @@ func (p *parser) take(f Flag, as, value string, given bool) error {
 		if err != nil {
 			return errors.New(as + ": " + err.Error())
 		}
-		if !set {
+		switch {
+		case set:
+			value = variable
+		case p.lookup == nil:
 			return nil
-		}
-		value = variable
+		} // else the name alone takes away the image's, as with docker
 	case EnvFile:
 		return p.file(f, as, value)
 	case Security:

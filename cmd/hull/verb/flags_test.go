@@ -43,7 +43,7 @@ func TestFlags(t *testing.T) {
 		{"-- --rm", "", "--rm", ""},
 		{"--rm -- -x", "auto_remove=true", "-x", ""},
 		{"- -x", "", "- -x", ""},
-		{"-e A=1 --env B= -eHERE -e ABSENT -e EMPTY image", "env=A=1 env=B= env=HERE=value env=EMPTY=", "image", ""},
+		{"-e A=1 --env B= -eHERE -e ABSENT -e EMPTY image", "env=A=1 env=B= env=HERE=value env=ABSENT env=EMPTY=", "image", ""},
 		{"-e A=1 --env-file " + file + " image", "env=A=from file  env=HERE=value env=B=x=y env=A=1", "image", ""},
 		{"--security-opt no-new-privileges --security-opt=no-new-privileges:false image", "no_new_privileges=true no_new_privileges=false", "image", ""},
 		{"--security-opt seccomp=unconfined --security-opt seccomp:" + bad + " --security-opt seccomp=builtin image", "seccomp=unconfined seccomp=A=1\nnot a name=1\n seccomp=", "image", ""},

@@ -1,0 +1,229 @@
+package tests
+
+import v1 "github.com/google/go-containerregistry/pkg/v1"
+
+// meantImages are the images of the lines in meanings, by repository: the host's programs, and this configuration.
+var meantImages = map[string]func(*v1.Config){
+	"cmd": func(c *v1.Config) { c.Cmd = []string{"echo", "the image's", "command"} },
+	"entry": func(c *v1.Config) {
+		c.Entrypoint, c.Cmd = []string{"printf", "[%s]"}, []string{"the image's", "command"}
+	},
+	"shell": func(c *v1.Config) {
+		c.Entrypoint, c.Cmd = []string{"/bin/sh", "-c", "echo $0 $#"}, []string{"the image's", "command"}
+	},
+	"none":  func(c *v1.Config) { c.Cmd = nil },
+	"noenv": func(c *v1.Config) { c.Env = nil },
+	"env": func(c *v1.Config) {
+		c.Env = append(c.Env, "A=image", "EMPTY=", "SPACE=a b", "EQUALS=a=b=c", "HOME=/of/the/image", "TWICE=1", "TWICE=2")
+	},
+	"app":     func(c *v1.Config) { c.User = "app" },
+	"number":  func(c *v1.Config) { c.User = "1000" },
+	"pair":    func(c *v1.Config) { c.User = "app:staff" },
+	"numbers": func(c *v1.Config) { c.User = "1234:4321" },
+	"ghost":   func(c *v1.Config) { c.User = "ghost" },
+	"work":    func(c *v1.Config) { c.WorkingDir = "/srv/made/for it" },
+	"appwork": func(c *v1.Config) { c.WorkingDir, c.User = "/srv/made", "app" },
+	"file":    func(c *v1.Config) { c.WorkingDir = "/etc/passwd" },
+	"quit":    func(c *v1.Config) { c.StopSignal = "SIGQUIT" },
+	"seven":   func(c *v1.Config) { c.StopSignal = "7" },
+}
+
+// meantEnv is the file of the lines with --env-file.
+const meantEnv = "# a comment\n\nA=file\nB=\"quoted\"\nC= spaces  \nCALLER\nNOBODYS\n"
+
+// script is a container's command that says which signals it gets, until it is told to end.
+const script = `sh -c 'for s in HUP INT QUIT TERM USR1; do trap "echo $s" $s; done; trap "echo BUS" 7; trap "exit 3" USR2; echo ready; while :; do sleep 0.1; done'`
+
+// isReady waits until that script can be sent signals.
+const isReady = `until logs $N 2>/dev/null | grep -q ready; do sleep 0.1; done; `
+
+var meanings = []meaning{
+	// The command and its arguments.
+	{name: "command of the image", line: `run --rm $R/cmd:1`},
+	{name: "other command", line: `run --rm $R/cmd:1 echo mine`},
+	{name: "entrypoint with the image's command", line: `run --rm $R/entry:1`},
+	{name: "entrypoint with other arguments", line: `run --rm $R/entry:1 one two`},
+	{name: "other entrypoint drops the command", line: `run --rm --entrypoint echo $R/entry:1`},
+	{name: "other entrypoint with arguments", line: `run --rm --entrypoint echo $R/entry:1 one two`},
+	{name: "entrypoint of an image without", line: `run --rm --entrypoint echo $R/cmd:1`},
+	{name: "no entrypoint and a command", line: `run --rm --entrypoint "" $R/entry:1 echo mine`},
+	{name: "no entrypoint and no command", line: `run --rm --entrypoint "" $R/entry:1`},
+	{name: "entrypoint is one word", line: `run --rm --entrypoint "echo one" $R/entry:1`},
+	{name: "entrypoint in a shell", line: `run --rm $R/shell:1`},
+	{name: "entrypoint in a shell with arguments", line: `run --rm $R/shell:1 a b`},
+	{name: "nothing to run", line: `run --rm $R/none:1`},
+	{name: "no entrypoint at all but a command", line: `run --rm $R/none:1 echo mine`},
+	{name: "empty argument", line: `run --rm $R/entry:1 a "" b`},
+	{name: "spaces and tabs", line: `run --rm $R/entry:1 " a  b " "$(printf 'c\td')"`},
+	{name: "quotes", line: `run --rm $R/entry:1 "it's" '"so"' '\"'`},
+	{name: "newline in an argument", line: `run --rm $R/entry:1 "$(printf 'a\nb')"`},
+	{name: "nothing is expanded", line: `run --rm $R/entry:1 '*' '$HOME' '~' '{a,b}' '\n'`},
+	{name: "not only ASCII", line: `run --rm $R/entry:1 'Größe' '日本語' '🚢'`},
+	{name: "arguments like flags", line: `run --rm $R/entry:1 -a --rm -- -e`},
+	{name: "long argument", line: `run --rm $R/entry:1 "$(head -c 100000 /dev/zero | tr '\0' x)" | wc -c`},
+	{name: "many arguments", line: `run --rm $R/entry:1 $(seq 3000) | wc -c`},
+	{name: "flags end at two dashes", line: `run --rm -- $R/cmd:1 echo mine`},
+	{name: "flag with =", line: `run --rm --entrypoint=echo -e=A=1 $R/cmd:1 a`},
+
+	// The environment.
+	{name: "environment of the image", line: `run --rm -h box $R/env:1 sh -c 'env | sort'`},
+	{name: "environment by default", line: `run --rm -h box $R/noenv:1 sh -c 'env | sort'`},
+	{name: "environment with a terminal", line: `run --rm -t -h box $R/cmd:1 sh -c 'env | sort'`},
+	{name: "variable over the image's", line: `run --rm -e A=mine $R/env:1 sh -c 'echo $A'`},
+	{name: "variable beside the image's", line: `run --rm -e B=mine $R/env:1 sh -c 'echo $A $B'`},
+	{name: "variable of the caller", line: `run --rm -e CALLER $R/env:1 sh -c 'echo $CALLER'`},
+	{name: "variable that the caller does not have", line: `run --rm -e NOBODYS $R/env:1 sh -c 'env | grep -c NOBODYS'`},
+	{name: "variable taken away", line: `run --rm -e A $R/env:1 sh -c 'env | grep -c ^A='`},
+	{name: "empty variable", line: `run --rm -e A= $R/env:1 sh -c 'env | grep ^A='`},
+	{name: "variable with spaces", line: `run --rm -e 'A= a  b ' $R/env:1 sh -c 'env | grep ^A='`},
+	{name: "variable with newline", line: `run --rm -e "A=$(printf 'a\nb')" $R/env:1 sh -c 'echo "$A"'`},
+	{name: "variable twice", line: `run --rm -e A=1 -e A=2 $R/env:1 sh -c 'env | grep ^A='`},
+	{name: "no name of a variable", line: `run --rm -e =x $R/env:1 true`},
+	{name: "PATH of one's own", line: `run --rm -e PATH=/bin $R/env:1 sh -c 'echo $PATH'`},
+	{name: "PATH finds the command", line: `run --rm -e PATH=/nowhere $R/env:1 true`},
+	{name: "HOME of one's own", line: `run --rm -e HOME=/x $R/cmd:1 sh -c 'echo $HOME'`},
+	{name: "HOSTNAME of one's own", line: `run --rm -e HOSTNAME=x $R/cmd:1 sh -c 'echo $HOSTNAME'`},
+	{name: "file of variables", line: `run --rm --env-file $T/env $R/env:1 sh -c 'env | grep -E "^(A|B|C|CALLER|NOBODYS)="'`},
+	{name: "variable over the file's", line: `run --rm -e A=mine --env-file $T/env $R/env:1 sh -c 'echo $A'`},
+
+	// The user.
+	{name: "root by default", line: `run --rm $R/cmd:1 sh -c 'id; echo $HOME'`},
+	{name: "user of the image", line: `run --rm $R/app:1 sh -c 'id; echo $HOME'`},
+	{name: "user of the image by number", line: `run --rm $R/number:1 sh -c 'id; echo $HOME'`},
+	{name: "user and group of the image", line: `run --rm $R/pair:1 sh -c 'id; echo $HOME'`},
+	{name: "user and group that nobody has", line: `run --rm $R/numbers:1 sh -c 'id; echo $HOME'`},
+	{name: "user of the image that is not there", line: `run --rm $R/ghost:1 true`},
+	{name: "user by name", line: `run --rm -u app $R/cmd:1 sh -c 'id; echo $HOME'`},
+	{name: "user over the image's", line: `run --rm -u root $R/app:1 sh -c 'id; echo $HOME'`},
+	{name: "user by number", line: `run --rm -u 1000 $R/cmd:1 sh -c 'id; echo $HOME'`},
+	{name: "user by number that nobody has", line: `run --rm -u 4711 $R/cmd:1 sh -c 'id; echo $HOME'`},
+	{name: "user and group by name", line: `run --rm -u root:staff $R/cmd:1 sh -c 'id; echo $HOME'`},
+	{name: "user by name and group by number", line: `run --rm -u app:7 $R/cmd:1 id`},
+	{name: "user by number and group by name", line: `run --rm -u 7:staff $R/cmd:1 id`},
+	{name: "user that is not there", line: `run --rm -u ghost $R/cmd:1 true`},
+	{name: "group that is not there", line: `run --rm -u app:ghost $R/cmd:1 true`},
+	{name: "user zero", line: `run --rm -u 0:0 $R/app:1 id`},
+	{name: "group without a user", line: `run --rm -u :staff $R/cmd:1 id`},
+	{name: "umask", line: `run --rm $R/cmd:1 sh -c 'umask; touch /x; stat -c %a /x'`},
+	{name: "what another user may", line: `run --rm -u app $R/cmd:1 sh -c 'touch /x /tmp/x; ls /tmp /root'`},
+
+	// The working directory.
+	{name: "root is the directory by default", line: `run --rm $R/cmd:1 sh -c 'pwd; echo $PWD'`},
+	{name: "directory of the image is made", line: `run --rm $R/work:1 sh -c 'pwd; stat -c "%a %U" . ..'`},
+	{name: "directory of another user is made", line: `run --rm $R/appwork:1 sh -c 'pwd; stat -c "%a %U" . ..'`},
+	{name: "directory over the image's", line: `run --rm -w /tmp $R/work:1 sh -c 'pwd; ls /srv'`},
+	{name: "directory that is made", line: `run --rm -w /a/b/c $R/cmd:1 sh -c 'pwd; ls /a'`},
+	{name: "directory that is not absolute", line: `run --rm -w a/b $R/cmd:1 sh -c pwd`},
+	{name: "directory with dots", line: `run --rm -w /tmp/../etc/./ $R/cmd:1 sh -c pwd`},
+	{name: "directory that is a file", line: `run --rm $R/file:1 true`},
+	{name: "command relative to the directory", line: `run --rm -w /usr $R/cmd:1 bin/echo mine`},
+
+	// The host's name, and the container's files about it.
+	{name: "name of the host by default", line: `run --rm $R/cmd:1 sh -c 'hostname | tr 0-9a-f x; test $(hostname) = $HOSTNAME && test $(cat /etc/hostname) = $HOSTNAME'`},
+	{name: "name of the host", line: `run --rm -h box $R/cmd:1 sh -c 'hostname; cat /etc/hostname; echo $HOSTNAME'`},
+	{name: "name of the host with a domain", line: `run --rm -h box.example.org $R/cmd:1 sh -c 'hostname; cat /etc/hostname; echo $HOSTNAME'`},
+	{name: "localhost", line: `run --rm $R/cmd:1 sh -c 'grep -c "^127.0.0.1.localhost$" /etc/hosts; grep -c "^::1.localhost " /etc/hosts'`},
+	{name: "files about the host can be written", line: `run --rm $R/cmd:1 sh -c 'for f in hosts hostname resolv.conf; do echo x >> /etc/$f && stat -c "%a %u" /etc/$f; done'`},
+	{
+		name: "bad name of the host", line: `run --rm -h 'a b' $R/cmd:1 true`,
+		hull: "exit 125", why: "the kernel takes it, and no program can use it",
+	},
+
+	// What is mounted.
+	{name: "devices", line: `run --rm $R/cmd:1 sh -c 'cd /dev; ls | grep -v core; readlink stdin stdout stderr fd ptmx'`},
+	{name: "devices with a terminal", line: `run --rm -t $R/cmd:1 sh -c 'test -c /dev/console && tty'`},
+	{name: "file systems", line: `run --rm $R/cmd:1 sh -c 'for d in /proc /sys /dev /dev/pts /dev/shm /dev/mqueue; do stat -f -c "%n %T" $d; done'`},
+	{name: "shared memory", line: `run --rm $R/cmd:1 sh -c 'stat -f -c "%b %S" /dev/shm; stat -c %a /dev/shm'`},
+	{name: "kernel's parameters are read-only", line: `run --rm $R/cmd:1 sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward'`},
+	{name: "sysfs is read-only", line: `run --rm $R/cmd:1 sh -c 'touch /sys/x'`},
+	{name: "processes", line: `run --rm $R/cmd:1 sh -c 'echo $$; ls -d /proc/[0-9]* | head -n 1'`},
+	{name: "open files", line: `run --rm $R/cmd:1 sh -c 'ls /proc/$$/fd'`},
+
+	// Input, output and terminals.
+	{name: "input", line: `echo typed | run --rm -i $R/cmd:1 cat`},
+	{name: "no input without -i", line: `echo typed | run --rm $R/cmd:1 cat`},
+	{name: "bytes of all kinds", line: `head -c 300000 /dev/urandom > $T/$N.bytes; run --rm -i $R/cmd:1 cat < $T/$N.bytes | cmp - $T/$N.bytes`},
+	{name: "two outputs", line: `run --rm $R/cmd:1 sh -c 'echo out; echo err >&2' 2>$T/$N.err; cat $T/$N.err; rm $T/$N.err`},
+	{name: "terminal", line: `run --rm -t $R/cmd:1 sh -c 'test -t 0 && test -t 1 && test -t 2 && tty; echo x'`},
+	{name: "no terminal", line: `run --rm $R/cmd:1 sh -c 'test -t 0 || test -t 1; echo $?; tty'`},
+	{name: "input is nothing by default", line: `run --rm $R/cmd:1 sh -c 'readlink /proc/self/fd/0; read x; echo $?'`},
+
+	// How it ends.
+	{name: "success", line: `run --rm $R/cmd:1 true`},
+	{name: "failure", line: `run --rm $R/cmd:1 false`},
+	{name: "exit status", line: `run --rm $R/cmd:1 sh -c 'exit 42'`},
+	{name: "highest exit status", line: `run --rm $R/cmd:1 sh -c 'exit 255'`},
+	{name: "exit status 125 of the command", line: `run --rm $R/cmd:1 sh -c 'exit 125'`},
+	{name: "no such flag", line: `run --rm --nonsense $R/cmd:1 true`},
+	{name: "no such command", line: `run --rm $R/cmd:1 nonsense`},
+	{name: "no such file", line: `run --rm $R/cmd:1 /no/such/thing`},
+	{name: "not to be executed", line: `run --rm $R/cmd:1 /usr/bin/noexec`},
+	{
+		name: "not to be executed, by PATH", line: `run --rm $R/cmd:1 noexec`,
+		hull: "exit 126", why: "a command that is there is not said to be missing",
+	},
+	{name: "directory as the command", line: `run --rm $R/cmd:1 /etc`},
+	{
+		name: "no program", line: `run --rm $R/cmd:1 garbage`,
+		hull: "exit 126", why: "126 stands for whatever is there and cannot be executed",
+	},
+	{name: "empty command", line: `run --rm $R/cmd:1 ""`},
+	{name: "ended by a signal", line: `run --rm --init $R/cmd:1 sh -c 'kill -9 $$'`},
+	{name: "child ended by a signal", line: `run --rm $R/cmd:1 sh -c 'sh -c "kill -15 \$\$"; exit $?'`},
+	{name: "process 1 is deaf to itself", line: `run --rm $R/cmd:1 sh -c 'kill -TERM $$; kill -KILL $$; echo lives'`},
+
+	// Signals and states.
+	{name: "stop", line: `detached --name $N $R/cmd:1 ` + script + `; ` + isReady + `ctl $N stop 1; logs $N; look $N status; look $N exit`},
+	{name: "stop signal of the image", line: `detached --name $N $R/quit:1 ` + script + `; ` + isReady + `ctl $N stop 1; logs $N`},
+	{name: "stop signal of the image by number", line: `detached --name $N $R/seven:1 ` + script + `; ` + isReady + `ctl $N stop 1; logs $N`},
+	{name: "stop signal over the image's", line: `detached --name $N --stop-signal USR2 $R/quit:1 ` + script + `; ` + isReady + `ctl $N stop 30; logs $N; look $N exit`},
+	{name: "stop time-out", line: `detached --name $N --stop-timeout 0 $R/cmd:1 ` + script + `; ` + isReady + `ctl $N stop; look $N exit`},
+	{name: "bad stop signal", line: `run --rm --stop-signal NONSENSE $R/cmd:1 true`},
+	{name: "kill", line: `detached --name $N $R/cmd:1 sleep 1000; ctl $N kill; code $N; look $N status`},
+	{name: "signals", line: `detached --name $N $R/cmd:1 ` + script + `; ` + isReady + `
+		for s in HUP SIGINT 3; do ctl $N kill $s; until logs $N | grep -q -e "${s#SIG}" -e QUIT; do sleep 0.1; done; done; ctl $N kill USR2; code $N; logs $N`},
+	{name: "signals of the caller", line: `run --name $N $R/cmd:1 ` + script + ` > $T/$N.out & pid=$!; until grep -q ready $T/$N.out; do sleep 0.1; done; kill -USR2 $pid; wait $pid; echo $?`},
+	{name: "no such signal", line: `detached --name $N $R/cmd:1 sleep 1000; ctl $N kill NONSENSE 2>/dev/null || echo refused; look $N status`},
+	{name: "kill what has ended", line: `run --name $N $R/cmd:1 true; ctl $N kill 2>/dev/null || echo refused`},
+	{name: "stop what has ended", line: `run --name $N $R/cmd:1 true; ctl $N stop && look $N status`},
+	{name: "start again", line: `run --name $N $R/cmd:1 sh -c 'echo x >> /x; cat /x; exit 3'; ctl $N start; code $N; logs $N`},
+	{
+		name: "start what runs", line: `detached --name $N $R/cmd:1 sleep 1000; ctl $N start 2>/dev/null; echo $?`,
+		hull: "1\nexit 0", why: "what does nothing says so",
+	},
+	{name: "restart", line: `detached --name $N $R/cmd:1 sh -c 'echo x >> /x; cat /x; exec sleep 1000'; until logs $N | grep -q x; do sleep 0.1; done
+		ctl $N restart 0; until test "$(logs $N | wc -l)" = 3; do sleep 0.1; done; look $N status`},
+	{name: "pause", line: `detached --name $N $R/cmd:1 sleep 1000; ctl $N pause; look $N status; ctl $N unpause; look $N status`},
+	{name: "pause twice", line: `detached --name $N $R/cmd:1 sleep 1000; ctl $N pause; ctl $N pause 2>/dev/null || echo refused`},
+	{name: "name taken", line: `run --name $N $R/cmd:1 true; run --name $N $R/cmd:1 true`},
+	{name: "bad name", line: `run --name -x/y $R/cmd:1 true`},
+	{name: "removed at its end", line: `run --rm --name $N $R/cmd:1 true; run --rm --name $N $R/cmd:1 echo again`},
+	{name: "what has changed", line: `run --name $N $R/cmd:1 sh -c 'echo x > /new; rm /etc/motd; echo y >> /etc/release'; look $N changes | grep -v hosts | sort`},
+
+	// Sessions.
+	{name: "session", line: `detached --name $N -h box -e A=1 -w /tmp -u app $R/cmd:1 sleep 1000; into $N "" sh -c 'id; pwd; env | sort'`},
+	{name: "session of root", line: `detached --name $N -u app $R/cmd:1 sleep 1000; into $N "-u root" sh -c 'id; echo $HOME'`},
+	{name: "session with variables", line: `detached --name $N -e A=1 $R/cmd:1 sleep 1000; into $N "-e A=2 -e B=3" sh -c 'echo $A $B'`},
+	{name: "session in a directory", line: `detached --name $N $R/cmd:1 sleep 1000; into $N "-w /etc" sh -c pwd`},
+	{name: "session with input", line: `detached --name $N $R/cmd:1 sleep 1000; echo typed | into $N -i cat`},
+	{name: "session without input", line: `detached --name $N $R/cmd:1 sleep 1000; echo typed | into $N "" cat`},
+	{name: "session with a terminal", line: `detached --name $N $R/cmd:1 sleep 1000; into $N -t sh -c 'test -t 1 && echo $TERM'`},
+	{name: "exit status of a session", line: `detached --name $N $R/cmd:1 sleep 1000; into $N "" sh -c 'exit 9'`},
+	{name: "session ended by a signal", line: `detached --name $N $R/cmd:1 sleep 1000; into $N "" sh -c 'kill -9 $$'`},
+	{
+		name: "session without such a command", line: `detached --name $N $R/cmd:1 sleep 1000; into $N "" nonsense 2>/dev/null`,
+		hull: "exit 127", why: "the exit status is as run's, and the reason does not come out as the command's own output",
+	},
+	{
+		name: "session that is not to be executed", line: `detached --name $N $R/cmd:1 sleep 1000; into $N "" /usr/bin/noexec 2>/dev/null`,
+		hull: "exit 126", why: "the exit status is as run's, and the reason does not come out as the command's own output",
+	},
+	{
+		name: "session in what has ended", line: `run --name $N $R/cmd:1 true; into $N "" true 2>/dev/null`,
+		hull: "exit 125", why: "that hull could not do it is 125, as for run",
+	},
+	{
+		name: "session in what is paused", line: `detached --name $N $R/cmd:1 sleep 1000; ctl $N pause; into $N "" true 2>/dev/null`,
+		hull: "exit 125", why: "that hull could not do it is 125, as for run",
+	},
+}
