@@ -86,10 +86,11 @@ func (e *Engine) open(ctx context.Context, p parts) (*Engine, error) {
 		e.cancel()
 		return nil, volumeError("open", err)
 	}
+	e.pool = e.newPool(e.o.Warm) // what is recovered may be started again at once
 	if err := e.reconcile(ctx); err != nil {
 		return nil, errorsJoin(err, e.Close()) //nolint:contextcheck // the end has a time of its own
 	}
-	e.pool = e.newPool(e.o.Warm)
+	e.pool.begin()
 	e.spawn(e.hearMonitor)
 	e.spawn(e.emptyTrash)
 	e.spawn(e.syncRecords)

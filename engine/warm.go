@@ -34,16 +34,26 @@ type warmInit struct {
 	lease  *lease
 }
 
-// newPool begins to fill a pool; with a size of 0 it stays empty.
+// newPool makes an empty pool.
 func (e *Engine) newPool(size int) *pool {
 	p := &pool{e: e, size: size, done: make(chan struct{}), short: make(chan struct{}, 1)}
 	p.ctx, p.cancel = context.WithCancel(e.ctx)
-	if size <= 0 || !e.spawn(p.fill) {
+	close(p.done)
+	return p
+}
+
+// begin begins to fill it; with a size of 0 it stays empty. By then every container that runs has said which range of
+// ids is its own.
+func (p *pool) begin() {
+	if p.size <= 0 {
+		return
+	}
+	p.done = make(chan struct{})
+	if !p.e.spawn(p.fill) {
 		close(p.done)
-		return p
+		return
 	}
 	p.refill()
-	return p
 }
 
 // refill has the pool filled up in the background.
