@@ -101,6 +101,7 @@ func (v values) kernel(spec *launch.Spec) {
 		name, value, _ := strings.Cut(item, "=")
 		spec.Sysctls = append(spec.Sysctls, launch.Sysctl{Name: name, Value: value})
 	}
+	spec.ShmSize = v.number("shm_size", 0)
 	if v.flag("privileged") {
 		spec.Privileged, spec.Masked, spec.ReadOnlyPaths = true, []string{}, []string{}
 	}

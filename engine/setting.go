@@ -134,6 +134,10 @@ func table() []Setting {
 			Summary: "nothing but what is mounted in it can be written to",
 		},
 		{
+			Name: "shm_size", Type: Size, Default: "64m", Flag: "shm-size", JSON: "shm_size", parse: parseShm,
+			Summary: "how much /dev/shm holds, as 256m",
+		},
+		{
 			Name: "stop_signal", Type: Text, Default: "SIGTERM", FromImage: true, Live: true, Flag: "stop-signal",
 			JSON: "stop_signal", parse: parseSignalSetting, Summary: "the signal that asks the command to end",
 		},

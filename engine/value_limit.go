@@ -32,6 +32,15 @@ func parseMemory(value string) (any, error) {
 	return v, err
 }
 
+// parseShm is the size of a tmpfs, of which the kernel has nothing smaller than a page; 0 would be no limit.
+func parseShm(value string) (any, error) {
+	v, err := parseSize(value)
+	if n, ok := v.(int64); ok && n < 4096 {
+		return nil, errors.New("the least is 4k")
+	}
+	return v, err
+}
+
 func parseMemorySwap(value string) (any, error) {
 	v, err := oneLine(value)
 	if err == nil && v == "-1" {
