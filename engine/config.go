@@ -21,7 +21,10 @@ func (e *Engine) checkSettings(owner Owner, raw map[string]string, before values
 	if err := errorsJoin(errorsJoin(set.consistent(), set.possible(before)), set.checkMounts()); err != nil {
 		return nil, err
 	}
-	return set, mayHave(owner, set)
+	if err := mayHave(owner, set); err != nil {
+		return nil, err
+	}
+	return set, e.mayMount(owner, set)
 }
 
 // mayHave checks settings against the container's owner, whose rights it acts with.

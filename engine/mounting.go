@@ -76,7 +76,7 @@ func (s *supervisor) filling(image *Image) (func(ctx context.Context) error, err
 		return nil, nil
 	}
 	owner, volatile := s.rec.Owner, s.set.flag("auto_remove")
-	s.e.volumes.Use(s.id, s.used()) // from here on nobody removes them
+	s.e.volumes.Use(s.id, s.rec.Owner.UID, s.used()) // from here on nobody removes them
 	return func(ctx context.Context) error {
 		for _, m := range list {
 			n := volume.New{Name: m.Source, UID: owner.UID, GID: owner.GID, Anonymous: m.Anonymous, MadeFor: s.id, Volatile: volatile && m.Anonymous}

@@ -38,7 +38,7 @@ func (s *supervisor) publish() {
 	}
 	s.snapshot.Store(c)
 	if !s.gone {
-		s.e.volumes.Use(s.id, s.used())
+		s.e.volumes.Use(s.id, s.rec.Owner.UID, s.used())
 		s.view.wants(s.fingerprint(s.shownMounts()))
 	}
 }

@@ -46,7 +46,7 @@ func (e *Engine) reconcile(ctx context.Context) error {
 		}
 	}
 	for _, s := range all { // before a volume goes with a container that was never there, the others say which they use
-		e.volumes.Use(s.id, s.used())
+		e.volumes.Use(s.id, s.rec.Owner.UID, s.used())
 	}
 	for _, rec := range gone {
 		e.dropVolumes(rec)

@@ -171,10 +171,26 @@ func (e *Engine) sayVolume(action, name string) {
 
 // mayUse tells why a container may not have a volume: it acts with its owner's rights, and a volume is its maker's.
 func mayUse(owner Owner, v *volume.Volume) error {
-	if owner.Root() || owner.UID == v.UID {
+	if v.May(owner.UID) {
 		return nil
 	}
-	return fail("start", "", Denied, "the volume %s belongs to user %d, and the container acts with the rights of user %d", v.Name, v.UID, owner.UID)
+	return fail("", "", Denied, "the volume %s belongs to user %d, and the container acts with the rights of user %d", v.Name, v.UID, owner.UID)
+}
+
+// mayMount tells why a container may not have the volumes its settings name, as far as they are there yet.
+func (e *Engine) mayMount(owner Owner, set values) error {
+	mounts, err := set.mounts(&Image{})
+	if err != nil {
+		return err
+	}
+	for _, m := range mounts {
+		if v, ok := e.volumes.Find(m.Source); ok && m.Kind == volumeMount {
+			if err := mayUse(owner, v); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // used are the names of the volumes among the container's mounts: those of its settings and those of its run.

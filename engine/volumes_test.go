@@ -102,6 +102,15 @@ func TestVolumeOwners(t *testing.T) {
 	if diff := cmp.Diff([]string{"anns", "roots"}, w.volumes()); diff != "" {
 		t.Error(diff)
 	}
+	c, err := w.e.Create(t.Context(), New{Image: "box", Owner: Owner{UID: 8}})
+	w.ok(err)
+	w.want(w.e.Set(t.Context(), c.ID, "mounts", "anns:/x"), Denied)
+	w.ok(w.e.Set(t.Context(), c.ID, "mounts", "later:/x")) // one that is made meanwhile is found out at the start
+	_, err = w.e.CreateVolume("later", Owner{})
+	w.ok(err)
+	w.want(w.e.Start(t.Context(), c.ID), Denied)
+	w.ok(w.e.RemoveVolume("later", false))
+	w.ok(w.e.Remove(t.Context(), c.ID, false))
 	w.ok(start(Owner{UID: 8}, "made:/x"))
 	if v, ok := w.e.FindVolume("made"); !ok || v.UID != 8 {
 		t.Errorf("%+v", v)

@@ -28,7 +28,7 @@ func (s *Store) remove(name string, all bool) error {
 	switch {
 	case h == nil:
 		return fail("remove", name, NotFound, "there is no volume %s", name)
-	case len(s.users[name])+len(h.mounted) > 0:
+	case len(s.usersOf(h))+len(h.mounted) > 0:
 		return inUse(name)
 	}
 	if !all {
@@ -61,7 +61,7 @@ func (s *Store) Spare(name string) error {
 	switch {
 	case h == nil:
 		return fail("remove", name, NotFound, "there is no volume %s", name)
-	case len(s.users[name])+len(h.mounted) > 0:
+	case len(s.usersOf(h))+len(h.mounted) > 0:
 		return inUse(name)
 	}
 	data, err := s.open(name)

@@ -128,7 +128,7 @@ func (s *Store) Give(name, container string) {
 
 // Leave notes that a container, which is no more, has and runs with no volume.
 func (s *Store) Leave(container string) {
-	s.Use(container, nil)
+	s.Use(container, 0, nil)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, h := range s.volumes {

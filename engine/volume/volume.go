@@ -59,10 +59,10 @@ type Store struct {
 
 	mu      sync.Mutex
 	volumes map[string]*held
-	making  map[string]chan struct{}   // closed when the creation of that name has ended
-	users   map[string]map[string]bool // by the volume's name, which need not be there: IDs of containers
-	uses    map[string][]string        // the same by container
-	most    int                        // how many files a read of a size counts
+	making  map[string]chan struct{}     // closed when the creation of that name has ended
+	users   map[string]map[string]uint32 // by the volume's name, which need not be there: IDs of containers, with their owners
+	uses    map[string][]string          // the same by container
+	most    int                          // how many files a read of a size counts
 }
 
 // held is a volume with what is known of it.
@@ -125,7 +125,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{
 		o: o, most: maxCounted, volumes: map[string]*held{}, making: map[string]chan struct{}{},
-		users: map[string]map[string]bool{}, uses: map[string][]string{},
+		users: map[string]map[string]uint32{}, uses: map[string][]string{},
 	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, failed("open", "", err, "the directory for volumes cannot be made")
@@ -208,18 +208,31 @@ func (s *Store) Find(name string) (*Volume, bool) {
 // shown is a volume with its users. The caller holds mu.
 func (s *Store) shown(h *held) *Volume {
 	v := h.record
-	for id := range s.users[v.Name] {
-		v.Users = append(v.Users, id)
-	}
-	slices.Sort(v.Users)
+	v.Users = s.usersOf(h)
 	return &v
 }
 
-// Use notes which volumes a container has among its mounts, instead of those it had; they need not be there.
-func (s *Store) Use(container string, names []string) {
+// usersOf are the IDs of the containers that have a volume, sorted. Somebody else's, which may not have it, do not
+// count, whatever they name among their mounts. The caller holds mu.
+func (s *Store) usersOf(h *held) []string {
+	var ids []string
+	for id, owner := range s.users[h.record.Name] {
+		if h.record.May(owner) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// May tells whether a container that acts with a user's rights may have the volume.
+func (v *Volume) May(uid uint32) bool { return uid == 0 || uid == v.UID }
+
+// Use notes which volumes a user's container has among its mounts, instead of those it had; they need not be there.
+func (s *Store) Use(container string, owner uint32, names []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if slices.Equal(s.uses[container], names) {
+	if slices.Equal(s.uses[container], names) && (len(names) == 0 || s.users[names[0]][container] == owner) {
 		return
 	}
 	for _, name := range s.uses[container] {
@@ -230,9 +243,9 @@ func (s *Store) Use(container string, names []string) {
 	delete(s.uses, container)
 	for _, name := range names {
 		if s.users[name] == nil {
-			s.users[name] = map[string]bool{}
+			s.users[name] = map[string]uint32{}
 		}
-		s.users[name][container] = true
+		s.users[name][container] = owner
 	}
 	if len(names) > 0 {
 		s.uses[container] = slices.Clone(names)

@@ -61,14 +61,18 @@ func TestLife(t *testing.T) {
 		_, err := s.Create(New{Name: name})
 		wantKind(t, err, Invalid)
 	}
-	s.Use("one", []string{"db", "absent"})
-	s.Use("two", []string{"db"})
+	s.Use("one", 0, []string{"db", "absent"})
+	s.Use("two", 0, []string{"db"})
 	if v, _ := s.Find("db"); len(v.Users) != 2 || v.Users[0] != "one" {
 		t.Errorf("%+v", v)
 	}
+	s.Use("stranger", 9, []string{"db"}) // which may not have it
+	if v, _ := s.Find("db"); len(v.Users) != 2 {
+		t.Errorf("%+v", v)
+	}
 	wantKind(t, s.Remove("db", true), Busy)
-	s.Use("one", nil)
-	s.Use("two", []string{"absent"})
+	s.Use("one", 0, nil)
+	s.Use("two", 0, []string{"absent"})
 	check(t, os.WriteFile(filepath.Join(dir, "db/data/file"), nil, 0o600))
 	wantKind(t, s.Spare("db"), NotEmpty)
 	wantKind(t, s.Remove("db", false), NotEmpty)
