@@ -248,7 +248,7 @@ func (l *launching) mountAll(users *os.File) (list []launch.Mount, err error) {
 		}
 	}()
 	for _, m := range l.note.Process.Mounts {
-		out := launch.Mount{Target: m.Target, ReadOnly: m.ReadOnly, Options: m.Options}
+		out := launch.Mount{Target: m.Target, ReadOnly: m.ReadOnly, Options: m.Options, Own: m.Kind != bindMount && !m.ReadOnly}
 		switch m.Kind {
 		case volumeMount:
 			out.Tree, err = s.mountTree(volumes[0], m, as)

@@ -112,6 +112,11 @@ func (e *Engine) VolumeSize(name string) (int64, bool) {
 	})
 }
 
+// WeighVolume answers VolumeSize, however long that takes to count.
+func (e *Engine) WeighVolume(ctx context.Context, name string) int64 {
+	return e.volumes.Weigh(ctx, name)
+}
+
 // KnownVolumeSize answers what VolumeSize found last, without looking.
 func (e *Engine) KnownVolumeSize(name string) (int64, bool) { return e.volumes.Known(name) }
 

@@ -153,7 +153,7 @@ func (u upkeep) prune(ctx context.Context, what string, all, dry bool) (string, 
 	}
 	if what == "volumes" {
 		var err error
-		if lines, bytes, err = u.pruneVolumes(all, dry); err != nil {
+		if lines, bytes, err = u.pruneVolumes(ctx, all, dry); err != nil {
 			return "", err
 		}
 	}

@@ -59,12 +59,12 @@ func (v views) VolumeRoot(_ context.Context, name string) (*fs.Root, error) {
 
 // pruneVolumes removes the volumes that no container has among its mounts: those that were made for containers which
 // are gone, or with all every one.
-func (u upkeep) pruneVolumes(all, dry bool) (lines []string, bytes int64, err error) {
+func (u upkeep) pruneVolumes(ctx context.Context, all, dry bool) (lines []string, bytes int64, err error) {
 	for _, v := range u.engine.Volumes() {
 		if len(v.Users) > 0 || !v.Anonymous && !all {
 			continue
 		}
-		n, _ := u.engine.VolumeSize(v.Name)
+		n := u.engine.WeighVolume(ctx, v.Name)
 		if !dry {
 			err := u.engine.RemoveVolume(v.Name, true)
 			switch kind := engine.KindOf(err); {

@@ -24,11 +24,14 @@ type Mount struct {
 	// is nosuid, nodev and noexec unless they say otherwise.
 	ReadOnly bool
 	Options  []string
+	// Own is what is the container's own: files of Spec.Files that are missing
+	// are made in it.
+	Own bool
 }
 
-// fill mounts the root with all that is mounted in it, and answers a
-// descriptor of it: what a container sees but for /proc and /sys.
-func (p *Parked) fill(ctx context.Context, spec Spec) (*os.File, error) {
+// fill mounts the root with all that is mounted in it, and answers what a
+// container sees but for /proc and /sys.
+func (p *Parked) fill(ctx context.Context, spec Spec) (*tree, error) {
 	mounts, err := spec.Mounts(p.users)
 	defer func() {
 		for _, m := range mounts {
@@ -61,7 +64,11 @@ func (p *Parked) fill(ctx context.Context, spec Spec) (*os.File, error) {
 	if err == nil && root == nil {
 		err = errors.New("the stub showed no root")
 	}
-	return root, err
+	filled := &tree{dir: root, ids: spec.Range, own: map[string]bool{}}
+	for _, m := range mounts {
+		filled.own[m.Target] = m.Own
+	}
+	return filled, err
 }
 
 // tmpfs says how a tmpfs is mounted. Like a bind mount it has the mode of what

@@ -149,15 +149,14 @@ func (s *Staged) become(ctx context.Context, spec Spec, set settings) (err error
 		return err
 	}
 	root := plan.Root{Hostname: spec.Hostname, ReadOnly: spec.ReadOnly, Devices: spec.Privileged}
-	shown := p.root
+	tree := &tree{dir: p.root, ids: s.ids}
 	if spec.Mounts != nil {
-		if shown, err = p.fill(ctx, spec); err != nil {
+		if tree, err = p.fill(ctx, spec); err != nil {
 			return err
 		}
-		defer shown.Close()
+		defer tree.dir.Close()
 		root.Filled = true
 	}
-	tree := &tree{dir: shown, ids: s.ids}
 	process, err := set.process(tree)
 	if err != nil {
 		return err
@@ -169,7 +168,7 @@ func (s *Staged) become(ctx context.Context, spec Spec, set settings) (err error
 	if root.Files, err = tree.files(spec.Files); err != nil {
 		return err
 	}
-	stage := shown // in which /dev has its place
+	stage := tree.dir // in which /dev has its place
 	if !root.Filled {
 		// The stage is the root still: nothing of the image is there.
 		stage, err = os.OpenFile(p.proc("root"), unix.O_PATH|unix.O_DIRECTORY, 0)

@@ -21,6 +21,7 @@ import (
 type tree struct {
 	dir *os.File
 	ids IDRange
+	own map[string]bool // directories on which something of the container's own is mounted
 }
 
 // open opens a path in the root.
@@ -94,7 +95,8 @@ func (t *tree) files(contents map[string][]byte) ([]plan.File, error) {
 			continue // whoever mounts something there knows better
 		}
 		target, err := t.target(name)
-		if directory && (err != nil || target != plan.Regular) {
+		made := target == plan.Missing && t.own[path.Dir(name)]
+		if directory && (err != nil || target != plan.Regular && !made) {
 			continue // nothing is made or replaced in what is not the container's own
 		}
 		if err != nil {

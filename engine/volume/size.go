@@ -64,6 +64,12 @@ func (s *Store) Size(ctx context.Context, name string, count func(func(context.C
 	return m.bytes, m.known
 }
 
+// Weigh counts how many bytes a volume's files take, however long that takes.
+func (s *Store) Weigh(ctx context.Context, name string) int64 {
+	bytes, _ := weigh(ctx, s.path(name, dataDir), math.MaxInt)
+	return bytes
+}
+
 // Known answers the size that was found last, without looking.
 func (s *Store) Known(name string) (int64, bool) {
 	s.mu.Lock()
