@@ -224,7 +224,8 @@ func (s *supervisor) used() []string {
 
 // dropVolumes removes the volumes that go with a container which is removed: of one that never ran all that were made
 // for it, of one that is thrown away after its run the anonymous ones. Those that another container uses stay, and so
-// do those of any other container, as docker's do, until somebody prunes. It may be repeated.
+// do those of any other container, as docker's do, until somebody prunes. So does a volume with a name that has files,
+// which somebody may have put there, unless the container was only there to be started. It may be repeated.
 func (e *Engine) dropVolumes(rec *record) {
 	e.volumes.Leave(rec.ID)
 	set, err := parseSettings(rec.Settings)
@@ -237,11 +238,11 @@ func (e *Engine) dropVolumes(rec *record) {
 		if !made && !(v.Anonymous && slices.Contains(slices.Collect(maps.Values(rec.Volumes)), v.Name)) {
 			continue
 		}
-		err := e.volumes.Remove(v.Name, true)
+		err := e.volumes.Remove(v.Name, v.Anonymous || rec.Provisional)
 		switch kind := kindOfErrno(err); {
 		case err == nil:
 			e.sayVolume("destroy", v.Name)
-		case kind != Busy && kind != NotFound:
+		case kind != Busy && kind != NotEmpty && kind != NotFound:
 			e.o.Logger.Error("a volume cannot be removed", "volume", v.Name, "container", rec.ID, "op", "remove", "err", err)
 		}
 	}

@@ -80,6 +80,26 @@ func TestVolumes(t *testing.T) {
 	}
 }
 
+// What somebody has put into a volume that a failed start has made is not lost with the container.
+func TestVolumeOfFailedStart(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	for _, n := range []string{"empty", "full"} {
+		_, err := w.e.Create(ctx, New{Name: n, Image: "box", Settings: map[string]string{"command": "nosuch", "mounts": n + ":/x\n/y"}})
+		w.ok(err)
+		w.want(w.e.Start(ctx, n), NotCommand)
+	}
+	if len(w.volumes()) != 4 {
+		t.Fatal(w.volumes())
+	}
+	w.ok(os.WriteFile(filepath.Join(w.dir, "volumes/full/data/file"), nil, 0o600))
+	w.ok(w.e.Remove(ctx, "empty", false))
+	w.ok(w.e.Remove(ctx, "full", false))
+	if diff := cmp.Diff([]string{"full"}, w.volumes()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // A container acts with its owner's rights, and a volume is its maker's.
 func TestVolumeOwners(t *testing.T) {
 	w := newWorld(t)
