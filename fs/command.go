@@ -32,6 +32,9 @@ func pullReference(ctx context.Context, t *Tree, e *entry, args []string) error 
 	if err == nil {
 		ref, err = t.Images.Parse(ref)
 	}
+	if err == nil {
+		err = t.mayName(ctx, ref)
+	}
 	if err != nil {
 		return err
 	}
@@ -69,6 +72,9 @@ func tagImage(ctx context.Context, t *Tree, e *entry, args []string) error {
 	if err == nil {
 		ref, err = t.Images.Parse(ref)
 	}
+	if err == nil {
+		err = t.mayName(ctx, ref)
+	}
 	if err != nil {
 		return err
 	}
@@ -97,7 +103,10 @@ func pushImage(ctx context.Context, t *Tree, e *entry, args []string) error {
 	if ref == "" {
 		return t.Images.Push(ctx, e.obj.id, e.obj.id)
 	}
-	if ref, err = t.Images.Parse(ref); err != nil {
+	if ref, err = t.Images.Parse(ref); err == nil {
+		err = t.mayName(ctx, ref)
+	}
+	if err != nil {
 		return err
 	}
 	return t.Images.Push(ctx, e.obj.id, ref)
@@ -136,6 +145,9 @@ func startContainer(ctx context.Context, t *Tree, e *entry, args []string) error
 	if err := none(e, "start", args); err != nil {
 		return err
 	}
+	if err := t.mayStart(ctx, e); err != nil {
+		return err
+	}
 	return t.Containers.Start(ctx, e.obj.id)
 }
 
@@ -163,6 +175,9 @@ func stopContainer(ctx context.Context, t *Tree, e *entry, args []string) error 
 func restartContainer(ctx context.Context, t *Tree, e *entry, args []string) error {
 	d, err := grace(e, "restart", args)
 	if err != nil {
+		return err
+	}
+	if err := t.mayStart(ctx, e); err != nil {
 		return err
 	}
 	return t.Containers.Restart(ctx, e.obj.id, d)
@@ -205,6 +220,9 @@ func commitContainer(ctx context.Context, t *Tree, e *entry, args []string) erro
 	ref, err := one(e, "commit", "a REFERENCE", args)
 	if err == nil {
 		ref, err = t.Images.Parse(ref)
+	}
+	if err == nil {
+		err = t.mayName(ctx, ref)
 	}
 	if err != nil {
 		return err

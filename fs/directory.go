@@ -137,6 +137,11 @@ func (d *directory) Rename(ctx context.Context, name string, to fusefs.InodeEmbe
 		case flags&^unix.RENAME_NOREPLACE != 0:
 			return nil, refusing{d.e}.no("rename", name, "names cannot be exchanged")
 		}
+		if by, _ := By(ctx); other != d {
+			if err := may(by, other.e, Change); err != nil {
+				return nil, err
+			}
+		}
 		return nil, d.place.rename(ctx, name, other.place, toName, flags&unix.RENAME_NOREPLACE != 0)
 	})
 	if k := KindOf(err); err != nil && k == Invalid {

@@ -69,6 +69,9 @@ func (p *images) symlink(ctx context.Context, target, name string) (*entry, erro
 	if _, ok := t.Images.Find(source); !ok {
 		return nil, fail(NotFound, "symlink", "images/"+ref, fmt.Sprintf("There is no image %s to give the name %s.", source, ref))
 	}
+	if err := t.mayUseImage(ctx, source); err != nil {
+		return nil, err
+	}
 	if err := t.Images.Tag(ctx, source, ref, false); err != nil {
 		return nil, err
 	}

@@ -179,6 +179,11 @@ func (t *Tree) setValue(ctx context.Context, e *entry, b []byte) error {
 		return t.scratch.write(e.obj.id, e.name, b)
 	}
 	var err error
+	if e.obj.kind == containerObject {
+		if err := t.maySet(ctx, e, b); err != nil {
+			return err
+		}
+	}
 	if e.obj.kind == registryObject {
 		err = t.Registries.Set(ctx, e.obj.id, e.row.name, string(b))
 	} else if len(b) == 0 {

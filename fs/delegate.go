@@ -1,0 +1,71 @@
+package fs
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+)
+
+// Who was given one object may do all with that, and nothing by it with others: what a command does elsewhere in the
+// tree needs the same rights there as doing it by hand.
+
+// mayName tells why who asks may not give an image a name, which may be another image's now: that changes the directory
+// where the name is, or the nearest one that is there.
+func (t *Tree) mayName(ctx context.Context, ref string) error {
+	by, _ := By(ctx)
+	if by.Root() {
+		return nil
+	}
+	at := "images"
+	for _, name := range strings.Split(ref, "/") {
+		if strings.ContainsAny(name, ":@") && !t.registry(name) {
+			break
+		}
+		if _, err := t.resolve(at + "/" + name); err != nil {
+			break
+		}
+		at += "/" + name
+	}
+	return t.May(by, at, Change)
+}
+
+// mayUseImage tells why who asks may not make a container of an image: they could read it there.
+func (t *Tree) mayUseImage(ctx context.Context, name string) error {
+	by, _ := By(ctx)
+	i, ok := t.Images.Find(name)
+	if by.Root() || !ok || t.seen(by, i) {
+		return nil
+	}
+	return t.May(by, "images/"+i.Reference, Read)
+}
+
+// maySet tells why who asks may not give a container a setting: of the settings the image alone is something of the
+// tree's.
+func (t *Tree) maySet(ctx context.Context, e *entry, value []byte) error {
+	name := ""
+	switch e.row.name {
+	case "image":
+		name = string(value)
+	case "json":
+		var d struct {
+			Image string `json:"image"`
+		}
+		if json.Unmarshal(value, &d) == nil { // else it will be refused anyway
+			name = d.Image
+		}
+	}
+	name = strings.TrimSpace(name)
+	if old, err := t.Containers.Get(e.obj.id, "image"); err == nil && name == strings.TrimSpace(old) {
+		return nil
+	}
+	return t.mayUseImage(ctx, name)
+}
+
+// mayStart tells why who asks may not start a container: its image may have come since it was named.
+func (t *Tree) mayStart(ctx context.Context, e *entry) error {
+	c, err := e.container()
+	if err != nil || c.ImageID != "" {
+		return err
+	}
+	return t.mayUseImage(ctx, c.Image)
+}

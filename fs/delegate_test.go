@@ -1,0 +1,45 @@
+package fs_test
+
+import (
+	"strings"
+	"testing"
+)
+
+// Who was given one container does all with that, and nothing by it with images.
+func TestDelegatedContainer(t *testing.T) {
+	m := mount(t, "redis:7", "acme/app:1")
+	open(t, m)
+	m.ok("mkdir -p images/redis:7 images/acme/app:1 && mkdir images/redis:7/containers/web containers/db && chown -R 4242 containers/web containers/db")
+	m.Private("acme/app:1", 0)
+	for script, want := range map[string]string{
+		"echo stop > containers/web/ctl; cat containers/web/status":                                             "exited\n",
+		"echo A=1 > containers/web/config/env; cat containers/web/config/env":                                   "A=1\n",
+		"echo redis:7 > containers/db/config/image && echo start > containers/db/ctl; cat containers/db/status": "running\n",
+	} {
+		if out, code := m.as(4242, 4242, script); code != 0 || out != want {
+			t.Errorf("%s: %d %s", script, code, out)
+		}
+	}
+	m.ok("echo stop > containers/db/ctl && mkdir containers/new && chown -R 4242 containers/new")
+	for _, script := range []string{
+		"echo 'commit redis:7' > containers/web/ctl", "echo 'commit hers:1' > containers/web/ctl", "echo 'commit ghcr.io/a/b:1' > containers/web/ctl",
+		"echo acme/app:1 > containers/new/config/image", "ln -s images/redis:7 images/x:1",
+	} {
+		if out, code := m.as(4242, 4242, script); code == 0 || !strings.Contains(out, "ermission denied") {
+			t.Errorf("%s: %d %s", script, code, out)
+		}
+	}
+	m.want("cat containers/new/config/image", "")
+	// An image that was given does not bring the names of others with it.
+	m.ok("chown -R 4242 images/redis:7")
+	for _, script := range []string{"echo 'tag acme/app:1' > images/redis:7/ctl", "echo 'push other:1' > images/redis:7/ctl"} {
+		if out, code := m.as(4242, 4242, script); code == 0 || !strings.Contains(out, "ermission denied") {
+			t.Errorf("%s: %d %s", script, code, out)
+		}
+	}
+	// With a directory of images to work in, there are such names.
+	m.ok("mkdir -p images/localhost && chown 4242 images/localhost")
+	if out, code := m.as(4242, 4242, "echo 'tag localhost/hers:1' > images/redis:7/ctl"); code != 0 {
+		t.Errorf("%d %s", code, out)
+	}
+}
