@@ -11,7 +11,7 @@ VULN_VERSION   := v1.9.0
 
 export CGO_ENABLED := 0
 
-.PHONY: build test race bench lint vuln isolation generate install demo check help FORCE
+.PHONY: build test test-vm race bench lint vuln isolation generate install demo check help FORCE
 .DEFAULT_GOAL := help
 
 help: ## print what each target does
@@ -32,6 +32,9 @@ race: ## every test under the race detector (needs a C compiler)
 
 bench: build ## time hull beside docker, podman, skopeo with umoci, crun, runc and curl (BENCH="-quick -rows pull" chooses)
 	$(GO) run ./tests/bench -hull $(HULL) $(BENCH)
+
+test-vm: ## a chosen part of the tests on Debian's 6.1 kernel with cgroup version 2, in qemu (as root)
+	tests/vm/run $(BIN)/vm
 
 demo: build ## go through a whole session on a registry made on the spot (as root)
 	$(GO) run ./tests/demo -hull $(HULL)

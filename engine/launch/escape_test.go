@@ -309,6 +309,7 @@ func TestAbstractSockets(t *testing.T) {
 func TestFullRoot(t *testing.T) {
 	privileged(t)
 	s := spec("", "/command")
+	var unmapped error
 	s.Root = func(users *os.File) (*os.File, error) {
 		fs, err := sys.OpenFileSystem("tmpfs")
 		if err != nil {
@@ -324,8 +325,17 @@ func TestFullRoot(t *testing.T) {
 		must(t, err)
 		must(t, unix.Close(fd))
 		attr := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(users.Fd())}
-		must(t, unix.MountSetattr(int(root.Fd()), "", unix.AT_EMPTY_PATH, attr))
+		if unmapped = unix.MountSetattr(int(root.Fd()), "", unix.AT_EMPTY_PATH, attr); unmapped != nil {
+			return nil, unmapped
+		}
 		return root, nil
+	}
+	if p, err := (&Launcher{}).Park(within(t), s); err == nil {
+		p.Abort()
+		t.Fatal("a root without room was taken")
+	}
+	if unmapped != nil {
+		t.Skipf("a tmpfs cannot be id-mapped here (Linux 6.3 can): %v", unmapped)
 	}
 	refused(t, s, Space) // there is no room for /sys
 }
