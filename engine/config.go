@@ -89,7 +89,7 @@ func (s *supervisor) change(raw map[string]string) error {
 	for _, row := range table() {
 		if row.Once && s.onceOnly() && !row.same(raw[row.Name], s.rec.Settings[row.Name]) {
 			return fail("set", s.id, Busy,
-				"the setting %s of a container that has been started cannot change; make another container", row.Name)
+				"the setting %s of a container that has been started cannot change before echo recreate > ctl, which takes its files away and gives it the image's", row.Name)
 		}
 	}
 	rec := *s.rec

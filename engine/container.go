@@ -53,8 +53,12 @@ type Container struct {
 	Pending  []string          // settings that differ from those of the run under way
 	Sessions []Session         // under way and the last that ended, oldest first
 
-	limits  cgroup.Limits
-	stop    stopDocument
+	limits cgroup.Limits
+	stop   stopDocument
+	// Health is NoHealth unless it runs and is examined.
+	Health Health
+	Looks  []Look // the latest ones, oldest first
+
 	process *process // of the last run
 	group   string   // the cgroup of the run under way
 	path    []string // directories of PATH, of the run under way or the next one
@@ -67,6 +71,7 @@ func (c *Container) ShortID() string { return Short(c.ID) }
 type Session struct {
 	ID       string // 64 hex digits
 	Number   int    // the N of sessions/N
+	Look     bool   // a look at the container's health: it is not listed
 	Attached bool   // nobody's process: somebody looks at the container's own output, and may type
 	PID      int    // in the host's numbers, 0 of who is attached
 	Command  []string

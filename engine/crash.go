@@ -36,6 +36,9 @@ const (
 	exitForgotten point = "exit forgotten" // the monitor has dropped the container
 	exitTidied    point = "exit tidied"    // cgroup and id range are given back
 
+	recreateNoted   point = "recreate noted"   // the record says that the layer is to be replaced
+	recreateSwapped point = "recreate swapped" // the new layer is in its place, the old one beside it
+
 	removeRenamed  point = "remove renamed"  // the directory is .gone-<id>
 	removeReleased point = "remove released" // the image is given back
 	removeDeleted  point = "remove deleted"  // the files are deleted
@@ -46,7 +49,7 @@ func points() []point {
 		createStaged, createCommitted, createListed, limitsApplied, settingWritten, renameWritten, ownerWritten,
 		volumesNamed, startNoted, startCgroup, startParked, startAdopted, startReleased, startWritten, startKept, startFailed,
 		stopSignalled, stopKilled, exitWritten, exitForgotten, exitTidied,
-		removeRenamed, removeReleased, removeDeleted,
+		recreateNoted, recreateSwapped, removeRenamed, removeReleased, removeDeleted,
 	}
 	for _, p := range volume.Points() {
 		list = append(list, point(p))

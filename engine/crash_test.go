@@ -56,6 +56,9 @@ func TestCrash(t *testing.T) {
 			fate{states: []State{Exited}, code: 137},
 		},
 	}
+	for _, p := range []point{recreateNoted, recreateSwapped} {
+		rows = append(rows, row{p, []order{create}, order{Do: "recreate", Name: "web"}, fate{states: []State{Created}}})
+	}
 	for _, p := range []point{startNoted, startCgroup, startParked, startAdopted} {
 		rows = append(rows, row{p, []order{create}, start, fate{states: []State{Created}}},
 			row{p, nil, run, fate{states: []State{none}}})

@@ -195,6 +195,8 @@ func (d *testDaemon) do(ctx context.Context, o order) (a answer) {
 		_, err = d.e.Wait(ctx, o.Name)
 	case "remove":
 		err = d.e.Remove(ctx, o.Name, true)
+	case "recreate":
+		err = d.e.Recreate(ctx, o.Name)
 	case "rename":
 		err = d.e.Rename(ctx, o.Name, o.Text)
 	case "volume":

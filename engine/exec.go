@@ -32,6 +32,7 @@ type ExecOptions struct {
 	// Status is the far end of a monitor.NewStatus, on which the exit comes; nil if nobody waits. It stays the caller's.
 	// When the near end is closed before the exit, the session is hung up.
 	Status *os.File
+	look   *look // the health check that it is; it is not listed then
 }
 
 // Execution is a session that has begun.
@@ -165,7 +166,10 @@ func (s *supervisor) target(o ExecOptions) (*target, error) {
 		t.close()
 		return nil, err
 	}
-	t.session = s.reserveSession(Session{Command: o.Command, TTY: o.TTY, Terminal: o.Terminal})
+	t.session = s.reserveSession(Session{Command: o.Command, TTY: o.TTY, Terminal: o.Terminal, Look: o.look != nil})
+	if o.look != nil {
+		o.look.session = t.session.ID
+	}
 	return t, nil
 }
 

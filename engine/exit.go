@@ -28,7 +28,8 @@ func (s *supervisor) runEnded(x Exit) {
 	s.enter(inExit)
 	p, waiters := s.stopping, s.waiters
 	p.end()
-	s.stopping, s.waiters = nil, nil
+	s.examination.end()
+	s.stopping, s.waiters, s.examination = nil, nil, nil
 	s.leaveAll(x)
 	oom := s.oomAtEnd(x)
 	s.st.Exit, s.st.Finished, s.st.Error = &x, x.At, s.exitSentence(x)

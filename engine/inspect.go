@@ -26,6 +26,7 @@ type document struct {
 	Limits   limitsDocument    `json:"limits"` // in force, or at the next start
 	Stop     stopDocument      `json:"stop"`
 	Process  *process          `json:"process,omitempty"` // of the last run
+	Health   *healthDocument   `json:"health,omitempty"`
 	Sessions []sessionDocument `json:"sessions,omitempty"`
 }
 
@@ -44,9 +45,16 @@ type stopDocument struct {
 	Timeout int    `json:"timeout"` // seconds; -1 is for ever
 }
 
+// healthDocument is how a container that runs is, and what the latest looks found.
+type healthDocument struct {
+	Health Health `json:"health"`
+	Looks  []Look `json:"looks,omitempty"`
+}
+
 type sessionDocument struct {
 	ID       string    `json:"id"`
 	Number   int       `json:"number"`
+	Look     bool      `json:"-"`
 	Attached bool      `json:"attached,omitempty"`
 	PID      int       `json:"pid"`
 	Command  []string  `json:"command"`
@@ -69,6 +77,9 @@ func (e *Engine) Inspect(id string) ([]byte, error) {
 		Status: c.State, PID: c.PID, Started: c.Started, Finished: c.Finished, Exit: c.Exit, Error: c.Error,
 		Labels: c.Labels, Settings: c.SettingsJSON(), Pending: c.Pending, Process: c.process,
 		Stop: c.stop, Limits: limitsDocument{c.limits.Memory, c.limits.MemorySwap, c.limits.CPUs, c.limits.CPUShares, c.limits.Pids},
+	}
+	if c.Health != NoHealth {
+		d.Health = &healthDocument{c.Health, c.Looks}
 	}
 	for _, x := range c.Sessions {
 		d.Sessions = append(d.Sessions, sessionDocument(x))

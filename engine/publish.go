@@ -31,8 +31,12 @@ func (s *supervisor) publish() {
 	} else {
 		c.ErrorAt = time.Now()
 	}
+	c.Health = NoHealth
+	if s.examination != nil && s.st.State.Alive() {
+		c.Health, c.Looks = s.st.Health.Health, slices.Clone(s.examination.last)
+	}
 	for _, x := range s.sessions {
-		if x.shown {
+		if x.shown && !x.Look {
 			c.Sessions = append(c.Sessions, x.Session)
 		}
 	}

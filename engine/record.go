@@ -27,6 +27,8 @@ type record struct {
 	Started  bool              `json:"started,omitempty"`  // a start has succeeded
 	// Volumes are its anonymous volumes by their targets.
 	Volumes map[string]string `json:"volumes,omitempty"`
+	// Recreate is set while its writable layer is to be replaced by an empty one.
+	Recreate bool `json:"recreate,omitempty"`
 	// Provisional is set while a container that was made together with its start has not started: a crash undoes it.
 	Provisional bool `json:"provisional,omitempty"`
 }
@@ -42,6 +44,8 @@ type state struct {
 	Error    string    `json:"error,omitempty"`
 	OOMKills int64     `json:"oom_kills,omitempty"` // how often the kernel ended something in the run for want of memory
 	Then     sequel    `json:"then,omitempty"`
+	// Health is of the run under way or the last one; nil if nobody examined it.
+	Health *healthNote `json:"health,omitempty"`
 }
 
 // sequel is what was asked to follow the end of a run; a daemon that dies in between leaves it to the next.

@@ -85,6 +85,7 @@ func (s *supervisor) recoverLive(h *monitor.Held) {
 		s.watchOOM()
 		s.missedOOM()
 	}
+	s.examine()
 	if s.st.State == Stopping {
 		s.queue.put(func() { s.resumeStop() })
 	}
@@ -221,6 +222,11 @@ func (s *supervisor) recoverEnded(x *monitor.Exit) {
 	default:
 		if x != nil {
 			s.forget()
+		}
+		if s.rec.Recreate {
+			if err := s.freshLayer(); err != nil {
+				s.failed("recreate", err)
+			}
 		}
 		s.recoverSequel()
 	}

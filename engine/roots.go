@@ -40,4 +40,5 @@ type Image struct {
 	Labels     map[string]string
 	Ports      []string // EXPOSE: "80/tcp"
 	Volumes    []string
+	Health     *Healthcheck `json:",omitempty"`
 }

@@ -24,6 +24,7 @@ type session struct {
 type label struct {
 	Number   int      `json:"number"`
 	Attached bool     `json:"attached,omitempty"`
+	Look     bool     `json:"look,omitempty"`
 	Command  []string `json:"command,omitempty"`
 	TTY      bool     `json:"tty,omitempty"`
 	Terminal string   `json:"terminal,omitempty"`
@@ -33,7 +34,7 @@ type label struct {
 const maxLabel = 8 << 10
 
 func (x Session) label() []byte {
-	l := label{Number: x.Number, Attached: x.Attached, TTY: x.TTY, Terminal: x.Terminal}
+	l := label{Number: x.Number, Attached: x.Attached, Look: x.Look, TTY: x.TTY, Terminal: x.Terminal}
 	for size, i := 0, 0; i < len(x.Command); i++ {
 		if size += len(x.Command[i]); size > maxLabel {
 			l.Command = append(l.Command, "…")
@@ -52,11 +53,11 @@ func (x Session) label() []byte {
 func (s *supervisor) recoverSessions(held []*monitor.Held) {
 	for _, h := range held {
 		var l label
-		if json.Unmarshal(h.Label, &l) != nil || l.Number <= 0 {
+		if json.Unmarshal(h.Label, &l) != nil || l.Number <= 0 && !l.Look {
 			l.Number = s.freeNumber()
 		}
 		s.sessions = append(s.sessions, &session{shown: true, Session: Session{
-			ID: h.Key, Number: l.Number, Attached: l.Attached, PID: h.PID, Command: l.Command, TTY: l.TTY,
+			ID: h.Key, Number: l.Number, Attached: l.Attached, Look: l.Look, PID: h.PID, Command: l.Command, TTY: l.TTY,
 			Terminal: l.Terminal, Started: h.Started,
 		}})
 	}
@@ -92,6 +93,9 @@ func (s *supervisor) sessionBegan(x Session) {
 		return
 	}
 	known.Session, known.shown = x, true
+	if x.Look {
+		return
+	}
 	s.publish()
 	if x.Attached {
 		s.say("attach", "execID", x.ID)
@@ -105,6 +109,9 @@ func (s *supervisor) sessionEnded(x monitor.Exit) {
 	known := s.known(x.Session)
 	switch {
 	case known == nil || known.Exit != nil:
+		return
+	case known.Look:
+		s.lookEnded(known, x)
 		return
 	case !known.shown:
 		s.dropSession(known)
@@ -219,7 +226,10 @@ func (e *Engine) HangUp(ctx context.Context, id string, number int) error {
 
 // reserveSession lists a session before its process is there.
 func (s *supervisor) reserveSession(x Session) Session {
-	x.ID, x.Number, x.Started = newID(), s.freeNumber(), time.Now().Round(0)
+	x.ID, x.Started = newID(), time.Now().Round(0)
+	if !x.Look {
+		x.Number = s.freeNumber()
+	}
 	s.sessions = append(s.sessions, &session{Session: x, entering: !x.Attached})
 	return x
 }

@@ -75,7 +75,7 @@ func table() []Setting {
 		},
 		{
 			Name: "env", Type: Lines, FromImage: true, Flag: "env", Short: "e", JSON: "env", parse: parseEnv,
-			Summary: "environment variables, NAME=VALUE each, added to the image's",
+			Summary: "environment variables, NAME=VALUE each, added to the image's; NAME alone takes one away",
 		},
 		{
 			Name: "workdir", Type: Text, Default: "/", FromImage: true, Flag: "workdir", Short: "w", JSON: "workdir",
@@ -184,6 +184,26 @@ func table() []Setting {
 		{
 			Name: "labels", Type: Lines, FromImage: true, Live: true, Flag: "label", Short: "l", JSON: "labels",
 			parse: parseLabels, Summary: "labels, NAME=VALUE each, added to the image's",
+		},
+		{
+			Name: "health_cmd", Type: Text, FromImage: true, Flag: "health-cmd", JSON: "health_cmd", parse: parseHealthCommand,
+			Summary: "what is executed from time to time to see whether it is well: a line for sh, a JSON array of words, or none",
+		},
+		{
+			Name: "health_interval", Type: Text, Default: "30s", FromImage: true, Flag: "health-interval", JSON: "health_interval",
+			parse: parseSpan, Summary: "the time between two looks at its health",
+		},
+		{
+			Name: "health_timeout", Type: Text, Default: "30s", FromImage: true, Flag: "health-timeout", JSON: "health_timeout",
+			parse: parseSpan, Summary: "how long a look at its health may take",
+		},
+		{
+			Name: "health_retries", Type: Number, Default: "3", FromImage: true, Flag: "health-retries", JSON: "health_retries",
+			parse: parseRetries, Summary: "how many looks in a row have to find it unwell",
+		},
+		{
+			Name: "health_start", Type: Text, Default: "0s", FromImage: true, Flag: "health-start-period", JSON: "health_start",
+			parse: parseSpan, Summary: "how long it may be unwell after a start",
 		},
 		{
 			Name: "auto_remove", Type: Bool, Default: "false", Live: true, Flag: "rm", JSON: "auto_remove", parse: parseBool,

@@ -20,6 +20,12 @@ func (s *supervisor) start(b *boarding, answer func(error)) {
 		answer(fail("start", s.id, Invalid, "the container %s is dead: %s", s.rec.Name, s.st.Error))
 		return
 	}
+	if s.rec.Recreate { // it failed half-way
+		if err := s.freshLayer(); err != nil {
+			answer(err)
+			return
+		}
+	}
 	image, err := s.findImage()
 	switch {
 	case errors.Is(err, ErrPulling):
@@ -87,6 +93,7 @@ func (s *supervisor) begin(l *launching) {
 	s.enter(inStarted)
 	s.forgetSessions()
 	s.st = state{State: s.st.State, Run: *l.note}
+	s.examine()
 	s.save()
 	s.e.crash(startWritten)
 	s.watchOOM()

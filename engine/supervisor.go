@@ -34,7 +34,9 @@ type supervisor struct {
 	sessions []*session
 	pauses   []func(error) // who wants it frozen, and waits until no session is entering
 	lease    *lease
-	unmount  chan struct{} // closed when the last run's overlay is unmounted; nil if there was none
+	// examination is how the run's health is kept an eye on; nil if it is not.
+	examination *examination
+	unmount     chan struct{} // closed when the last run's overlay is unmounted; nil if there was none
 	// undecided is set while it is not known whether the process of a start that the last daemon did not live to note
 	// runs its command.
 	undecided bool
@@ -71,6 +73,7 @@ func (s *supervisor) closeDescriptors() {
 		s.run.close()
 	}
 	s.stopping.end()
+	s.examination.end()
 	s.view.forget()
 }
 
@@ -114,6 +117,8 @@ func (s *supervisor) supervise() {
 			}
 		case <-s.stopping.over():
 			s.graceOver()
+		case <-s.examination.due():
+			s.lookDue()
 		}
 	}
 }

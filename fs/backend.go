@@ -110,6 +110,8 @@ type Containers interface {
 	// Pause freezes a container that runs, Unpause lets it go on.
 	Pause(ctx context.Context, id string) error
 	Unpause(ctx context.Context, id string) error
+	// Recreate gives a container a new writable layer from the image its name points to now; one that runs is restarted.
+	Recreate(ctx context.Context, id string) error
 	Rename(ctx context.Context, id, name string) error
 	// Chown gives a container to another user, with whose rights it acts from then on. It is Forbidden if the container
 	// has what that user may not have.
@@ -176,6 +178,7 @@ type Container struct {
 	ErrorAt time.Time
 	Process string // host's id of its first process; empty if it does not run
 	Exit    int    // of a container that has run and ended: the code, 128+n for a signal
+	Health  string // one word; "none" or "" of one that does not run or that nobody examines
 	OOM     bool   // in its last run the kernel has ended something for want of memory
 	Owner   uint32
 	Reaches bool // it acts on the host with rights of its owner's: its files, its devices, its kernel

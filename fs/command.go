@@ -205,6 +205,13 @@ func unpauseContainer(ctx context.Context, t *Tree, e *entry, args []string) err
 	return t.Containers.Unpause(ctx, e.obj.id)
 }
 
+func recreateContainer(ctx context.Context, t *Tree, e *entry, args []string) error {
+	if err := none(e, "recreate", args); err != nil {
+		return err
+	}
+	return t.Containers.Recreate(ctx, e.obj.id)
+}
+
 func renameContainer(ctx context.Context, t *Tree, e *entry, args []string) error {
 	name, err := one(e, "rename", "a NAME", args)
 	if err == nil {

@@ -20,6 +20,7 @@ type containerItem struct {
 	Error   string    `json:"error,omitempty"`
 	PID     string    `json:"pid,omitempty"`
 	Exit    *int      `json:"exit,omitempty"` // of one that has ended
+	Health  string    `json:"health,omitempty"`
 	OOM     bool      `json:"oom,omitempty"`
 	Owner   uint32    `json:"owner"`
 	Created time.Time `json:"created"`
@@ -35,6 +36,9 @@ func containersJSON(ctx context.Context, t *Tree, _ *entry) ([]byte, error) {
 		item := containerItem{
 			ID: c.ID, Name: c.Name, Image: c.Image, ImageID: c.ImageID, Command: c.Command, Status: c.Status, Error: c.Error,
 			PID: c.Process, OOM: c.OOM, Owner: c.Owner, Created: c.Created, Started: c.Started,
+		}
+		if c.Health != "none" {
+			item.Health = c.Health
 		}
 		if exitCode(c) != "" {
 			item.Exit, item.Ended = &c.Exit, c.Ended

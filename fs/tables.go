@@ -71,7 +71,7 @@ func short(id string) string {
 func statusText(c *Container, now time.Time) string {
 	switch c.Status {
 	case "running":
-		return "Up " + ago(now.Sub(c.Started))
+		return "Up " + ago(now.Sub(c.Started)) + healthText(c)
 	case "stopping":
 		return "Up " + ago(now.Sub(c.Started)) + " (Stopping)"
 	case "paused":
@@ -84,6 +84,17 @@ func statusText(c *Container, now time.Time) string {
 		return "Created (Waiting for its image)"
 	}
 	return "Created"
+}
+
+// healthText is docker's word for a container's health in its STATUS.
+func healthText(c *Container) string {
+	switch c.Health {
+	case "starting":
+		return " (health: starting)"
+	case "healthy", "unhealthy":
+		return " (" + c.Health + ")"
+	}
+	return ""
 }
 
 func allImages(ctx context.Context, t *Tree, _ *entry) ([]byte, error) {

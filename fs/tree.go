@@ -99,6 +99,7 @@ func containerRow(settings []Setting) *row {
 		containerText("status", 0o644, "one word: created waiting running paused stopping exited dead", func(c *Container) string { return line(c.Status) }),
 		text("error", 0o644, "why its last command or run failed; empty if it did not", containerError),
 		containerText("oom", 0o644, "true if in its last run the kernel has ended something for want of memory, else false", func(c *Container) string { return line(strconv.FormatBool(c.OOM)) }),
+		containerText("health", 0o644, "one word: none starting healthy unhealthy; inspect.json has what the latest looks found", func(c *Container) string { return line(c.Health) }),
 		ctl("ctl", "commands of the container", containerCommands()),
 		dir("config", 0o755, "one file a setting; empty means the image's or hull's default", config...).opens(openConfig).within(),
 		logs("logs", "what it has written, stdout and stderr in order; grows"),
@@ -207,6 +208,7 @@ func containerCommands() []command {
 		{"unpause", "", "let them go on", unpauseContainer, nil},
 		{"rename", "NAME", "give it another name, as mv does", renameContainer, nil},
 		{"commit", "REF", "make an image of its files and settings", commitContainer, nil},
+		{"recreate", "", "make it anew from the image its name points to now; settings, name and volumes stay, its files go", recreateContainer, nil},
 		{"remove", "[force]", "remove it; force: kill it first if it runs", removeContainer, nil},
 	}
 }

@@ -27,6 +27,7 @@ echo 'sleep 1000' > containers/d/config/command
 echo start > containers/d/ctl
 echo 100 > containers/d/config/pids
 echo 'stop 1' > containers/d/ctl
+echo recreate > containers/d/ctl
 rmdir containers/d
 ./prune volumes
 `

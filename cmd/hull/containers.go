@@ -45,6 +45,7 @@ func (c containers) shown(x *engine.Container) *fs.Container {
 	s := &fs.Container{
 		ID: x.ID, Name: x.Name, Image: x.Image, ImageID: x.ImageID, Command: strings.Join(x.Command, " "),
 		Status: x.State.String(), Error: x.Error, ErrorAt: x.ErrorAt, Owner: x.UID, Reaches: x.Reaches, Created: x.Created, Started: x.Started, Ended: x.Finished, OOM: x.OOM,
+		Health: string(x.Health),
 	}
 	if x.PID != 0 {
 		s.Process = strconv.Itoa(x.PID)
@@ -95,6 +96,10 @@ func (c containers) Pause(ctx context.Context, id string) error {
 
 func (c containers) Unpause(ctx context.Context, id string) error {
 	return c.failed(id, c.engine.Unpause(ctx, id))
+}
+
+func (c containers) Recreate(ctx context.Context, id string) error {
+	return c.failed(id, c.engine.Recreate(ctx, id))
 }
 
 func (c containers) Rename(ctx context.Context, id, name string) error {

@@ -38,6 +38,9 @@ func (r roots) Image(_ context.Context, name string) (*engine.Image, error) {
 		ID: m.ID, Reference: m.Reference, Entrypoint: c.Config.Entrypoint, Cmd: c.Config.Cmd, Env: c.Config.Env,
 		User: c.Config.User, WorkingDir: c.Config.WorkingDir, StopSignal: c.Config.StopSignal, Labels: c.Config.Labels,
 	}
+	if h := c.Config.Healthcheck; h != nil {
+		out.Health = &engine.Healthcheck{Test: h.Test, Interval: h.Interval, Timeout: h.Timeout, Start: h.StartPeriod, Retries: h.Retries}
+	}
 	for p := range c.Config.ExposedPorts {
 		out.Ports = append(out.Ports, p)
 	}

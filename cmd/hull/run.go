@@ -144,6 +144,14 @@ func (v verbs) newContainer(c *session.Call) (engine.New, error) {
 	if len(args) > 0 {
 		n.Settings["command"] = engine.FormatWords(args)
 	}
+	if on(c, "no-healthcheck") {
+		for name := range n.Settings {
+			if strings.HasPrefix(name, "health_") {
+				return n, errors.New("--no-healthcheck and the flags --health-… exclude each other")
+			}
+		}
+		n.Settings["health_cmd"] = "none"
+	}
 	return n, nil
 }
 

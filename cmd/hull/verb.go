@@ -22,6 +22,8 @@ func runFlags() []verb.Flag {
 		{Name: "detach-keys", Setting: "detach-keys", Summary: "the keys that leave its terminal; ctrl-p,ctrl-q if not given"},
 	}
 	flags = append(flags, verb.Flag{
+		Name: "no-healthcheck", Setting: "no-healthcheck", Kind: verb.Switch, Summary: "do not look at its health, whatever the image says",
+	}, verb.Flag{
 		Name: "security-opt", Kind: verb.Security, Repeat: true,
 		Summary: "seccomp=FILE, a profile; seccomp=unconfined; no-new-privileges=false",
 	})

@@ -245,6 +245,13 @@ func (s fakeContainers) Unpause(_ context.Context, id string) error {
 	return s.freeze("unpause", id, "paused", "running")
 }
 
+func (s fakeContainers) Recreate(_ context.Context, id string) error {
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	_, err := s.get("recreate", id)
+	return err
+}
+
 func (s fakeContainers) freeze(op, id, from, to string) error {
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
