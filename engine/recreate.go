@@ -15,7 +15,7 @@ import (
 // It becomes one that was never started: what is fixed by the first start can change again.
 func (e *Engine) Recreate(ctx context.Context, id string) error {
 	done := make(chan error, 1)
-	if !e.spawn(func() { done <- e.recreateNow(id) }) { //nolint:contextcheck // accepted work goes on in the engine's context
+	if !e.spawn(func() { done <- e.recreateNow(id) }) { // accepted work goes on in the engine's context
 		return fail("recreate", "", Interrupted, "hull's daemon is ending; try again when it is back")
 	}
 	select {

@@ -1,6 +1,10 @@
 package tests
 
-import v1 "github.com/google/go-containerregistry/pkg/v1"
+import (
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
 
 // meantImages are the images of the lines in meanings, by repository: the host's programs, and this configuration.
 var meantImages = map[string]func(*v1.Config){
@@ -25,7 +29,10 @@ var meantImages = map[string]func(*v1.Config){
 	"appwork": func(c *v1.Config) { c.WorkingDir, c.User = "/srv/made", "app" },
 	"file":    func(c *v1.Config) { c.WorkingDir = "/etc/passwd" },
 	"quit":    func(c *v1.Config) { c.StopSignal = "SIGQUIT" },
-	"seven":   func(c *v1.Config) { c.StopSignal = "7" },
+	"sick": func(c *v1.Config) {
+		c.Healthcheck = &v1.HealthConfig{Test: []string{"CMD-SHELL", "test -e /well"}, Interval: 200 * time.Millisecond, Retries: 2}
+	},
+	"seven": func(c *v1.Config) { c.StopSignal = "7" },
 }
 
 // meantEnv is the file of the lines with --env-file.
@@ -199,6 +206,15 @@ var meanings = []meaning{
 	{name: "bad name", line: `run --name -x/y $R/cmd:1 true`},
 	{name: "removed at its end", line: `run --rm --name $N $R/cmd:1 true; run --rm --name $N $R/cmd:1 echo again`},
 	{name: "what has changed", line: `run --name $N $R/cmd:1 sh -c 'echo x > /new; rm /etc/motd; echo y >> /etc/release'; look $N changes | grep -v hosts | sort`},
+
+	// Health.
+	{name: "health by the image", line: `detached --name $N $R/sick:1 sleep 1000; until test "$(look $N health)" = unhealthy; do sleep 0.1; done
+		into $N "" touch /well; until test "$(look $N health)" = healthy; do sleep 0.1; done; look $N status`},
+	{name: "health by flags", line: `detached --name $N --health-cmd 'test -d /etc' --health-interval 200ms $R/sick:1 sleep 1000
+		until test "$(look $N health)" = healthy; do sleep 0.1; done; look $N status`},
+	{name: "no health", line: `detached --name $N --no-healthcheck $R/sick:1 sleep 1000; look $N health 2>/dev/null | grep -c healthy`},
+	{name: "health in the time of the start", line: `detached --name $N --health-start-period 1h $R/sick:1 sleep 1000; sleep 2; look $N health`},
+	{name: "health of which the flags contradict", line: `run --rm --no-healthcheck --health-cmd true $R/cmd:1 true 2>/dev/null`},
 
 	// Sessions.
 	{name: "session", line: `detached --name $N -h box -e A=1 -w /tmp -u app $R/cmd:1 sleep 1000; into $N "" sh -c 'id; pwd; env | sort'`},
