@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"hull/engine/internal/sys"
 )
 
 // Create makes a container, and starts it if asked. With Start, it fails with the start's error and then leaves nothing;
@@ -218,7 +220,7 @@ func (e *Engine) commit(rec *record) (*supervisor, error) {
 			os.RemoveAll(staging))
 	}
 	if !rec.Provisional {
-		if err := syncDir(e.dir); err != nil {
+		if err := sys.SyncDir(e.dir); err != nil {
 			return nil, errorsJoin(fail("create", rec.ID, kindOfErrno(err), "the container cannot be made durable: %w", err),
 				os.RemoveAll(s.dir))
 		}
@@ -246,7 +248,7 @@ func (s *supervisor) keep(rec *record, set values) error {
 		return fail("", s.id, kindOfErrno(err), "the container's record cannot be written: %w", err)
 	}
 	if durable && s.rec.Provisional {
-		if err := syncDir(s.e.dir); err != nil {
+		if err := sys.SyncDir(s.e.dir); err != nil {
 			return fail("", s.id, kindOfErrno(err), "the container cannot be made durable: %w", err)
 		}
 	}
@@ -294,8 +296,8 @@ func (e *Engine) syncRecord(dir string) error {
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := syncDir(dir); err != nil {
+	if err := sys.SyncDir(dir); err != nil {
 		return err
 	}
-	return syncDir(e.dir)
+	return sys.SyncDir(e.dir)
 }

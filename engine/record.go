@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -76,44 +75,12 @@ const (
 	maxRecord = 16 << 20 // bytes: more than any setting's list is long
 )
 
-// writeFile replaces a file whole. With durable, it is on the disk when writeFile returns; without, it may be lost with
-// the machine's power, never with the process.
-func writeFile(dir, name string, data []byte, durable bool) error {
-	path := filepath.Join(dir, name)
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil && durable {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(path+".new"))
-	}
-	if durable {
-		return syncDir(dir)
-	}
-	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
 func (r *record) write(dir string, durable bool) error {
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
 	}
-	return writeFile(dir, recordFile, append(data, '\n'), durable)
+	return sys.WriteFile(dir, recordFile, append(data, '\n'), durable)
 }
 
 // readRecord reads what id's directory holds. Whatever it answers without an error can be worked with.
@@ -153,7 +120,7 @@ func (s *state) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(dir, stateFile, append(data, '\n'), false)
+	return sys.WriteFile(dir, stateFile, append(data, '\n'), false)
 }
 
 // readState answers nil where there is none, or none that can be read: nothing is known of the last run then.

@@ -58,24 +58,10 @@ var executions = []struct {
 func TestEnterAsDocker(t *testing.T) {
 	needs(t)
 	client := docker(t)
-	base, err := os.MkdirTemp("", "hull-enter-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &mounted{base: base}
-	t.Cleanup(func() {
-		_, _ = m.shell("echo kill > containers/box/ctl") // it heeds nothing else
-		for _, p := range m.end() {
-			t.Errorf("left behind: %s", p)
-		}
-	})
-	if out, err := exec.Command(hull, m.mountArgs(nil)...).CombinedOutput(); err != nil {
-		t.Fatalf("mount: %v: %s", err, out)
-	}
-	m.must(t, "mkdir -p $I/host:1 && $I/host:1/wait && ./run -d --name box -e A=1 -e 'B=two words' -w /tmp $REG/host:1 sleep 1000")
+	m := boxed(t, "-e A=1 -e 'B=two words' -w /tmp")
 	id := strings.TrimSpace(client("run", "-d", "--network", "none", "-e", "A=1", "-e", "B=two words", "-w", "/tmp", addr+"/host:1", "sleep", "1000"))
 	t.Cleanup(func() { client("rm", "-f", id) })
-	variables := base + "/variables"
+	variables := m.path("variables")
 	if err := os.WriteFile(variables, []byte("# a comment\nA=file\n\nD=d d\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package tests
 import (
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -20,21 +19,7 @@ var reasons = []string{"is paused; unpause it first", "is not running", "contain
 // and nothing of them is left.
 func TestExecRaces(t *testing.T) {
 	needs(t)
-	base, err := os.MkdirTemp("", "hull-races-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &mounted{base: base}
-	t.Cleanup(func() {
-		_, _ = m.shell("echo kill > containers/box/ctl") // it heeds nothing else
-		for _, p := range m.end() {
-			t.Errorf("left behind: %s", p)
-		}
-	})
-	if out, err := exec.Command(hull, m.mountArgs(nil)...).CombinedOutput(); err != nil {
-		t.Fatalf("mount: %v: %s", err, out)
-	}
-	m.must(t, "mkdir -p $I/host:1 && $I/host:1/wait && ./run -d --name box $REG/host:1 sleep 1000")
+	m := boxed(t, "")
 	for name, turn := range map[string]string{
 		"pause":   "echo pause > containers/box/ctl && echo unpause > containers/box/ctl",
 		"restart": "echo kill > containers/box/ctl; echo start > containers/box/ctl",

@@ -29,21 +29,7 @@ const (
 // the same pipes to the host's own cat.
 func TestPipes(t *testing.T) {
 	needs(t)
-	base, err := os.MkdirTemp("", "hull-pipes-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &mounted{base: base}
-	t.Cleanup(func() {
-		_, _ = m.shell("echo kill > containers/box/ctl") // it heeds nothing else
-		for _, p := range m.end() {
-			t.Errorf("left behind: %s", p)
-		}
-	})
-	if out, err := exec.Command(hull, m.mountArgs(nil)...).CombinedOutput(); err != nil {
-		t.Fatalf("mount: %v: %s", err, out)
-	}
-	m.must(t, "mkdir -p $I/host:1 && $I/host:1/wait && ./run -d --name box $REG/host:1 sleep 1000")
+	m := boxed(t, "")
 	box := m.path("hull/containers/box/")
 	for _, way := range []struct {
 		name  string

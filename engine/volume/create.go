@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"hull/engine/internal/sys"
 )
 
 // New describes a volume to make.
@@ -58,7 +60,7 @@ func (s *Store) make(v Volume, durable bool) error {
 		return errors.Join(err, os.RemoveAll(staging))
 	}
 	if durable {
-		if err := syncDir(s.o.Dir); err != nil {
+		if err := sys.SyncDir(s.o.Dir); err != nil {
 			return errors.Join(err, os.RemoveAll(s.path(v.Name)))
 		}
 	}

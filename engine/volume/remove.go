@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"hull/engine/internal/sys"
 )
 
 // Remove removes a volume that no container uses. One with files in it stays, unless all is set: it goes with them.
@@ -16,7 +18,7 @@ func (s *Store) Remove(name string, all bool) error {
 	if err != nil {
 		return err
 	}
-	if err := syncDir(s.o.Dir); err != nil {
+	if err := sys.SyncDir(s.o.Dir); err != nil {
 		s.o.Logger.Error("a removal may not survive a power failure", "volume", name, "op", "remove", "err", err)
 	}
 	return nil
