@@ -268,27 +268,46 @@ func (s *supervisor) keepSoon(rec *record) error {
 	return nil
 }
 
-// syncRecords makes the records durable that were kept soon, one after the other, and what is left when the engine ends.
+// syncAfter is how long what need not be durable at once waits for more of it: one commit of the disk's journal serves
+// all, and a container that is gone by then needs none.
+const syncAfter = time.Second
+
+// syncRecords makes durable what was kept soon, and what is left when the engine ends.
 func (e *Engine) syncRecords() {
-	for ending := false; ; {
-		if dir, ok := e.syncs.take(); ok {
-			if err := e.syncRecord(dir); err != nil && !errors.Is(err, os.ErrNotExist) { // it may be removed by now
-				e.o.Logger.Error("a container may not survive a power failure", "container", filepath.Base(dir), "op", "start", "err", err)
-			}
-			continue
-		}
-		if ending {
-			return
-		}
+	for e.ctx.Err() == nil {
 		select {
 		case <-e.ctx.Done():
-			ending = true
 		case <-e.syncs.ready:
+			select {
+			case <-e.ctx.Done():
+			case <-time.After(syncAfter):
+			}
 		}
+		e.syncAll()
 	}
 }
 
-func (e *Engine) syncRecord(dir string) error {
+// syncAll syncs all directories that were put down, and the directory they are in. Those that are gone say nothing.
+func (e *Engine) syncAll() {
+	dirs := map[string]bool{}
+	for dir, ok := e.syncs.take(); ok; dir, ok = e.syncs.take() {
+		dirs[dir] = true
+	}
+	if len(dirs) == 0 {
+		return
+	}
+	delete(dirs, e.dir)
+	for dir := range dirs {
+		if err := syncRecord(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+			e.o.Logger.Error("a container may not survive a power failure", "container", filepath.Base(dir), "op", "sync", "err", err)
+		}
+	}
+	if err := sys.SyncDir(e.dir); err != nil {
+		e.o.Logger.Error("new and removed containers may not survive a power failure", "op", "sync", "err", err)
+	}
+}
+
+func syncRecord(dir string) error {
 	f, err := os.Open(filepath.Join(dir, recordFile))
 	if err != nil {
 		return err
@@ -296,8 +315,5 @@ func (e *Engine) syncRecord(dir string) error {
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := sys.SyncDir(dir); err != nil {
-		return err
-	}
-	return sys.SyncDir(e.dir)
+	return sys.SyncDir(dir)
 }

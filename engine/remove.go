@@ -5,8 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
-	"hull/engine/internal/sys"
 )
 
 func (e *Engine) containerDir(id string) string { return filepath.Join(e.dir, id) }
@@ -22,9 +20,7 @@ func (s *supervisor) remove() error {
 		return fail("remove", s.id, kindOfErrno(err), "the container's directory cannot be moved away: %w", err)
 	}
 	if !s.set.flag("auto_remove") {
-		if err := sys.SyncDir(s.e.dir); err != nil {
-			s.e.o.Logger.Error("a removal may not survive a power failure", "container", s.id, "op", "remove", "err", err)
-		}
+		s.e.syncs.put(s.e.dir)
 	}
 	s.e.crash(removeRenamed)
 	s.gone = true

@@ -113,20 +113,17 @@ func (c *container) ended(e ended) {
 		t.drain()
 	}
 	c.stdin = closed(c.stdin)
-	s := c.server
-	s.writes.Go(func() { // an fsync may take long: the loop goes on
-		s.writing <- struct{}{}
-		err := writeExit(c.dir, exit, c.volatile)
-		<-s.writing
-		s.loop.post(func() { c.known(err) })
-	})
+	c.known(writeExit(c.dir, exit))
 }
 
 // known tells the exit: it is on disk, or the disk would not have it.
 func (c *container) known(err error) {
 	s := c.server
-	if err != nil {
+	switch {
+	case err != nil:
 		s.report(c.id, "the container's exit could not be recorded: "+err.Error())
+	case !c.volatile:
+		s.syncLater(c)
 	}
 	c.recorded = true
 	if d := s.daemon; d != nil && (d.listed || c.daemon == d) {

@@ -12,8 +12,8 @@
 // daemons, and has from the monitor:
 //
 //   - its output moved to its log (package logs), by splice, never through the monitor's memory;
-//   - its exit reaped, what is left in its pipes drained, and the exit written to exit.json and fsynced, before anyone
-//     is told;
+//   - its exit reaped, what is left in its pipes drained, and the exit written to exit.json, before anyone is told; a
+//     moment later it is durable;
 //   - its exit told: to the daemon on Client.Exits, to the next daemon by List if none lives, and to status sockets;
 //   - its descriptors kept for the next daemon;
 //   - what attached clients type brought to its terminal, whose master nobody else gets;
@@ -23,5 +23,5 @@
 // daemon's. It decides nothing: how a mount ends is the daemon's work too (StopRequest), as long as there is one.
 //
 // Inside, one loop (type loop) owns all state and never waits for anything but events. What might take long on a disk
-// that is slow, the fsync of an exit record, is done by a goroutine that posts its result to the loop.
+// that is slow, the fsync of exit records, is done by a goroutine.
 package monitor

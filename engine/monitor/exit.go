@@ -62,10 +62,9 @@ func blank(b []byte) []byte {
 	return append(b, '\n')
 }
 
-// writeExit makes the record durable before it returns, unless the container is volatile: then it survives every death
-// of a process, but not of the machine. Name and content are made durable together, and nobody is told before: one
-// commit of the disk's journal and not two.
-func writeExit(dir string, e Exit, volatile bool) (err error) {
+// writeExit writes the record: from then on it survives every death of a process. It survives the machine's when syncExit
+// has made it durable; until then that may leave no record, never a wrong one.
+func writeExit(dir string, e Exit) (err error) {
 	b, err := json.Marshal(e)
 	if err != nil {
 		return err
@@ -79,15 +78,48 @@ func writeExit(dir string, e Exit, volatile bool) (err error) {
 	if _, err := f.Write(blank(b)); err != nil {
 		return err
 	}
-	if err := os.Rename(name, filepath.Join(dir, exitFile)); err != nil || volatile {
-		return err
+	return os.Rename(name, filepath.Join(dir, exitFile))
+}
+
+// syncExit makes a record durable, its content and then its name. There may be none any more.
+func syncExit(dir string) error {
+	for _, path := range []string{filepath.Join(dir, exitFile), dir} {
+		f, err := os.Open(path)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
 	}
-	if err := f.Sync(); err != nil {
-		return err
+	return nil
+}
+
+// syncAfter is how long an exit record waits to be made durable: for many at once, one commit of the disk's journal is
+// enough, and a container that is removed until then needs none. Nobody waits for it.
+const syncAfter = time.Second
+
+// syncLater makes a container's exit record durable soon.
+func (s *server) syncLater(c *container) {
+	if s.unsynced == nil {
+		s.unsynced = map[string]string{}
+		s.after(syncAfter, s.syncExits)
 	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	s.unsynced[c.dir] = c.id
+}
+
+// syncExits makes records durable in the background.
+func (s *server) syncExits() {
+	records := s.unsynced
+	s.unsynced = nil
+	s.syncing.Go(func() {
+		for dir, id := range records {
+			if err := syncExit(dir); err != nil {
+				s.loop.post(func() { s.report(id, "the container's exit may not survive a power failure: "+err.Error()) })
+			}
+		}
+	})
 }

@@ -14,7 +14,7 @@ func TestExitRecord(t *testing.T) {
 	if _, err := ReadExit(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no record: %v", err)
 	}
-	for i, volatile := range []bool{false, true} {
+	for i := range 2 {
 		want := Exit{ID: "web", Code: 137, Signal: 9, OOM: true, Started: time.Now().Round(0), At: time.Now().Add(time.Second).Round(0)}
 		if i == 0 { // the room for it may be missing
 			if err := reserve(dir); err != nil {
@@ -24,7 +24,10 @@ func TestExitRecord(t *testing.T) {
 				t.Errorf("reserved: %v", err)
 			}
 		}
-		if err := writeExit(dir, want, volatile); err != nil {
+		if err := writeExit(dir, want); err != nil {
+			t.Fatal(err)
+		}
+		if err := syncExit(dir); err != nil {
 			t.Fatal(err)
 		}
 		got, err := ReadExit(dir)
@@ -41,8 +44,11 @@ func TestExitRecord(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	if err := writeExit(filepath.Join(dir, "nowhere"), Exit{}, false); err == nil {
+	if err := writeExit(filepath.Join(dir, "nowhere"), Exit{}); err == nil {
 		t.Error("a record was written into nothing")
+	}
+	if err := syncExit(filepath.Join(dir, "nowhere")); err != nil { // the container was removed
+		t.Error(err)
 	}
 }
 

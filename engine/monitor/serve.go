@@ -68,8 +68,8 @@ type server struct {
 	null       *os.File
 	between    [2]*os.File // the pipe that terminals' output goes through
 	rest       *rest
-	writes     sync.WaitGroup // exit records being written
-	writing    chan struct{}  // of those, how many at once: each takes a thread
+	unsynced   map[string]string // exit records that are to be made durable: whose, by directory
+	syncing    sync.WaitGroup
 	timers     map[*time.Timer]bool
 
 	control  *control
@@ -88,7 +88,7 @@ type server struct {
 func Serve(ctx context.Context, o Options) error {
 	s := &server{
 		o: o.filled(), containers: map[string]*container{}, sessions: map[*session]bool{},
-		journals: map[string]*journal{}, timers: map[*time.Timer]bool{}, writing: make(chan struct{}, 16),
+		journals: map[string]*journal{}, timers: map[*time.Timer]bool{},
 	}
 	s.log = s.o.Logger
 	defer s.close()
@@ -157,9 +157,14 @@ func (s *server) close() {
 	for t := range s.timers {
 		t.Stop()
 	}
-	s.writes.Wait()
+	s.syncing.Wait()
 	if s.loop == nil {
 		return
+	}
+	for dir := range s.unsynced {
+		if err := syncExit(dir); err != nil {
+			s.log.Error("a container's exit may not survive a power failure", "dir", dir, "err", err)
+		}
 	}
 	for _, c := range s.containers {
 		c.drop()
