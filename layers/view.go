@@ -35,6 +35,11 @@ func (s *Store) mountUnion(op, imageID string, o union.Options) (*os.File, error
 		return nil, failf(op, imageID, NotFound, "there is no such image here")
 	}
 	o.Tree = s.layersDir
+	o.Behind = func(f func()) {
+		if !s.goDo(f) { // the store is closing
+			f()
+		}
+	}
 	for _, key := range st.stack() {
 		o.Names = append(o.Names, layerName(key)+"/diff")
 	}

@@ -59,6 +59,9 @@ type Options struct {
 	NoSuid bool
 	// Volatile leaves out all syncing of upper: only for what is thrown away.
 	Volatile bool
+	// Behind, if not nil, does what nobody needs to wait for: mounts that were only
+	// needed on the way are closed, which takes a grace period of the kernel each.
+	Behind func(func())
 }
 
 // Mount puts the layers together and returns the detached mount. Devices in the
@@ -66,7 +69,11 @@ type Options struct {
 // files stay the caller's and may be closed afterwards. Errors are *[Error].
 func Mount(o Options) (*os.File, error) {
 	m := &mount{o: o, context: -1}
-	defer m.close()
+	if o.Behind != nil {
+		defer o.Behind(m.close)
+	} else {
+		defer m.close()
+	}
 	err := m.prepare()
 	if err == nil {
 		err = m.assemble()
