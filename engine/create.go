@@ -258,7 +258,11 @@ func (s *supervisor) keep(rec *record, set values) error {
 
 // keepSoon is keep for what is done already, a start: the disk catches up in the background, as it does for any mkdir.
 func (s *supervisor) keepSoon(rec *record) error {
-	if err := rec.write(s.dir, false); err != nil {
+	write := func() error { return rec.write(s.dir, false) }
+	if s.rec.Provisional {
+		write = func() error { return rec.writeOver(s.dir) }
+	}
+	if err := write(); err != nil {
 		return err
 	}
 	s.rec = rec

@@ -33,7 +33,7 @@ type record struct {
 }
 
 // state is the last run of a container, on disk: state.json. A daemon's death leaves it whole, a power failure may
-// not: it is renamed into place and not synced.
+// not: it is written over and not synced.
 type state struct {
 	State    State     `json:"state"`
 	Run      runNote   `json:"run"`               // the run under way, or the last one
@@ -83,6 +83,15 @@ func (r *record) write(dir string, durable bool) error {
 	return sys.WriteFile(dir, recordFile, append(data, '\n'), durable)
 }
 
+// writeOver is write in the place of a record that was not durable either.
+func (r *record) writeOver(dir string) error {
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return sys.Overwrite(dir, recordFile, append(data, '\n'))
+}
+
 // readRecord reads what id's directory holds. Whatever it answers without an error can be worked with.
 func readRecord(dir, id string) (*record, error) {
 	data, err := sys.ReadRegular(filepath.Join(dir, recordFile), maxRecord)
@@ -120,7 +129,7 @@ func (s *state) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	return sys.WriteFile(dir, stateFile, append(data, '\n'), false)
+	return sys.Overwrite(dir, stateFile, append(data, '\n'))
 }
 
 // readState answers nil where there is none, or none that can be read: nothing is known of the last run then.

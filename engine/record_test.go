@@ -67,6 +67,23 @@ func TestRecordRefuses(t *testing.T) {
 	}
 }
 
+// A state is whole whatever was there before it: nothing, a longer one, one of many pages.
+func TestStateWrittenOver(t *testing.T) {
+	dir := t.TempDir()
+	for _, length := range []int{10, 3000, 20, 100_000, 30, 5000, 1} {
+		want := &state{State: Exited, Error: strings.Repeat("x", length)}
+		if err := want.write(dir); err != nil {
+			t.Fatal(err)
+		}
+		if got := readState(dir); got == nil || got.Error != want.Error || got.State != Exited {
+			t.Errorf("a state of %d bytes was read as %+v", length, got)
+		}
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) != 1 {
+		t.Errorf("there are %q, %v", left, err)
+	}
+}
+
 func TestState(t *testing.T) {
 	dir := t.TempDir()
 	if s := readState(dir); s != nil {
