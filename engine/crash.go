@@ -23,8 +23,8 @@ const (
 	volumesNamed  point = "volumes named"  // the record names the volumes of a start, some of which are not there yet
 	startNoted    point = "start noted"    // state.json says that a start is under way
 	startCgroup   point = "start cgroup"   // the cgroup exists
-	startParked   point = "start parked"   // the first process waits
-	startAdopted  point = "start adopted"  // the monitor has it
+	startParked   point = "start parked"   // the first process is being made what it is to be
+	startAdopted  point = "start adopted"  // the monitor has it, and it is not to run the command yet
 	startReleased point = "start released" // it runs the command
 	startWritten  point = "start written"  // state.json says running
 	startKept     point = "start kept"     // the record of a new container is no longer provisional

@@ -156,7 +156,8 @@ type testParked struct {
 	pidfd *os.File
 	gate  *os.File
 	args  []string
-	ran   bool
+
+	released, ran bool
 }
 
 func (l *testLauncher) Park(ctx context.Context, spec launch.Spec) (parked, error) {
@@ -175,7 +176,16 @@ func (l *testLauncher) Park(ctx context.Context, spec launch.Spec) (parked, erro
 		return nil, err
 	}
 	root.Close()
-	return l.start(spec.Args, spec.Env, spec.Stdin, spec.Stdout, spec.Stderr)
+	p, err := l.start(spec.Args, spec.Env, spec.Stdin, spec.Stdout, spec.Stderr)
+	if err != nil {
+		return nil, err
+	}
+	if err := spec.Begun(p); err != nil {
+		p.Abort()
+		p.Close()
+		return nil, err
+	}
+	return p, nil
 }
 
 func (l *testLauncher) Stage(context.Context, launch.Spec) (staged, error) {
@@ -197,10 +207,14 @@ func (l *testLauncher) Exec(_ context.Context, _ launch.Target, spec launch.Exec
 		<-l.execGate
 		<-l.execGate
 	}
-	return l.start(spec.Args, spec.Env, spec.Stdin, spec.Stdout, spec.Stderr)
+	p, err := l.start(spec.Args, spec.Env, spec.Stdin, spec.Stdout, spec.Stderr)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
-func (l *testLauncher) start(args, env []string, stdin, stdout, stderr *os.File) (parked, error) {
+func (l *testLauncher) start(args, env []string, stdin, stdout, stderr *os.File) (*testParked, error) {
 	switch args[0] {
 	case "nosuch":
 		return nil, &launch.Error{Op: "find", Kind: launch.NotFound, Text: "there is no nosuch"}
@@ -255,9 +269,17 @@ func (p *testParked) Pidfd() *os.File { return p.pidfd }
 func (p *testParked) Pty() *os.File   { return nil }
 func (p *testParked) Root() *os.File  { return nil }
 
-func (p *testParked) Run(context.Context) error {
-	if _, err := p.gate.Write([]byte{1}); err != nil {
-		return err
+func (p *testParked) Release(context.Context) error {
+	p.released = true
+	_, err := p.gate.Write([]byte{1})
+	return err
+}
+
+func (p *testParked) Run(ctx context.Context) error {
+	if !p.released {
+		if err := p.Release(ctx); err != nil {
+			return err
+		}
 	}
 	if p.args[0] == "badexec" {
 		return &launch.Error{Op: "exec", Kind: launch.NotExecutable, Text: "badexec cannot be executed"}

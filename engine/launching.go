@@ -23,6 +23,7 @@ type launching struct {
 	run    *run
 	warm   *warmInit // the process that was made beforehand; nil if there is none, or when it is parked
 	parked parked
+	unhand func()     // takes the process back from the monitor; nil if that has not got it
 	trees  []*os.File // of the volumes among the mounts, in their order
 	hosts  []*os.File // of the host's paths among them
 	undo   []func()   // what to do, last first, if it fails
@@ -39,7 +40,7 @@ func (l *launching) takeBack() {
 // do goes through the steps of a start.
 func (l *launching) do() error {
 	for _, step := range []func() error{
-		l.prepare, l.takeVolumes, l.openHosts, l.takeRange, l.noteAttempt, l.makeGroup, l.makeStdio, l.park, l.handOver, l.release,
+		l.prepare, l.takeVolumes, l.openHosts, l.takeRange, l.noteAttempt, l.makeGroup, l.makeStdio, l.park, l.see,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -217,7 +218,7 @@ func (l *launching) park() error {
 	l.spec.Limits = rlimits(p.Ulimits)
 	l.spec.Range = idRange(l.note.Range)
 	l.spec.Files = etcFiles(p.Hostname)
-	l.spec.Root = l.mount
+	l.spec.Root, l.spec.Begun = l.mount, l.handOver
 	l.spec.ReadOnly = p.ReadOnly
 	if len(p.Mounts) > 0 {
 		l.spec.Mounts = l.mountAll
@@ -237,8 +238,7 @@ func (l *launching) park() error {
 		parked.Abort()
 		parked.Close()
 	})
-	s.e.crash(startParked)
-	return l.keepFiles()
+	return nil
 }
 
 // parkNow makes the process of the one that was made beforehand, if there is one. If somebody has killed that while it
@@ -252,6 +252,9 @@ func (l *launching) parkNow() (parked, error) {
 		if !errors.As(err, &known) || known.Kind != launch.Gone {
 			return p, err
 		}
+		if l.unhand != nil {
+			l.unhand()
+		}
 		if l.spec.Cgroups, err = l.run.group.Join(); err != nil {
 			return nil, err
 		}
@@ -261,15 +264,14 @@ func (l *launching) parkNow() (parked, error) {
 }
 
 // keepFiles takes what the run keeps of the process: the rest of the launcher's descriptors goes when it runs.
-func (l *launching) keepFiles() (err error) {
-	l.note.PID = l.parked.PID()
-	if l.run.pidfd, err = dup(l.parked.Pidfd()); err == nil {
-		l.run.pty, err = dup(l.parked.Pty())
+func (l *launching) keepFiles(p launch.Begun) (err error) {
+	l.note.PID = p.PID()
+	if l.run.pidfd, err = dup(p.Pidfd()); err == nil {
+		l.run.pty, err = dup(p.Pty())
 	}
 	if err == nil {
-		l.run.root, err = dup(l.parked.Root())
+		l.run.root, err = dup(p.Root())
 	}
-	l.onFailure(func() { closeAll(l.run.pidfd, l.run.pty, l.run.root) })
 	if err != nil {
 		return fail("start", l.s.id, kindOfErrno(err), "a descriptor of the container's process cannot be kept: %w", err)
 	}
@@ -308,26 +310,42 @@ func (l *launching) mount(users *os.File) (*os.File, error) {
 	return m, err
 }
 
-// handOver gives the process to the monitor, and attaches whoever is to see it from the beginning.
-func (l *launching) handOver() error {
+// handOver gives the process to the monitor while it is still being made, attaches whoever is to see it from the
+// beginning, and lets it execute the command as soon as it can.
+func (l *launching) handOver(p launch.Begun) error {
 	s := l.s
+	s.e.crash(startParked)
+	l.onFailure(func() { closeAll(l.run.pidfd, l.run.pty, l.run.root) })
+	if err := l.keepFiles(p); err != nil {
+		return err
+	}
 	l.adopt.PID, l.adopt.Pidfd, l.adopt.Pty, l.adopt.OOM = l.note.PID, l.run.pidfd, l.run.pty, l.run.group.OOM()
 	err := s.e.o.Monitor.Adopt(s.e.ctx, l.adopt)
 	closeAll(l.adopt.OOM)
 	if err != nil {
 		return fail("start", s.id, kindOfErrno(err), "the container cannot be given to hull's monitor: %w", err)
 	}
-	l.onFailure(func() { s.settle(l.parked, l.note) })
-	s.e.crash(startAdopted)
-	if l.board == nil {
-		return nil
+	pidfd := l.run.pidfd
+	l.unhand = func() {
+		l.unhand = nil
+		s.settle(pidfd, l.note)
 	}
-	l.board.attachment, err = s.attach(l.run, l.note.Process, l.board.options, true)
-	return err
+	l.onFailure(func() {
+		if l.unhand != nil {
+			l.unhand()
+		}
+	})
+	s.e.crash(startAdopted)
+	if l.board != nil {
+		if l.board.attachment, err = s.attach(l.run, l.note.Process, l.board.options, true); err != nil {
+			return err
+		}
+	}
+	return p.Release(s.e.ctx)
 }
 
-// release lets the process execute the command. It is the last step that can fail.
-func (l *launching) release() error {
+// see waits until the process executes the command. It is the last step that can fail.
+func (l *launching) see() error {
 	if err := l.parked.Run(l.s.e.ctx); err != nil {
 		return err
 	}

@@ -3,7 +3,10 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // start answers when the container runs, when it waits for its image (unless somebody is to be attached: then not
@@ -129,8 +132,8 @@ func (s *supervisor) startFailed(err error) {
 
 // settle waits until a process that the monitor has and that will not run is gone, so that nothing is written into the
 // container's directory any more, and has the monitor forget it.
-func (s *supervisor) settle(p parked, note *runNote) {
-	p.Abort()
+func (s *supervisor) settle(pidfd *os.File, note *runNote) {
+	_ = unix.PidfdSendSignal(int(pidfd.Fd()), unix.SIGKILL, nil, 0) // it may have ended
 	for {
 		if x, ok := s.deaths.take(); ok {
 			if x.Session == "" && x.Started.Equal(note.Started) {

@@ -42,12 +42,20 @@ judge:
 	JNE  next
 	TESTQ $2, BX          // flagAwait: nothing came, the other side is gone
 	JEQ  next
+
+gone:
 	MOVQ $124, DI
 	JMP  exit
 
 failed:
 	TESTQ $1, BX          // flagTry
 	JNE  next
+	TESTQ $2, BX          // flagAwait: gone without having read all is gone too
+	JEQ  exists
+	CMPQ AX, $-104        // ECONNRESET
+	JEQ  gone
+
+exists:
 	TESTQ $8, BX          // flagExists
 	JEQ  absent
 	CMPQ AX, $-17         // EEXIST

@@ -55,10 +55,11 @@ func (p *Program) Wait() {
 	p.receive()
 }
 
-// Ready tells this process that all calls so far have succeeded.
+// Ready tells this process that all calls so far have succeeded. If it is gone,
+// the wait for its next word ends the program.
 func (p *Program) Ready() {
 	p.Step(Step{What: "say that it is done"})
-	p.Call(unix.SYS_SENDTO, Int(Socket), Str("r"), Int(1), Int(unix.MSG_NOSIGNAL), Int(0), Int(0))
+	p.Try(unix.SYS_SENDTO, Int(Socket), Str("r"), Int(1), Int(unix.MSG_NOSIGNAL), Int(0), Int(0))
 }
 
 // ReadyWith is Ready, and hands over the descriptor an earlier call gave.

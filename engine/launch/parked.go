@@ -11,15 +11,36 @@ import (
 // Parked is a process that is complete but for its execve, which waits for
 // Run. It belongs to one goroutine at a time.
 type Parked struct {
-	stub   *child.Stub
-	users  *os.File
-	root   *os.File
-	pty    *os.File
-	args   []string
-	dir    string
-	ran    bool // the command runs: it is nobody's business here any more
-	buried bool
-	bury   func(pidfd *os.File) // has it waited for, and closes its pidfd
+	stub     *child.Stub
+	users    *os.File
+	root     *os.File
+	pty      *os.File
+	args     []string
+	dir      string
+	released bool
+	ran      bool // the command runs: it is nobody's business here any more
+	buried   bool
+	bury     func(pidfd *os.File) // has it waited for, and closes its pidfd
+}
+
+// Begun is a Parked that has not come so far yet.
+type Begun interface {
+	PID() int
+	Pidfd() *os.File
+	Pty() *os.File
+	Root() *os.File
+	Release(ctx context.Context) error
+}
+
+// Release lets the process execute its command as soon as it has come so far,
+// without a Run, which then only tells what became of it.
+func (p *Parked) Release(ctx context.Context) error {
+	p.released = true
+	err := p.stub.Continue(ctx)
+	if errors.Is(err, child.ErrGone) { // why, the next word from it says
+		return nil
+	}
+	return err
 }
 
 // PID is the process's number in this process's pid namespace.
@@ -45,7 +66,10 @@ func (p *Parked) Root() *os.File { return p.root }
 // process has then exited by itself with the error's ExitCode, and its parent
 // sees that. One of kind Gone: it was killed before.
 func (p *Parked) Run(ctx context.Context) error {
-	err := p.stub.Continue(ctx)
+	var err error
+	if !p.released {
+		err = p.stub.Continue(ctx)
+	}
 	if err == nil {
 		// The socket closes with the execve, or with the process's death;
 		// then there is no message, and whoever waits for the process learns

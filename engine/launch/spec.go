@@ -91,6 +91,11 @@ type Spec struct {
 	// container's user namespace (nil with the host's users) and stays the
 	// Parked's. What Root returns belongs to the Parked from then on.
 	Root func(users *os.File) (*os.File, error)
+	// Begun, if not nil, is called once while the process takes its last steps
+	// but for the execve: whoever is to own it takes it over meanwhile, and may
+	// release it, so that it need not wait when it has come so far. Park fails
+	// if Begun does, and may fail after it.
+	Begun func(Begun) error
 	// Mounts makes what is mounted in the root; nil: nothing is. Those that lie
 	// in others come after them. The trees belong to the launch from then on,
 	// also with an error.

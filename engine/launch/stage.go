@@ -196,6 +196,11 @@ func (s *Staged) become(ctx context.Context, spec Spec, set settings) (err error
 	if err := p.stub.Send(ctx, plan.Compile(plan.Start(root, process)), files...); err != nil {
 		return err
 	}
+	if spec.Begun != nil {
+		if err := spec.Begun(p); err != nil {
+			return err
+		}
+	}
 	_, err = p.stub.Await(ctx)
 	return err
 }
