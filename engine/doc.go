@@ -18,6 +18,8 @@
 //	containers/.gone-<id>         a removal whose files are still being deleted
 //	volumes/                      package volume's
 //
+// What a start or a removal writes is durable a second later, all of it at once: a start does not wait for the disk.
+//
 // Two renames commit everything: from .new-<id> to <id> a container exists, from <id> to .gone-<id> it does not.
 //
 // # States and their one writer
