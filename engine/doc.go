@@ -18,7 +18,8 @@
 //	containers/.gone-<id>         a removal whose files are still being deleted
 //	volumes/                      package volume's
 //
-// What a start or a removal writes is durable a second later, all of it at once: a start does not wait for the disk.
+// What a start, a removal or the monitor's record of an exit writes is whole whichever process is killed, and durable a
+// second later, all of it at once: none of them waits for the disk. A power failure within that second may take it.
 //
 // Two renames commit everything: from .new-<id> to <id> a container exists, from <id> to .gone-<id> it does not.
 //

@@ -252,8 +252,10 @@ func (l *launching) parkNow() (parked, error) {
 		if !errors.As(err, &known) || known.Kind != launch.Gone {
 			return p, err
 		}
-		if l.unhand != nil {
+		if l.unhand != nil { // it was killed while the monitor had it already
 			l.unhand()
+			closeAll(l.run.pidfd, l.run.pty, l.run.root)
+			l.board.close()
 		}
 		if l.spec.Cgroups, err = l.run.group.Join(); err != nil {
 			return nil, err
