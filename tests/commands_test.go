@@ -165,6 +165,7 @@ type mounted struct{ base string }
 func (m *mounted) path(name string) string { return m.base + "/" + name }
 
 func (m *mounted) mountArgs(more []string) []string {
+	theGuard.tell(m.base)
 	args := []string{"mount", "--background", "--store", m.path("store"), "--run", m.path("run")}
 	return append(append(args, more...), m.path("hull"))
 }

@@ -40,6 +40,10 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(guardVar); dir != "" {
+		stand(os.Stdin, dir)
+		os.Exit(0)
+	}
 	os.Exit(run(m))
 }
 
@@ -87,9 +91,17 @@ func run(m *testing.M) int {
 	}
 	reg.forget()
 	reg.keep(slices.Collect(maps.Keys(set)))
+	if theGuard, err = newGuard(dir); err != nil {
+		log.Print(err)
+		return 1
+	}
 	code := m.Run()
 	if err := dockerd.end(); err != nil {
 		log.Printf("ending dockerd: %v", err)
+		return 1
+	}
+	if err := theGuard.dismiss(); err != nil {
+		log.Printf("the guard of this run: %v", err)
 		return 1
 	}
 	return code
