@@ -44,35 +44,21 @@ func (m *mount) createPlaced() error {
 	return <-done
 }
 
-// detachAll has every layer in a detached mount that is ours to attach. What is
-// id-mapped is in one already.
+// detachAll has every layer in a detached mount that is ours to attach. Beside an upper layer, or for users of the
+// container's own, they all are in one already, and what is in a detached mount cannot be cloned again.
 func (m *mount) detachAll() error {
-	if m.o.Users != nil {
+	if m.o.Users != nil || m.o.Upper != nil {
 		return nil
 	}
-	all := []*sys.FD{}
-	for i := range m.lowers {
-		if !m.isDetached(m.lowers[i]) {
-			all = append(all, &m.lowers[i])
+	for i, l := range m.lowers {
+		if m.isDetached(l) {
+			continue
 		}
-	}
-	if m.o.Upper != nil { // upper and work have to be on one mount
-		tree, err := m.clone(sys.Of(m.o.Upper))
+		clone, err := m.clone(l)
 		if err != nil {
 			return err
 		}
-		for name, fd := range map[string]*sys.FD{"upper": &m.upper, "work": &m.work} {
-			if *fd, err = m.keep(tree.Open(name, unix.O_PATH|unix.O_DIRECTORY, 0)); err != nil {
-				return err
-			}
-		}
-	}
-	for _, fd := range all {
-		clone, err := m.clone(*fd)
-		if err != nil {
-			return err
-		}
-		*fd = clone
+		m.lowers[i] = clone
 	}
 	return nil
 }
