@@ -11,11 +11,11 @@ VULN_VERSION   := v1.9.0
 
 export CGO_ENABLED := 0
 
-.PHONY: build test test-vm race bench lint vuln isolation generate install demo check help FORCE
+.PHONY: build test test-vm test-vm-all race bench lint vuln isolation generate install demo check help FORCE
 .DEFAULT_GOAL := help
 
 help: ## print what each target does
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: $(HULL) ## build bin/hull, one static binary
 
@@ -35,6 +35,9 @@ bench: build ## time hull beside docker, podman, skopeo with umoci, crun, runc a
 
 test-vm: ## a chosen part of the tests on Debian's 6.1 kernel with cgroup version 2, in qemu (as root)
 	tests/vm/run $(BIN)/vm
+
+test-vm-all: ## nearly all of them there: to run at night
+	HULL_VM_LIMIT=7200 tests/vm/run $(BIN)/vm tests/vm/suites-all
 
 demo: build ## go through a whole session on a registry made on the spot (as root)
 	$(GO) run ./tests/demo -hull $(HULL)
