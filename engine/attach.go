@@ -151,7 +151,7 @@ func (s *supervisor) attachStatus(o AttachOptions, keys *os.File, tty bool) erro
 	var x Session
 	if !o.Watch {
 		x = s.reserveSession(Session{Attached: true, Command: []string{"attach"}, TTY: tty, Terminal: o.Terminal})
-		call.Key, call.Started, call.Label = x.ID, x.Started, x.label()
+		call.Key, call.Started, call.Label = x.ID, x.Started, x.label(s.why)
 	}
 	err := s.e.o.Monitor.Attach(s.e.ctx, call)
 	if !o.Watch {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"strings"
 )
 
 // checkSettings parses raw values and checks that the owner may have them, in place of those before; an image's name must
@@ -94,7 +95,7 @@ func (s *supervisor) change(raw map[string]string) error {
 	}
 	rec := *s.rec
 	rec.Settings = raw
-	before := s.rec.Image
+	before, was := s.rec.Image, s.rec.Settings
 	if raw["image"] != s.rec.Settings["image"] {
 		if rec.Image, err = s.imageNow(set.text("image")); err != nil {
 			return err
@@ -117,8 +118,19 @@ func (s *supervisor) change(raw map[string]string) error {
 	}
 	s.e.crash(settingWritten)
 	s.publish()
-	s.say("update")
+	s.say(actUpdate, "settings", changed(was, raw))
 	return nil
+}
+
+// changed are the names of the settings that are not as before.
+func changed(was, is map[string]string) string {
+	var names []string
+	for _, row := range table() {
+		if was[row.Name] != is[row.Name] {
+			names = append(names, row.Name)
+		}
+	}
+	return strings.Join(names, ",")
 }
 
 // onceOnly tells whether it is too late for the settings that are fixed by the first start.
@@ -170,6 +182,6 @@ func (s *supervisor) rename(name string) error {
 	s.e.crash(renameWritten)
 	s.publish()
 	s.e.index.move(s, old, name)
-	s.say("rename", "oldName", old)
+	s.say(actRename, "oldName", old)
 	return nil
 }

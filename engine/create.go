@@ -34,8 +34,9 @@ type created struct {
 // create does the work in the engine's own time: a caller that is interrupted leaves a whole container or none.
 func (e *Engine) create(ctx context.Context, n New, b *boarding) (*Container, *Attachment, error) {
 	result := make(chan created, 1)
+	why := e.origin(ctx)
 	work := func() { //nolint:contextcheck // accepted work goes on in the engine's context
-		c, err := e.createNow(n, b)
+		c, err := e.createNow(why, n, b)
 		result <- created{c, err}
 	}
 	if !e.spawn(work) {
@@ -49,21 +50,21 @@ func (e *Engine) create(ctx context.Context, n New, b *boarding) (*Container, *A
 		}
 		return r.container, b.take(), nil
 	case <-ctx.Done():
-		e.abandon(b, result)
+		e.abandon(why, b, result)
 		return nil, nil, fail("create", "", Interrupted, "the wait for the creation was interrupted; it goes on")
 	}
 }
 
 // abandon undoes what Run's caller no longer waits for: a command that somebody was to see from its beginning is not to
 // run unseen. A Create's goes on.
-func (e *Engine) abandon(b *boarding, result <-chan created) {
+func (e *Engine) abandon(why origin, b *boarding, result <-chan created) {
 	if b == nil {
 		return
 	}
 	e.spawn(func() {
 		select {
 		case id := <-b.id:
-			if err := e.Remove(e.ctx, id, true); err != nil && KindOf(err) != Removed && e.ctx.Err() == nil {
+			if err := e.Remove(withOrigin(e.ctx, why), id, true); err != nil && KindOf(err) != Removed && e.ctx.Err() == nil {
 				e.o.Logger.Error("an abandoned container cannot be removed", "container", id, "op", "run", "err", err)
 			}
 			<-result
@@ -74,7 +75,7 @@ func (e *Engine) abandon(b *boarding, result <-chan created) {
 }
 
 // createNow goes through a creation's steps.
-func (e *Engine) createNow(n New, b *boarding) (*Container, error) {
+func (e *Engine) createNow(why origin, n New, b *boarding) (*Container, error) {
 	rec, err := e.newRecord(n)
 	if err != nil {
 		return nil, err
@@ -89,12 +90,12 @@ func (e *Engine) createNow(n New, b *boarding) (*Container, error) {
 	}
 	reply := make(chan error, 1)
 	if n.Start { // before anybody can find it and do something else with it
-		s.queue.put(func() { s.firstStart(b, func(err error) { reply <- err }) })
+		s.later(why, func() { s.firstStart(b, func(err error) { reply <- err }) })
 	} else {
 		reply <- nil
 	}
 	e.index.list(s, rec.Name)
-	s.say("create")
+	s.because(why, func() { s.say(actCreate) })
 	e.crash(createListed)
 	if b != nil {
 		b.id <- s.id

@@ -175,7 +175,7 @@ func (d *testDaemon) point(name string) {
 func (d *testDaemon) hear(ev Event) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.events = append(d.events, ev.Action+" "+ev.Name)
+	d.events = append(d.events, string(ev.Action)+" "+ev.Name)
 }
 
 func (d *testDaemon) do(ctx context.Context, o order) (a answer) {
@@ -200,9 +200,9 @@ func (d *testDaemon) do(ctx context.Context, o order) (a answer) {
 	case "rename":
 		err = d.e.Rename(ctx, o.Name, o.Text)
 	case "volume":
-		_, err = d.e.CreateVolume(o.Name, Owner{})
+		_, err = d.e.CreateVolume(ctx, o.Name, Owner{})
 	case "unvolume":
-		err = d.e.RemoveVolume(o.Name, false)
+		err = d.e.RemoveVolume(ctx, o.Name, false)
 	case "chown":
 		uid, _ := strconv.ParseUint(o.Text, 10, 32)
 		err = d.e.Chown(ctx, o.Name, Owner{UID: uint32(uid), GID: uint32(uid)})

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"hull/engine/volume"
 )
@@ -23,6 +22,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Notify is told of every event and must return at once. Those of one container come in their order.
 	Notify func(Event)
+	// Caller tells who asks for something with a context, for events. nil: nobody knows.
+	Caller func(context.Context) (uid uint32, ok bool)
 	// Crash is called at every point of CrashPoints; tests make it kill the process. nil does nothing.
 	Crash func(point string)
 }
@@ -214,7 +215,7 @@ func (e *Engine) StopAll(ctx context.Context) error {
 	all := e.index.all()
 	failures := make(chan error, len(all))
 	for _, s := range all {
-		go func() { failures <- e.Stop(ctx, s.id, -1) }()
+		go func() { failures <- e.Stop(Unmounts(ctx), s.id, -1) }()
 	}
 	var err error
 	for range all {
@@ -237,14 +238,6 @@ func (e *Engine) Logs(id string) (LogFiles, error) {
 	return LogFiles{Dir: s.dir}, nil
 }
 
-// notify tells of an event.
-func (e *Engine) notify(ev Event) {
-	if e.o.Notify != nil {
-		ev.Time = time.Now()
-		e.o.Notify(ev)
-	}
-}
-
 // hearMonitor passes on what the monitor tells, until the engine ends or the monitor does.
 func (e *Engine) hearMonitor() {
 	for {
@@ -261,7 +254,7 @@ func (e *Engine) hearMonitor() {
 				return
 			}
 			if s := e.index.find(t.ID); s != nil {
-				s.queue.put(func() { s.trouble(t.Sentence) })
+				s.later(origin{cause: Logging}, func() { s.trouble(t.Sentence) })
 			}
 		}
 	}

@@ -55,6 +55,7 @@ func (x *Execution) Signal(_ context.Context, signal int) error {
 type target struct {
 	s       *supervisor
 	session Session
+	why     origin
 	process process
 	launch.Target
 }
@@ -153,7 +154,7 @@ func (s *supervisor) target(o ExecOptions) (*target, error) {
 	case o.Privileged && !s.rec.Owner.Root():
 		return nil, fail("exec", s.id, NeedsRoot, "--privileged is for containers that belong to root, and %s belongs to user %d", s.rec.Name, s.rec.Owner.UID)
 	}
-	t := &target{s: s, process: *s.st.Run.Process}
+	t := &target{s: s, why: s.why, process: *s.st.Run.Process}
 	t.Range = idRange(s.st.Run.Range)
 	if s.run.group == nil {
 		return nil, fail("exec", s.id, System, "the cgroup of the container %s is gone, so nothing can be started in it", s.rec.Name)
@@ -233,7 +234,7 @@ func (e *Engine) begin(ctx context.Context, t *target, p parked, o ExecOptions) 
 	if err == nil {
 		err = e.o.Monitor.Session(ctx, monitor.Session{
 			ID: t.s.id, Key: x.ID, PID: x.PID, Pidfd: p.Pidfd(), Started: x.Started, Status: o.Status, Report: true,
-			Label: x.label(),
+			Label: x.label(t.why),
 		})
 	}
 	if err != nil {

@@ -37,10 +37,10 @@ func (s *supervisor) runEnded(x Exit) {
 	s.save()
 	s.e.crash(exitWritten)
 	if oom {
-		s.say("oom")
+		s.because(origin{cause: Memory}, func() { s.say(actOOM) })
 	}
-	s.say("die", "exitCode", strconv.Itoa(x.Code))
-	removed := s.afterRun()
+	s.because(s.endOf(x, p), func() { s.say(actDie, "exitCode", strconv.Itoa(x.Code)) })
+	removed := s.afterRun(p)
 	s.forget()
 	s.e.crash(exitForgotten)
 	for _, tell := range waiters {
@@ -51,14 +51,14 @@ func (s *supervisor) runEnded(x Exit) {
 		s.answerStop(p, removed)
 	}
 	if s.st.Then == thenStart && !removed.done && (p == nil || len(p.restart) == 0) { // asked of a daemon that is dead
-		s.queue.put(func() { s.startAgain(nil) })
+		s.later(origin{cause: Recovery}, func() { s.startAgain(nil) })
 	}
 }
 
 // answerStop answers those who wanted the run to end.
 func (s *supervisor) answerStop(p *stopping, removed removal) {
 	if !removed.done {
-		s.say("stop")
+		s.because(p.why, func() { s.say(actStop) })
 	}
 	for _, answer := range p.answers {
 		answer(nil)
@@ -69,7 +69,7 @@ func (s *supervisor) answerStop(p *stopping, removed removal) {
 	switch {
 	case len(p.restart) == 0:
 	case !removed.done:
-		s.startAgain(p.restart)
+		s.because(p.again, func() { s.startAgain(p.restart) })
 	default:
 		for _, answer := range p.restart {
 			answer(s.endedError("restart"))
@@ -85,23 +85,33 @@ type removal struct {
 
 // afterRun removes the container if somebody waits for that or its settings say so, and nobody wants it started again.
 // It comes before the monitor answers `run --rm`, so that the container is gone when that returns.
-func (s *supervisor) afterRun() removal {
+func (s *supervisor) afterRun(p *stopping) (r removal) {
 	asked := s.st.Then == thenRemove
 	if !asked && (s.st.Then == thenStart || !s.set.flag("auto_remove")) {
 		return removal{}
 	}
-	err := s.remove()
-	if err != nil && !asked {
-		s.failed("remove", err)
+	why := origin{cause: AutoRemove}
+	switch {
+	case asked && p != nil:
+		why = p.removal
+	case asked: // of a daemon that is dead
+		why = origin{cause: Recovery}
 	}
-	return removal{done: err == nil, err: err}
+	s.because(why, func() {
+		r.err = s.remove()
+		if r.err != nil && !asked {
+			s.failed("remove", r.err)
+		}
+	})
+	r.done = r.err == nil
+	return r
 }
 
 // startAgain is the second half of a restart.
 func (s *supervisor) startAgain(answers []func(error)) {
 	s.start(nil, func(err error) {
 		if err == nil {
-			s.say("restart")
+			s.say(actRestart)
 		}
 		for _, answer := range answers {
 			answer(err)

@@ -818,7 +818,10 @@ func (w *world) close() {
 
 func (w *world) hear(ev Event) {
 	w.mu.Lock()
-	line := ev.Action + " " + ev.Name
+	line := string(ev.Action) + " " + ev.Name
+	if !slices.Contains(Actions(), ev.Action) || !slices.Contains(Causes(), ev.Cause) {
+		w.t.Errorf("an event that is none of the list: %q because of %q", ev.Action, ev.Cause)
+	}
 	if code, ok := ev.Attributes["exitCode"]; ok && ev.Action == "die" {
 		line += " " + code
 	}

@@ -140,7 +140,7 @@ func (s *supervisor) execLook(ctx context.Context, l *look, command []string, w 
 	x, err := s.e.execNow(ctx, s.id, ExecOptions{Command: command, Stdout: w, Stderr: w, look: l})
 	closeAll(w)
 	if err != nil {
-		s.queue.put(func() { s.lookFailed(l, err) })
+		s.later(origin{cause: Examined}, func() { s.lookFailed(l, err) })
 		return
 	}
 	closeAll(x.Pidfd)
@@ -153,7 +153,7 @@ func (s *supervisor) execLook(ctx context.Context, l *look, command []string, w 
 			break
 		}
 	}
-	s.queue.put(func() { s.lookRead(l, out) })
+	s.later(origin{cause: Examined}, func() { s.lookRead(l, out) })
 }
 
 // lookFailed takes that a look's command did not run. That the container is on its way out says nothing of its health.
@@ -222,7 +222,11 @@ func (s *supervisor) looked(l *look) {
 		s.save()
 	}
 	if after.Health != before.Health {
-		s.say("health_status: " + string(after.Health))
+		if after.Health == Healthy {
+			s.say(actHealthy)
+		} else {
+			s.say(actUnwell)
+		}
 	}
 	x.timer.Reset(x.check.pause(after.Health, s.st.Run.Started, l.End))
 }

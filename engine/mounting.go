@@ -75,9 +75,10 @@ func (s *supervisor) filling(image *Image) (func(ctx context.Context) error, err
 	if len(list) == 0 {
 		return nil, nil
 	}
-	owner, volatile := s.rec.Owner, s.set.flag("auto_remove")
+	owner, volatile, why := s.rec.Owner, s.set.flag("auto_remove"), s.why
 	s.e.volumes.Use(s.id, s.rec.Owner.UID, s.used()) // from here on nobody removes them
 	return func(ctx context.Context) error {
+		ctx = withOrigin(ctx, why)
 		for _, m := range list {
 			n := volume.New{Name: m.Source, UID: owner.UID, GID: owner.GID, Anonymous: m.Anonymous, MadeFor: s.id, Volatile: volatile && m.Anonymous}
 			if err := s.e.fillVolume(ctx, n, m, image); err != nil {
@@ -122,7 +123,7 @@ func (e *Engine) fillVolume(ctx context.Context, n volume.New, m mount, image *I
 		return err
 	}
 	if made {
-		e.sayVolume("create", v.Name)
+		e.sayVolume(e.origin(ctx), actCreate, v.Name, v.UID)
 	}
 	if err := mayUse(Owner{UID: n.UID, GID: n.GID}, v); err != nil || m.NoCopy {
 		return err

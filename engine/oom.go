@@ -45,7 +45,7 @@ func (s *supervisor) hearOOM(r *run, f *os.File) {
 			}
 			kills = g.OOMKills()
 		}
-		if known = kills; !s.queue.put(func() { s.oomKilled(r, kills) }) {
+		if known = kills; !s.later(origin{cause: Memory}, func() { s.oomKilled(r, kills) }) {
 			return
 		}
 	}
@@ -55,7 +55,7 @@ func (s *supervisor) hearOOM(r *run, f *os.File) {
 func (s *supervisor) missedOOM() {
 	r, kills := s.run, s.run.group.OOMKills()
 	if kills > s.st.OOMKills {
-		s.queue.put(func() { s.oomKilled(r, kills) })
+		s.later(origin{cause: Memory}, func() { s.oomKilled(r, kills) })
 	}
 }
 
@@ -66,7 +66,7 @@ func (s *supervisor) oomKilled(r *run, kills int64) {
 	}
 	s.st.OOMKills, s.st.Error = kills, "out of memory: the kernel ended a process in it, which "+s.wanted()
 	s.save()
-	s.say("oom")
+	s.say(actOOM)
 }
 
 // oomAtEnd counts what the kernel ended until the run did, and tells whether there is something new.

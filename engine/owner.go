@@ -41,7 +41,7 @@ func (s *supervisor) chown(owner Owner) error {
 	}
 	s.e.crash(ownerWritten)
 	s.publish()
-	s.say("update", "owner", strconv.FormatUint(uint64(owner.UID), 10))
+	s.say(actUpdate, "owner", strconv.FormatUint(uint64(owner.UID), 10))
 	return nil
 }
 
@@ -50,6 +50,7 @@ func (e *Engine) ChownVolume(ctx context.Context, name string, owner Owner) erro
 	if err := e.volumes.Chown(ctx, name, owner.UID, owner.GID); err != nil {
 		return volumeError("chown", err)
 	}
+	e.sayVolume(e.origin(ctx), actUpdate, name, owner.UID)
 	return nil
 }
 

@@ -49,7 +49,7 @@ func (e *Engine) reconcile(ctx context.Context) error {
 		e.volumes.Use(s.id, s.rec.Owner.UID, s.used())
 	}
 	for _, rec := range gone {
-		e.dropVolumes(rec)
+		e.dropVolumes(recovery, rec)
 	}
 	for _, s := range all { // all of them say which ranges are theirs before any starts
 		h := held[s.id]

@@ -12,10 +12,15 @@ import (
 	"hull/engine/monitor"
 )
 
+// recovery is why a daemon does what the last one has begun.
+var recovery = origin{cause: Recovery}
+
 // recover brings a supervisor, whose goroutine has not begun, into the state its container is in. h is what the monitor
 // holds of it, nil for nothing; the descriptors become the supervisor's. sessions are what goes on in it.
 func (s *supervisor) recover(h *monitor.Held, sessions []*monitor.Held) {
 	defer s.publish()
+	s.why = recovery
+	defer func() { s.why = origin{} }()
 	if s.st.State == Dead {
 		if h != nil {
 			s.e.endStranger(h)
@@ -52,7 +57,7 @@ func (s *supervisor) recoverLive(h *monitor.Held) {
 		// The old daemon did not come to note whether the command runs.
 		s.st.Run, s.st.Attempt, s.st.State = *attempt, nil, Up
 		s.undecided = true
-		s.queue.put(s.decide)
+		s.later(recovery, s.decide)
 	case !s.st.State.Alive() || !s.st.Run.Started.Equal(h.Started):
 		// The state was lost, as by a power failure it cannot be with the process alive: take what the monitor knows.
 		s.st = state{State: Up, Run: runNote{PID: h.PID, Started: h.Started, Settings: s.rec.Settings, Process: s.likelyProcess()}}
@@ -87,7 +92,7 @@ func (s *supervisor) recoverLive(h *monitor.Held) {
 	}
 	s.examine()
 	if s.st.State == Stopping {
-		s.queue.put(func() { s.resumeStop() })
+		s.later(recovery, s.resumeStop)
 	}
 }
 
@@ -140,7 +145,7 @@ func (s *supervisor) decided() {
 	if !s.rec.Started {
 		s.keepStarted()
 	}
-	s.say("start")
+	s.say(actStart)
 }
 
 // released tells whether the process runs the command; not if it has ended. The pidfd makes sure that the number is
@@ -216,7 +221,7 @@ func (s *supervisor) recoverEnded(x *monitor.Exit) {
 		if s.rec.Started {
 			s.st.State = Exited
 		}
-		s.queue.put(func() { s.start(nil, func(error) {}) })
+		s.later(recovery, func() { s.start(nil, func(error) {}) })
 	case s.rec.Provisional:
 		s.attemptUndone()
 	default:
@@ -236,7 +241,7 @@ func (s *supervisor) recoverEnded(x *monitor.Exit) {
 func (s *supervisor) recoverSequel() {
 	switch {
 	case s.st.Then == thenStart:
-		s.queue.put(func() { s.startAgain(nil) })
+		s.later(recovery, func() { s.startAgain(nil) })
 	case s.st.Then == thenRemove, s.rec.Started && s.set.flag("auto_remove"):
 		if err := s.remove(); err != nil {
 			s.failed("remove", err)

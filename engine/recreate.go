@@ -14,8 +14,8 @@ import (
 //
 // It becomes one that was never started: what is fixed by the first start can change again.
 func (e *Engine) Recreate(ctx context.Context, id string) error {
-	done := make(chan error, 1)
-	if !e.spawn(func() { done <- e.recreateNow(id) }) { // accepted work goes on in the engine's context
+	done, why := make(chan error, 1), e.origin(ctx)
+	if !e.spawn(func() { done <- e.recreateNow(withOrigin(e.ctx, why), id) }) { // accepted work goes on in the engine's context
 		return fail("recreate", "", Interrupted, "hull's daemon is ending; try again when it is back")
 	}
 	select {
@@ -26,7 +26,7 @@ func (e *Engine) Recreate(ctx context.Context, id string) error {
 	}
 }
 
-func (e *Engine) recreateNow(id string) error {
+func (e *Engine) recreateNow(ctx context.Context, id string) error {
 	s, err := e.lookup("recreate", id)
 	if err != nil {
 		return err
@@ -44,19 +44,19 @@ func (e *Engine) recreateNow(id string) error {
 		}
 		answer(err)
 	}
-	if err := e.ask(e.ctx, "recreate", s.id, check); err != nil {
+	if err := e.ask(ctx, "recreate", s.id, check); err != nil {
 		return err // before it is stopped for nothing
 	}
 	if running {
-		if err := e.Stop(e.ctx, s.id, -1); err != nil {
+		if err := e.Stop(ctx, s.id, -1); err != nil {
 			return err
 		}
 	}
-	if err := e.ask(e.ctx, "recreate", s.id, func(s *supervisor, answer func(error)) { answer(s.recreate()) }); err != nil {
+	if err := e.ask(ctx, "recreate", s.id, func(s *supervisor, answer func(error)) { answer(s.recreate()) }); err != nil {
 		return err
 	}
 	if running {
-		return e.Start(e.ctx, s.id)
+		return e.Start(ctx, s.id)
 	}
 	return nil
 }
@@ -107,7 +107,7 @@ func (s *supervisor) recreate() error {
 		s.failed("recreate", err)
 		return err
 	}
-	s.say("recreate")
+	s.say(actRecreate)
 	return nil
 }
 

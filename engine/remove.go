@@ -28,9 +28,9 @@ func (s *supervisor) remove() error {
 		s.e.o.Roots.Release(s.rec.Image.ID, s.id)
 	}
 	s.e.crash(removeReleased)
-	s.e.dropVolumes(s.rec)
+	s.e.dropVolumes(s.why, s.rec)
 	s.e.index.drop(s, s.rec.Name)
-	s.say("destroy")
+	s.say(actDestroy)
 	s.view.forget()
 	s.e.trash.put(trash)
 	return nil

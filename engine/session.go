@@ -18,6 +18,8 @@ type session struct {
 	Session
 	shown    bool // its process is there
 	entering bool // its process is being made, or is about to be released
+	why      origin
+	ending   *origin // who has asked for its end, if somebody has
 }
 
 // label is what the monitor keeps of a session for the next daemon.
@@ -28,13 +30,14 @@ type label struct {
 	Command  []string `json:"command,omitempty"`
 	TTY      bool     `json:"tty,omitempty"`
 	Terminal string   `json:"terminal,omitempty"`
+	UID      *uint32  `json:"uid,omitempty"` // who asked for it
 }
 
 // maxLabel bounds the command in a label.
 const maxLabel = 8 << 10
 
-func (x Session) label() []byte {
-	l := label{Number: x.Number, Attached: x.Attached, Look: x.Look, TTY: x.TTY, Terminal: x.Terminal}
+func (x Session) label(why origin) []byte {
+	l := label{UID: why.uid, Number: x.Number, Attached: x.Attached, Look: x.Look, TTY: x.TTY, Terminal: x.Terminal}
 	for size, i := 0, 0; i < len(x.Command); i++ {
 		if size += len(x.Command[i]); size > maxLabel {
 			l.Command = append(l.Command, "…")
@@ -56,7 +59,7 @@ func (s *supervisor) recoverSessions(held []*monitor.Held) {
 		if json.Unmarshal(h.Label, &l) != nil || l.Number <= 0 && !l.Look {
 			l.Number = s.freeNumber()
 		}
-		s.sessions = append(s.sessions, &session{shown: true, Session: Session{
+		s.sessions = append(s.sessions, &session{shown: true, why: origin{uid: l.UID, cause: Asked}, Session: Session{
 			ID: h.Key, Number: l.Number, Attached: l.Attached, Look: l.Look, PID: h.PID, Command: l.Command, TTY: l.TTY,
 			Terminal: l.Terminal, Started: h.Started,
 		}})
@@ -97,11 +100,11 @@ func (s *supervisor) sessionBegan(x Session) {
 		return
 	}
 	s.publish()
+	did := actExec
 	if x.Attached {
-		s.say("attach", "execID", x.ID)
-	} else {
-		s.say("exec_start", "execID", x.ID)
+		did = actAttach
 	}
+	s.because(known.why, func() { s.say(did, "execID", x.ID) })
 }
 
 // sessionEnded notes how a session ended. One whose process never was there is forgotten.
@@ -121,11 +124,32 @@ func (s *supervisor) sessionEnded(x monitor.Exit) {
 	known.Exit, known.Ended = &code, x.At
 	s.dropOldest()
 	s.publish()
-	if known.Attached {
-		s.say("detach", "execID", known.ID)
-	} else {
-		s.say("exec_die", "execID", known.ID, "exitCode", strconv.Itoa(code))
+	s.sayEnd(known)
+}
+
+// sayEnd tells that a session has ended: of itself, unless somebody has asked for that.
+func (s *supervisor) sayEnd(x *session) {
+	why := origin{uid: x.why.uid, cause: Ended}
+	if x.ending != nil {
+		why = *x.ending
 	}
+	s.because(why, func() {
+		if x.Attached {
+			s.say(actDetach, "execID", x.ID)
+		} else {
+			s.say(actExecDie, "execID", x.ID, "exitCode", strconv.Itoa(*x.Exit))
+		}
+	})
+}
+
+// toEnd tells that somebody wants a session to end.
+func (s *supervisor) toEnd(why origin, id string, action Action, attributes ...string) {
+	s.later(why, func() {
+		if x := s.known(id); x != nil && x.Exit == nil {
+			x.ending = &why
+			s.say(action, append([]string{"execID", id}, attributes...)...)
+		}
+	})
 }
 
 func (s *supervisor) dropSession(x *session) {
@@ -161,6 +185,7 @@ func (s *supervisor) leaveAll(x Exit) {
 		if known.Attached && known.Exit == nil {
 			code := x.Code
 			known.Exit, known.Ended = &code, x.At
+			s.sayEnd(known)
 		}
 	}
 }
@@ -208,6 +233,7 @@ func (e *Engine) KillSession(ctx context.Context, id string, number int, signal 
 	case x.Exit != nil:
 		return fail("kill", s.id, NotRunning, "the session %d has ended", number)
 	}
+	s.toEnd(e.origin(ctx), x.ID, actExecKill, "signal", strconv.Itoa(int(n)))
 	return s.mark("kill", e.o.Monitor.Signal(ctx, s.id, x.ID, int(n)))
 }
 
@@ -221,6 +247,7 @@ func (e *Engine) HangUp(ctx context.Context, id string, number int) error {
 	case x.Exit != nil:
 		return fail("hang-up", s.id, NotRunning, "the session %d has ended", number)
 	}
+	s.toEnd(e.origin(ctx), x.ID, actHangUp)
 	return s.mark("hang-up", e.o.Monitor.HangUp(ctx, s.id, x.ID))
 }
 
@@ -230,6 +257,6 @@ func (s *supervisor) reserveSession(x Session) Session {
 	if !x.Look {
 		x.Number = s.freeNumber()
 	}
-	s.sessions = append(s.sessions, &session{Session: x, entering: !x.Attached})
+	s.sessions = append(s.sessions, &session{Session: x, entering: !x.Attached, why: s.why})
 	return x
 }

@@ -140,7 +140,7 @@ func TestLabelsAreBounded(t *testing.T) {
 	for i := range long {
 		long[i] = "argument"
 	}
-	if n := len((Session{Number: 1, Command: long}).label()); n > 16<<10 {
+	if n := len((Session{Number: 1, Command: long}).label(origin{})); n > 16<<10 {
 		t.Errorf("a label has %d bytes", n)
 	}
 }

@@ -95,6 +95,7 @@ func (s *supervisor) begin(l *launching) {
 	}
 	s.enter(inStarted)
 	s.forgetSessions()
+	s.sent = nil
 	s.st = state{State: s.st.State, Run: *l.note}
 	s.examine()
 	s.save()
@@ -103,7 +104,7 @@ func (s *supervisor) begin(l *launching) {
 	if !s.rec.Started {
 		s.keepStarted()
 	}
-	s.say("start")
+	s.say(actStart)
 }
 
 // keepStarted makes the record say that a start has succeeded: the container is there to stay.

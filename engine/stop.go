@@ -14,10 +14,13 @@ import (
 
 // stopping is a stop under way: its grace, and who waits for the end.
 type stopping struct {
+	why     origin      // who began it
 	timer   *time.Timer // nil: no limit
 	answers []func(error)
 	restart []func(error) // they want a start after the end
+	again   origin        // of that start
 	remove  []func(error) // they want a removal after the end
+	removal origin        // of that removal
 }
 
 // over is the channel on which the end of the grace comes; nil, and so never, without a stop.
@@ -66,7 +69,7 @@ func (s *supervisor) restart(seconds int, answer func(error)) {
 		answer(err)
 		return
 	}
-	p.restart = append(p.restart, answer)
+	p.restart, p.again = append(p.restart, answer), s.why
 }
 
 // follow notes what is to follow the end of the run. A removal stays one.
@@ -90,7 +93,7 @@ func (s *supervisor) discard(force bool, answer func(error)) {
 			"the container %s is %s; stop it first, or write 'remove force' into its ctl", s.rec.Name, s.st.State))
 	default:
 		p := s.noteStop()
-		p.remove = append(p.remove, answer)
+		p.remove, p.removal = append(p.remove, answer), s.why
 		s.follow(thenRemove)
 		if err := s.signal(syscall.SIGKILL); err != nil {
 			s.failed("remove", err) // the answer comes if it ends all the same
@@ -101,7 +104,7 @@ func (s *supervisor) discard(force bool, answer func(error)) {
 // noteStop makes the state stopping, with no signal and no grace yet.
 func (s *supervisor) noteStop() *stopping {
 	if s.stopping == nil {
-		s.stopping = &stopping{}
+		s.stopping = &stopping{why: s.why}
 	}
 	if s.enter(inStop) {
 		s.save()
@@ -177,7 +180,11 @@ func (s *supervisor) signal(sig syscall.Signal) error {
 	if err != nil && !errors.Is(err, unix.ESRCH) { // it has ended, and the monitor is about to say so
 		return fail("kill", s.id, kindOfErrno(err), "the signal cannot be sent: %w", err)
 	}
-	s.say("kill", "signal", fmt.Sprint(int(sig)))
+	if s.sent == nil {
+		s.sent = map[int]origin{}
+	}
+	s.sent[int(sig)] = s.why
+	s.say(actKill, "signal", fmt.Sprint(int(sig)))
 	if s.run.group != nil && (s.st.State == Paused || s.stopping != nil) {
 		if err := s.run.group.Unpause(s.e.ctx); err != nil && sig == syscall.SIGKILL {
 			s.e.o.Logger.Warn("a container cannot be thawed", "container", s.id, "op", "kill", "err", err)
@@ -191,19 +198,25 @@ func (s *supervisor) signal(sig syscall.Signal) error {
 func (s *supervisor) pause(answer func(error)) {
 	for _, x := range s.sessions {
 		if x.entering {
-			s.pauses = append(s.pauses, answer)
+			s.pauses = append(s.pauses, pausing{s.why, answer})
 			return
 		}
 	}
 	answer(s.freeze())
 }
 
+// pausing is a wish to have it frozen.
+type pausing struct {
+	why    origin
+	answer func(error)
+}
+
 // resumePause goes on with pauses when no session is entering any more.
 func (s *supervisor) resumePause() {
 	all := s.pauses
 	s.pauses = nil
-	for _, answer := range all {
-		s.pause(answer)
+	for _, p := range all {
+		s.because(p.why, func() { s.pause(p.answer) })
 	}
 }
 
@@ -230,7 +243,7 @@ func (s *supervisor) freeze() error {
 	}
 	s.enter(inPause)
 	s.save()
-	s.say("pause")
+	s.say(actPause)
 	return nil
 }
 
@@ -247,7 +260,7 @@ func (s *supervisor) unpause() error {
 	}
 	s.enter(inUnpause)
 	s.save()
-	s.say("unpause")
+	s.say(actUnpause)
 	return nil
 }
 

@@ -32,7 +32,7 @@ type supervisor struct {
 	stopping *stopping
 	waiters  []func(Exit, error)
 	sessions []*session
-	pauses   []func(error) // who wants it frozen, and waits until no session is entering
+	pauses   []pausing // who wants it frozen, and waits until no session is entering
 	lease    *lease
 	// examination is how the run's health is kept an eye on; nil if it is not.
 	examination *examination
@@ -40,7 +40,9 @@ type supervisor struct {
 	// undecided is set while it is not known whether the process of a start that the last daemon did not live to note
 	// runs its command.
 	undecided bool
-	gone      bool // the container is removed: the goroutine ends
+	gone      bool           // the container is removed: the goroutine ends
+	why       origin         // of what it does now
+	sent      map[int]origin // by signal, who has sent that to the run
 }
 
 // run is a container's first process and what belongs to it. The files are its own.
@@ -109,16 +111,16 @@ func (s *supervisor) supervise() {
 			return
 		case <-s.deaths.ready:
 			if x, ok := s.deaths.take(); ok {
-				s.ended(x)
+				s.because(origin{cause: Ended}, func() { s.ended(x) })
 			}
 		case <-s.queue.ready:
 			if f, ok := s.queue.take(); ok {
 				f()
 			}
 		case <-s.stopping.over():
-			s.graceOver()
+			s.because(s.stopping.why, s.graceOver)
 		case <-s.examination.due():
-			s.lookDue()
+			s.because(origin{cause: Examined}, s.lookDue)
 		}
 	}
 }
@@ -140,7 +142,7 @@ func (s *supervisor) ask(ctx context.Context, op string, do func(answer func(err
 		default: // it was answered before
 		}
 	}
-	if !s.queue.put(func() { do(answer) }) {
+	if !s.later(s.e.origin(ctx), func() { do(answer) }) {
 		return s.endedError(op)
 	}
 	select {
@@ -195,23 +197,11 @@ func (s *supervisor) save() {
 	s.publish()
 }
 
-// say tells of an event.
-func (s *supervisor) say(action string, attributes ...string) {
-	ev := Event{Action: action, ID: s.id, Name: s.rec.Name, Image: s.imageName()}
-	for i := 0; i+1 < len(attributes); i += 2 {
-		if ev.Attributes == nil {
-			ev.Attributes = map[string]string{}
-		}
-		ev.Attributes[attributes[i]] = attributes[i+1]
-	}
-	s.e.notify(ev)
-}
-
 // failed notes a failure that nobody waits for.
 func (s *supervisor) failed(op string, err error) {
 	s.st.Error = err.Error()
 	s.save()
-	s.say("error", "op", op, "error", err.Error())
+	s.say(actError, "op", op, "error", err.Error())
 }
 
 // trouble notes what the monitor could not do for the container.

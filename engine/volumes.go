@@ -65,23 +65,27 @@ func (e *Engine) shownVolume(v *volume.Volume) *Volume {
 }
 
 // CreateVolume makes a volume.
-func (e *Engine) CreateVolume(name string, owner Owner) (*Volume, error) {
+func (e *Engine) CreateVolume(ctx context.Context, name string, owner Owner) (*Volume, error) {
 	v, err := e.volumes.Create(volume.New{Name: name, UID: owner.UID, GID: owner.GID})
 	if err != nil {
 		return nil, volumeError("create", err)
 	}
-	e.sayVolume("create", name)
+	e.sayVolume(e.origin(ctx), actCreate, name, owner.UID)
 	return e.shownVolume(v), nil
 }
 
 // RemoveVolume removes a volume that no container has among its mounts; Kind NotEmpty if there are files in it, unless
 // all is set.
-func (e *Engine) RemoveVolume(name string, all bool) error {
+func (e *Engine) RemoveVolume(ctx context.Context, name string, all bool) error {
 	v, _ := e.FindVolume(name)
 	if err := e.volumes.Remove(name, all); err != nil {
 		return inUse(v, err)
 	}
-	e.sayVolume("destroy", name)
+	owner := uint32(0)
+	if v != nil {
+		owner = v.UID
+	}
+	e.sayVolume(e.origin(ctx), actDestroy, name, owner)
 	return nil
 }
 
@@ -169,11 +173,6 @@ func kindOfVolume(k volume.Kind) Kind {
 	return System
 }
 
-// sayVolume tells of an event of a volume.
-func (e *Engine) sayVolume(action, name string) {
-	e.notify(Event{Action: action, Volume: name, Name: name})
-}
-
 // mayUse tells why a container may not have a volume: it acts with its owner's rights, and a volume is its maker's.
 func mayUse(owner Owner, v *volume.Volume) error {
 	if v.May(owner.UID) {
@@ -226,7 +225,7 @@ func (s *supervisor) used() []string {
 // for it, of one that is thrown away after its run the anonymous ones. Those that another container uses stay, and so
 // do those of any other container, as docker's do, until somebody prunes. So does a volume with a name that has files,
 // which somebody may have put there, unless the container was only there to be started. It may be repeated.
-func (e *Engine) dropVolumes(rec *record) {
+func (e *Engine) dropVolumes(why origin, rec *record) {
 	e.volumes.Leave(rec.ID)
 	set, err := parseSettings(rec.Settings)
 	throwaway := err == nil && set.flag("auto_remove")
@@ -241,7 +240,7 @@ func (e *Engine) dropVolumes(rec *record) {
 		err := e.volumes.Remove(v.Name, v.Anonymous || rec.Provisional)
 		switch kind := kindOfErrno(err); {
 		case err == nil:
-			e.sayVolume("destroy", v.Name)
+			e.sayVolume(why, actDestroy, v.Name, v.UID)
 		case kind != Busy && kind != NotEmpty && kind != NotFound:
 			e.o.Logger.Error("a volume cannot be removed", "volume", v.Name, "container", rec.ID, "op", "remove", "err", err)
 		}

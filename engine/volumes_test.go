@@ -40,11 +40,11 @@ func TestVolumes(t *testing.T) {
 	with := func(mounts string) map[string]string {
 		return map[string]string{"command": "sleep", "mounts": mounts}
 	}
-	_, err := w.e.CreateVolume("db", Owner{})
+	_, err := w.e.CreateVolume(t.Context(), "db", Owner{})
 	w.ok(err)
-	_, err = w.e.CreateVolume("db", Owner{})
+	_, err = w.e.CreateVolume(t.Context(), "db", Owner{})
 	w.want(err, Exists)
-	_, err = w.e.CreateVolume("not/one", Owner{})
+	_, err = w.e.CreateVolume(t.Context(), "not/one", Owner{})
 	w.want(err, Invalid)
 	_, err = w.e.Create(ctx, New{Name: "a", Image: "box", Settings: with("db:/data\nnew:/seed\n/seed/deep"), Start: true})
 	w.ok(err)
@@ -56,7 +56,7 @@ func TestVolumes(t *testing.T) {
 	if len(w.volumes()) != 3 || !w.has("new", "file") {
 		t.Errorf("%v", w.volumes())
 	}
-	w.want(w.e.RemoveVolume("db", true), Busy)
+	w.want(w.e.RemoveVolume(t.Context(), "db", true), Busy)
 	w.want(w.e.SpareVolume("new"), Busy)
 	w.ok(w.e.Rename(ctx, "b", "c"))
 	w.ok(w.e.Set(ctx, "a", "mounts", "")) // it runs with them still
@@ -68,12 +68,12 @@ func TestVolumes(t *testing.T) {
 	if v, _ := w.e.FindVolume("db"); !slices.Equal(v.Users, []string{"a", "c"}) {
 		t.Errorf("%+v", v)
 	}
-	w.want(w.e.RemoveVolume("new", true), Busy)
+	w.want(w.e.RemoveVolume(t.Context(), "new", true), Busy)
 	w.ok(w.e.Stop(ctx, "a", 0))
 	w.ok(w.e.Remove(ctx, "c", false))
-	w.want(w.e.RemoveVolume("new", false), NotEmpty)
-	w.ok(w.e.RemoveVolume("new", true))
-	w.ok(w.e.RemoveVolume("db", false))
+	w.want(w.e.RemoveVolume(t.Context(), "new", false), NotEmpty)
+	w.ok(w.e.RemoveVolume(t.Context(), "new", true))
+	w.ok(w.e.RemoveVolume(t.Context(), "db", false))
 	w.ok(w.e.Remove(ctx, "a", false))
 	if v := w.e.Volumes(); len(v) != 1 || !v[0].Anonymous || len(v[0].Users) > 0 {
 		t.Errorf("%+v", v)
@@ -103,9 +103,9 @@ func TestVolumeOfFailedStart(t *testing.T) {
 // A container acts with its owner's rights, and a volume is its maker's.
 func TestVolumeOwners(t *testing.T) {
 	w := newWorld(t)
-	_, err := w.e.CreateVolume("roots", Owner{})
+	_, err := w.e.CreateVolume(t.Context(), "roots", Owner{})
 	w.ok(err)
-	_, err = w.e.CreateVolume("anns", Owner{UID: 7, GID: 7})
+	_, err = w.e.CreateVolume(t.Context(), "anns", Owner{UID: 7, GID: 7})
 	w.ok(err)
 	start := func(owner Owner, mounts string) error {
 		c, err := w.e.Create(t.Context(), New{Image: "box", Settings: map[string]string{"mounts": mounts}, Owner: owner, Start: true})
@@ -126,10 +126,10 @@ func TestVolumeOwners(t *testing.T) {
 	w.ok(err)
 	w.want(w.e.Set(t.Context(), c.ID, "mounts", "anns:/x"), Denied)
 	w.ok(w.e.Set(t.Context(), c.ID, "mounts", "later:/x")) // one that is made meanwhile is found out at the start
-	_, err = w.e.CreateVolume("later", Owner{})
+	_, err = w.e.CreateVolume(t.Context(), "later", Owner{})
 	w.ok(err)
 	w.want(w.e.Start(t.Context(), c.ID), Denied)
-	w.ok(w.e.RemoveVolume("later", false))
+	w.ok(w.e.RemoveVolume(t.Context(), "later", false))
 	w.ok(w.e.Remove(t.Context(), c.ID, false))
 	w.ok(start(Owner{UID: 8}, "made:/x"))
 	if v, ok := w.e.FindVolume("made"); !ok || v.UID != 8 {
@@ -150,7 +150,7 @@ func TestSlowFilling(t *testing.T) {
 		t.Fatalf("%+v", c)
 	}
 	w.ok(w.e.Start(ctx, "web")) // joins
-	w.want(w.e.RemoveVolume("v", true), Busy)
+	w.want(w.e.RemoveVolume(t.Context(), "v", true), Busy)
 	w.roots.speedUp()
 	w.until("running", func() bool { return w.state("web") == Up })
 	if !w.has("v", "file") {

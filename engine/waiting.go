@@ -13,6 +13,7 @@ type waiting struct {
 	board  *boarding   // who is to be attached when it starts
 	answer func(error) // nil when the caller was answered "accepted" already
 	filled bool        // the volumes are, or are being
+	why    origin
 }
 
 // waitForImage accepts a start and goes on with it when the pull has ended.
@@ -33,7 +34,7 @@ func (s *supervisor) wait(b *boarding, answer func(error), wait func(ctx context
 		}
 	}
 	ctx, cancel := context.WithCancel(s.e.ctx)
-	w := &waiting{ctx: ctx, cancel: cancel, board: b}
+	w := &waiting{ctx: ctx, cancel: cancel, board: b, why: s.why}
 	if b == nil {
 		defer answer(nil)
 	} else {
@@ -50,7 +51,7 @@ func (s *supervisor) wait(b *boarding, answer func(error), wait func(ctx context
 func (s *supervisor) goOn(w *waiting, wait func(ctx context.Context) error) {
 	s.e.spawn(func() {
 		err := wait(w.ctx)
-		s.queue.put(func() { s.waitedFor(w, err) })
+		s.later(w.why, func() { s.waitedFor(w, err) })
 	})
 }
 
@@ -116,7 +117,7 @@ func (s *supervisor) giveUp(err error, op string) {
 	s.waiters = nil
 	if op != "" {
 		s.startFailed(err)
-		s.say("error", "op", op, "error", err.Error())
+		s.say(actError, "op", op, "error", err.Error())
 	} else {
 		s.save()
 	}

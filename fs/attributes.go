@@ -3,8 +3,11 @@ package fs
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"hull/fs/journal"
 )
 
 // setattr answers chmod, chown and touch. Modes and owners are kept; times may be set and are not kept, as with a
@@ -34,9 +37,12 @@ func (e *entry) setattr(ctx context.Context, in *fuse.SetAttrIn) error {
 		}
 	}
 	if !g && !c {
+		if u {
+			e.accessChanged(by, &uid, nil, nil)
+		}
 		return nil
 	}
-	return e.t.access.set(e.accessKey(), func(p *permissions) {
+	err := e.t.access.set(e.accessKey(), func(p *permissions) {
 		if g {
 			p.GID = &gid
 		}
@@ -45,6 +51,34 @@ func (e *entry) setattr(ctx context.Context, in *fuse.SetAttrIn) error {
 			p.Mode = &m
 		}
 	})
+	if err == nil {
+		e.accessChanged(by, pick(u, &uid), pick(g, &gid), pick(c, &m))
+	}
+	return err
+}
+
+func pick(is bool, v *uint32) *uint32 {
+	if is {
+		return v
+	}
+	return nil
+}
+
+// accessChanged tells that others may do something now, or may not. nil is what has not changed.
+func (e *entry) accessChanged(by Credential, owner, group, mode *uint32) {
+	ev := journal.Event{
+		Type: "access", Action: "chown", Object: e.path(), UID: &by.UID, Cause: "request", Owner: e.owner(), Extra: map[string]string{},
+	}
+	if mode != nil {
+		ev.Action, ev.Extra["mode"] = "chmod", fmt.Sprintf("%04o", *mode)
+	}
+	if owner != nil {
+		ev.Extra["owner"] = strconv.FormatUint(uint64(*owner), 10)
+	}
+	if group != nil {
+		ev.Extra["group"] = strconv.FormatUint(uint64(*group), 10)
+	}
+	e.t.event(ev)
 }
 
 // yours tells whether somebody may say who else may use the entry: root and its owner. Whose login an image was pulled

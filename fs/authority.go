@@ -16,6 +16,15 @@ func (t *Tree) May(by Credential, path string, op Operation) error {
 	return may(by, e, op)
 }
 
+// Owner is the uid that what is at a path belongs to; root's if nothing is there.
+func (t *Tree) Owner(path string) uint32 {
+	e, err := t.resolve(path)
+	if err != nil {
+		return 0
+	}
+	return e.owner()
+}
+
 // Failed gives the failure of a session's call its three faces and returns its errno. path is what it was about:
 // "run", "containers/web", "images/redis:7"; it need not exist.
 func (t *Tree) Failed(by Credential, op, path string, err error) syscall.Errno {

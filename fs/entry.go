@@ -226,7 +226,7 @@ func (e *entry) attrSized(a *fuse.Attr, size int64) {
 func (e *entry) size(ctx context.Context) int64 {
 	switch e.row.kind {
 	case growingRow:
-		g, err := e.row.growing(e.t, e)
+		g, err := e.row.growing(ctx, e.t, e)
 		if err != nil || g == nil {
 			return 0
 		}

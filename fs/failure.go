@@ -79,9 +79,12 @@ func (t *Tree) record(op string, o object, path string, by Credential, asked boo
 	if KindOf(err) == System {
 		t.Logger.Error("a call failed", "op", op, "object", path, "err", err)
 	}
-	ev := journal.Event{Type: "call", Action: op, Object: path, Kind: KindOf(err).String(), Error: r.sentence}
+	ev := journal.Event{Type: "call", Action: op, Object: path, Cause: "request", Kind: KindOf(err).String(), Error: r.sentence}
 	if asked {
 		ev.UID = &by.UID
+	}
+	if o.kind != noObject {
+		ev.Owner = (&entry{t: t, obj: o}).inherited()
 	}
 	t.event(ev)
 	return errno

@@ -177,7 +177,7 @@ func (f *file) handle(ctx context.Context, by Credential, flags uint32) (fusefs.
 		if access != syscall.O_RDONLY {
 			return nil, 0, f.readOnly("open")
 		}
-		g, err := f.e.row.growing(f.e.t, f.e)
+		g, err := f.e.row.growing(ctx, f.e.t, f.e)
 		if err != nil {
 			return nil, 0, err
 		}

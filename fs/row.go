@@ -57,7 +57,7 @@ type row struct {
 	open func(t *Tree, e *entry) place // of a directory that is more than its rows
 
 	text     func(ctx context.Context, t *Tree, e *entry) ([]byte, error)
-	growing  func(t *Tree, e *entry) (Growing, error)
+	growing  func(ctx context.Context, t *Tree, e *entry) (Growing, error)
 	commands []command
 	target   func(t *Tree, e *entry) string
 	setting  Setting

@@ -43,12 +43,12 @@ func text(name string, mode uint32, summary string, f func(context.Context, *Tre
 	return &row{name: name, kind: textRow, mode: mode, summary: summary, text: f}
 }
 
-func growing(name string, mode uint32, summary string, f func(*Tree, *entry) (Growing, error)) *row {
+func growing(name string, mode uint32, summary string, f func(context.Context, *Tree, *entry) (Growing, error)) *row {
 	return &row{name: name, kind: growingRow, mode: mode, summary: summary, growing: f}
 }
 
 func logs(stream, summary string) *row {
-	return growing(stream, 0o640, summary, func(t *Tree, e *entry) (Growing, error) {
+	return growing(stream, 0o640, summary, func(_ context.Context, t *Tree, e *entry) (Growing, error) {
 		return t.Containers.Logs(e.obj.id, stream)
 	})
 }

@@ -70,7 +70,7 @@ func document(pick func(*Documents) []byte) func(context.Context, *Tree, *entry)
 	}
 }
 
-func progress(t *Tree, e *entry) (Growing, error) {
+func progress(_ context.Context, t *Tree, e *entry) (Growing, error) {
 	i, err := e.image()
 	if err != nil {
 		return nil, err
@@ -125,9 +125,13 @@ func version(_ context.Context, t *Tree, _ *entry) ([]byte, error) {
 	return []byte(line(t.Host.Version())), nil
 }
 
-func events(t *Tree, _ *entry) (Growing, error) {
+// events shows root and the group everything, and others what is theirs and what they have asked for.
+func events(ctx context.Context, t *Tree, e *entry) (Growing, error) {
 	if t.Journal == nil {
 		return nil, nil
+	}
+	if by, _ := By(ctx); !private(by, e) {
+		return t.Journal.NewView(by.UID)
 	}
 	return t.Journal.NewReader()
 }

@@ -18,7 +18,7 @@ func table(settings []Setting) *row {
 		verb("prune", "[-n] [-a] containers|images|volumes|all: what nobody uses goes; prints it, and how many bytes; all leaves volumes"),
 		ctl("ctl", "commands of the whole", rootCommands()).only(kept),
 		text("error", 0o644, "the last failure of your own calls", userError),
-		growing("events", 0o640, "what happened, a line of JSON each; a bounded ring on disk", events),
+		growing("events", 0o644, "what happened, a line of JSON each (hullfs(5)); of others' objects root and the group see it; a bounded ring on disk", events),
 		text("info", 0o644, "this hull and its host, a \"key value\" line each", info),
 		text("df", 0o644, "what takes the disk and what is shared, a \"key value\" line each", df),
 		text("version", 0o644, "hull's version", version),

@@ -21,6 +21,13 @@ const (
 	actionSwept Action = "swept" // a layer went; told to Swept instead
 )
 
+// Actions are all that Options.Notify is told of but a failure, which is a call's.
+func Actions() []Action {
+	return []Action{
+		ActionPulling, ActionPulled, ActionPushing, ActionPushed, ActionLoaded, ActionCommitted, ActionTagged, ActionUntag, ActionDelete,
+	}
+}
+
 // Event is one line of what happened in the store. Events are told in the
 // order in which they became visible in List, one at a time.
 type Event struct {

@@ -108,6 +108,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	beside.Go(func() { d.host.probe(ctx) })
+	d.begins()
 	go func() { // ends with the mount, which run's closers see to
 		d.mount.Wait()
 		close(gone)
@@ -120,6 +121,7 @@ func (d *daemon) serve(ctx context.Context) error {
 				d.log.Error("the monitor did not hear of the end", "err", done)
 			}
 			if err == nil {
+				d.record(journal.Event{Type: "daemon", Action: "umount", Object: d.Dir, Cause: string(engine.Asked)})
 				return nil
 			}
 		case <-d.monitor.Lost():
@@ -146,13 +148,22 @@ func (d *daemon) end(ctx context.Context, mode monitor.Ending) error {
 		}
 	case monitor.Kill:
 		for _, c := range d.engine.List() {
-			if err := d.engine.Kill(ctx, c.ID, "KILL"); err != nil && engine.KindOf(err) != engine.NotRunning {
+			if err := d.engine.Kill(engine.Unmounts(ctx), c.ID, "KILL"); err != nil && engine.KindOf(err) != engine.NotRunning {
 				return err
 			}
 		}
 	case monitor.Leave:
 	}
 	return d.mount.Unmount(true)
+}
+
+// begins tells that the tree is there: mounted, or there again because the last daemon did not come to end it.
+func (d *daemon) begins() {
+	cause := engine.Asked
+	if last, ok := d.journal.Last("daemon"); ok && last.Action == "mount" {
+		cause = engine.Recovery
+	}
+	d.record(journal.Event{Type: "daemon", Action: "mount", Object: d.Dir, Cause: string(cause), Extra: map[string]string{"version": version}})
 }
 
 func (d *daemon) running() []string {
@@ -200,7 +211,7 @@ func (d *daemon) openEngine(ctx context.Context) (func() error, error) {
 	var err error
 	d.engine, err = engine.Open(ctx, engine.Options{
 		Dir: d.Store, Tree: treeName(d.Store), Warm: d.Warm, Roots: roots{d.store}, Monitor: d.monitor,
-		Logger: d.log, Notify: d.containerEvent, Crash: crashPoints(),
+		Logger: d.log, Notify: d.containerEvent, Caller: caller, Crash: crashPoints(),
 	})
 	if err != nil {
 		return nil, err

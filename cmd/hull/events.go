@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -25,10 +26,14 @@ func (d *daemon) imageEvent(e layers.Event) {
 		_ = tree.Failed(fs.Credential{UID: by}, op, object, fromStore(object, e.Err))
 		return
 	}
+	owner := uint32(0)
+	if tree != nil && e.Reference != "" {
+		owner = tree.Owner("images/" + e.Reference)
+	}
 	if e.Action == layers.ActionDelete && tree != nil {
 		tree.Gone("images/" + e.ID)
 	}
-	d.record(journal.Event{Time: e.At, Type: "image", Action: string(e.Action), Object: e.Reference, ID: e.ID, UID: &by})
+	d.record(journal.Event{Time: e.At, Type: "image", Action: string(e.Action), Object: e.Reference, ID: e.ID, UID: &by, Cause: string(engine.Asked), Owner: owner})
 }
 
 func (d *daemon) containerEvent(e engine.Event) {
@@ -36,13 +41,19 @@ func (d *daemon) containerEvent(e engine.Event) {
 		if tree := d.told.Load(); e.Action == "destroy" && tree != nil {
 			tree.Gone("volumes/" + e.Volume)
 		}
-		d.record(journal.Event{Time: e.Time, Type: "volume", Action: e.Action, Object: e.Volume})
+		d.record(journal.Event{
+			Time: e.Time, Type: "volume", Action: string(e.Action), Object: e.Volume, UID: e.UID, Cause: string(e.Cause), Owner: e.Owner,
+			Extra: e.Attributes,
+		})
 		return
 	}
 	if tree := d.told.Load(); e.Action == "destroy" && tree != nil {
 		tree.Gone("containers/" + e.ID)
 	}
-	d.record(journal.Event{Time: e.Time, Type: "container", Action: e.Action, Object: e.Name, ID: e.ID, Extra: e.Attributes})
+	d.record(journal.Event{
+		Time: e.Time, Type: "container", Action: string(e.Action), Object: e.Name, ID: e.ID, UID: e.UID, Cause: string(e.Cause), Owner: e.Owner,
+		Extra: e.Attributes,
+	})
 }
 
 // layerGone hears which layers no image has any more.
@@ -50,6 +61,12 @@ func (d *daemon) layerGone(id string) {
 	if tree := d.told.Load(); tree != nil {
 		tree.Gone("layers/" + id)
 	}
+}
+
+// caller is who asks for something with a context.
+func caller(ctx context.Context) (uid uint32, ok bool) {
+	by, ok := fs.By(ctx)
+	return by.UID, ok
 }
 
 func (d *daemon) record(e journal.Event) {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"hull/fs"
+	"hull/fs/journal"
 )
 
 func manCommand() *cobra.Command {
@@ -120,6 +121,19 @@ func treePage() string {
 		for _, c := range f.Commands {
 			fmt.Fprintf(&r, ".br\n%s\n", escape(c))
 		}
+	}
+	r.section("events")
+	r.text("events has one JSON object a line. Root and the group of --group see every line, anybody else those of what belongs to them and of what they asked for. Fields:")
+	for _, f := range journal.Fields() {
+		r.item(f.Name, f.Summary)
+	}
+	r.text("Causes:")
+	for _, c := range journal.Causes() {
+		r.item(c.Name, c.Summary)
+	}
+	r.text("Types and actions, with their attributes:")
+	for _, k := range journal.Kinds() {
+		r.item(strings.TrimSpace(k.Type+" "+k.Action+" "+strings.Join(k.Attributes, " ")), k.Summary)
 	}
 	r.section("see also")
 	r.text("hull(1)")

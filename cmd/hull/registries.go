@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"hull/engine"
 	"hull/fs"
 	"hull/fs/journal"
 	"hull/layers"
@@ -138,17 +139,22 @@ func (k known) Get(domain, setting string) (string, error) {
 	return r.Mirror, nil
 }
 
-func (k known) Set(_ context.Context, domain, setting, value string) error {
+func (k known) Set(ctx context.Context, domain, setting, value string) error {
+	set := k.book.SetMirror
 	if setting == "insecure" {
-		return fromRegistry(domain, k.book.SetInsecure(domain, value))
+		set = k.book.SetInsecure
 	}
-	return fromRegistry(domain, k.book.SetMirror(domain, value))
+	if err := set(domain, value); err != nil {
+		return fromRegistry(domain, err)
+	}
+	k.told(ctx, "update", domain, map[string]string{"setting": setting})
+	return nil
 }
 
 // told writes down what happened to a registry.
 func (k known) told(ctx context.Context, action, domain string, extra map[string]string) {
 	by := uid(ctx)
-	k.record(journal.Event{Type: "registry", Action: action, Object: domain, UID: &by, Extra: extra})
+	k.record(journal.Event{Type: "registry", Action: action, Object: domain, UID: &by, Cause: string(engine.Asked), Extra: extra})
 }
 
 // fromRegistry makes a failure of a registry, or of what is kept of it, one of the

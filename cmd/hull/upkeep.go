@@ -69,7 +69,7 @@ func (u upkeep) beside(ctx context.Context, mend bool, report func(string)) (fla
 func (u upkeep) told(ctx context.Context, action string) func(line string) {
 	by := uid(ctx)
 	return func(line string) {
-		u.record(journal.Event{Type: "store", Action: action, UID: &by, Extra: map[string]string{"found": line}})
+		u.record(journal.Event{Type: "store", Action: action, UID: &by, Cause: string(engine.Asked), Extra: map[string]string{"found": line}})
 	}
 }
 

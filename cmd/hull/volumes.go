@@ -31,16 +31,16 @@ func shownVolume(x *engine.Volume) *fs.Volume {
 	return &fs.Volume{Name: x.Name, Owner: x.UID, Made: x.Created, Users: x.Users}
 }
 
-func (v volumes) Create(_ context.Context, name string, owner fs.Credential) (*fs.Volume, error) {
-	x, err := v.engine.CreateVolume(name, engine.Owner{UID: owner.UID, GID: owner.GID})
+func (v volumes) Create(ctx context.Context, name string, owner fs.Credential) (*fs.Volume, error) {
+	x, err := v.engine.CreateVolume(ctx, name, engine.Owner{UID: owner.UID, GID: owner.GID})
 	if err != nil {
 		return nil, fromEngine("volumes/"+name, err)
 	}
 	return shownVolume(x), nil
 }
 
-func (v volumes) Remove(_ context.Context, name string, all bool) error {
-	return fromEngine("volumes/"+name, v.engine.RemoveVolume(name, all))
+func (v volumes) Remove(ctx context.Context, name string, all bool) error {
+	return fromEngine("volumes/"+name, v.engine.RemoveVolume(ctx, name, all))
 }
 
 func (v volumes) Spare(name string) error {
@@ -66,7 +66,7 @@ func (u upkeep) pruneVolumes(ctx context.Context, all, dry bool) (lines []string
 		}
 		n := u.engine.WeighVolume(ctx, v.Name)
 		if !dry {
-			err := u.engine.RemoveVolume(v.Name, true)
+			err := u.engine.RemoveVolume(ctx, v.Name, true)
 			switch kind := engine.KindOf(err); {
 			case err != nil && (kind == engine.Busy || kind == engine.NotFound):
 				continue // somebody uses or has removed it meanwhile

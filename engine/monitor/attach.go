@@ -102,21 +102,22 @@ func (t *status) gone() {
 	}
 	c, key := t.container, t.key
 	t.close()
-	if c != nil {
+	if c != nil && c.exit == nil { // a container that has ended has left them, not they it
 		t.server.tellLeft(c, key)
 	}
 }
 
-// left tells somebody who is attached to leave.
+// left tells somebody who is attached to leave. The daemon has asked for that, so it is told, even if the container has
+// ended meanwhile.
 func (t *status) left() {
 	c, key := t.container, t.key
 	t.finish(Status{Left: true})
 	t.server.tellLeft(c, key)
 }
 
-// tellLeft tells the daemon that somebody is attached no more. A container that has ended has left them, not they it.
+// tellLeft tells the daemon that somebody is attached no more.
 func (s *server) tellLeft(c *container, key string) {
-	if key != "" && s.daemon != nil && c.exit == nil {
+	if key != "" && s.daemon != nil {
 		s.tellExit(Exit{ID: c.id, Session: key, At: time.Now()})
 	}
 }

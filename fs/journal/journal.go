@@ -9,6 +9,7 @@
 package journal
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,16 +25,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Event is one line.
+// Event is one line. Kinds tells what there is.
+//
+//go:generate go test -run TestDocument -update .
 type Event struct {
 	Time   time.Time         `json:"time"`
-	Type   string            `json:"type"`            // image, container or call
-	Action string            `json:"action"`          // pull, untag, start, die, mkdir, …
-	Object string            `json:"object"`          // the reference, the container's name, the path in the tree
-	ID     string            `json:"id,omitempty"`    // of the image or container
-	UID    *uint32           `json:"uid,omitempty"`   // who asked, if somebody did
-	Kind   string            `json:"kind,omitempty"`  // of a failure
-	Error  string            `json:"error,omitempty"` // a failure's sentence
+	Type   string            `json:"type"`             // of Kinds
+	Action string            `json:"action"`           // of Kinds
+	Object string            `json:"object,omitempty"` // the reference, the container's name, the path in the tree
+	ID     string            `json:"id,omitempty"`     // of the image or container
+	UID    *uint32           `json:"uid,omitempty"`    // who asked, if somebody did
+	Cause  string            `json:"cause"`            // of Causes
+	Owner  uint32            `json:"owner,omitempty"`  // whose the object is
+	Kind   string            `json:"kind,omitempty"`   // of a failure
+	Error  string            `json:"error,omitempty"`  // a failure's sentence
 	Extra  map[string]string `json:"attributes,omitempty"`
 }
 
@@ -66,6 +71,7 @@ type segment struct {
 	file   *os.File
 	size   int64 // whole lines
 	users  int
+	views  map[uint32][]span // what others than root and the group see, in parts; nil until one of them looks
 }
 
 // Open opens the journal in a directory, making it if need be. A line that a crash cut short is dropped.
@@ -218,8 +224,31 @@ func (j *Journal) Append(e Event) error {
 	if _, err := last.file.WriteAt(line, last.size); err != nil {
 		return err
 	}
+	last.note(line, last.size)
 	last.size += int64(len(line))
 	return nil
+}
+
+// Last is the latest event of a type; false if there is none.
+func (j *Journal) Last(kind string) (e Event, ok bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	mark := []byte(`"type":"` + kind + `"`) // no text in a line has this: its quotes would be escaped
+	for i := len(j.segments) - 1; i >= 0; i-- {
+		s := j.segments[i]
+		b := make([]byte, s.size)
+		if _, err := s.file.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
+			return e, false
+		}
+		at := bytes.LastIndex(b, mark)
+		if at < 0 {
+			continue
+		}
+		line, _, _ := bytes.Cut(b[bytes.LastIndexByte(b[:at], '\n')+1:], []byte("\n"))
+		err := json.Unmarshal(line, &e)
+		return e, err == nil
+	}
+	return e, false
 }
 
 // Size is how many bytes of events there are now.

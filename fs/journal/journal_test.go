@@ -2,10 +2,12 @@ package journal
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -172,5 +174,100 @@ func TestClosed(t *testing.T) {
 	}
 	if _, err := r.ReadAt(make([]byte, 1), 0); err == nil {
 		t.Error("a closed reader reads")
+	}
+}
+
+// Others than root and the group see what is theirs and what they have asked for, as a file of its own that only grows.
+func TestViews(t *testing.T) {
+	dir := t.TempDir()
+	j := openTest(t, dir, Options{Segments: 3, Bytes: 2000})
+	ann, bob := uint32(7), uint32(8)
+	say := func(from, to int) (anns []string) {
+		for i := from; i < to; i++ {
+			e := Event{Type: "call", Action: "test", Object: fmt.Sprintf("n%04d", i)}
+			switch i % 5 {
+			case 1:
+				e.UID = &bob
+			case 2:
+				e.Owner = ann
+			case 3:
+				e.Owner, e.UID = ann, &ann
+			case 4:
+				e.Owner, e.UID = bob, &ann
+			}
+			if i%5 > 1 {
+				anns = append(anns, e.Object)
+			}
+			if err := j.Append(e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return anns
+	}
+	view := func(uid uint32) *Reader {
+		r, err := j.NewView(uid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { r.Close() })
+		return r
+	}
+	want := say(0, 12)
+	j.Close()
+	j = openTest(t, dir, Options{Segments: 3, Bytes: 2000}) // what was written before counts
+	r := view(ann)
+	first := all(t, r)
+	if got := objects(t, first); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	want = append(want, say(12, 200)...)
+	got := all(t, r)
+	if o := objects(t, got); !strings.HasPrefix(got, first) || !slices.Equal(o, want) {
+		t.Errorf("%q, want %q", o, want)
+	}
+	for at := range int64(len(got)) { // from any offset, a little
+		b := make([]byte, 7)
+		n, err := r.ReadAt(b, at)
+		if string(b[:n]) != got[at:min(int(at)+7, len(got))] || err != nil && !errors.Is(err, io.EOF) {
+			t.Fatalf("at %d: %q, %v", at, b[:n], err)
+		}
+	}
+	if b := all(t, view(bob)); strings.Contains(b, `"owner":7`) && !strings.Contains(b, `"uid":8`) || b == "" {
+		t.Errorf("bob sees %s", b)
+	}
+	if b := all(t, view(9)); b != "" {
+		t.Errorf("a stranger sees %s", b)
+	}
+	late := objects(t, all(t, view(ann)))
+	if len(late) == 0 || len(late) == len(want) || late[len(late)-1] != want[len(want)-1] {
+		t.Errorf("a late view shows %q", late)
+	}
+	held, size := view(ann), int64(0)
+	for range 200 {
+		say(0, 5)
+		if n := held.Size(); n < size {
+			t.Fatalf("the size shrinks from %d to %d", size, n)
+		} else {
+			size = n
+		}
+	}
+}
+
+func TestLast(t *testing.T) {
+	j := openTest(t, t.TempDir(), Options{Segments: 3, Bytes: 2000})
+	if _, ok := j.Last("daemon"); ok {
+		t.Error("there is none")
+	}
+	for _, action := range []string{"mount", "umount"} {
+		if err := j.Append(Event{Type: "daemon", Action: action, Object: "/hull"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := j.Append(Event{Type: "call", Error: `it said "type":"daemon"`}); err != nil {
+			t.Fatal(err)
+		}
+		add(t, j, 0, 20)
+		if e, ok := j.Last("daemon"); !ok || e.Action != action || e.Object != "/hull" {
+			t.Errorf("%v %+v", ok, e)
+		}
 	}
 }

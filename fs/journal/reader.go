@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 )
 
 // Reader shows a journal as one file that grows.
@@ -11,6 +12,7 @@ type Reader struct {
 	j    *Journal
 	held []*segment // in order, oldest first; all of them kept open
 	gone int64      // bytes of what it has let go of
+	uid  *uint32    // whose view it is; nil: it shows all
 }
 
 // extra is how many segments a reader keeps beside those of the ring. One that is open for months lets go of its
@@ -18,13 +20,15 @@ type Reader struct {
 const extra = 16
 
 // NewReader opens a view that begins with the oldest event there is.
-func (j *Journal) NewReader() (*Reader, error) {
+func (j *Journal) NewReader() (*Reader, error) { return j.newReader(nil) }
+
+func (j *Journal) newReader(uid *uint32) (*Reader, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.closed {
 		return nil, os.ErrClosed
 	}
-	r := &Reader{j: j}
+	r := &Reader{j: j, uid: uid}
 	for _, s := range j.segments {
 		r.hold(s)
 	}
@@ -37,7 +41,7 @@ func (r *Reader) hold(s *segment) {
 	s.users++
 	r.held = append(r.held, s)
 	for len(r.held) > r.j.o.Segments+extra {
-		r.gone += r.held[0].size
+		r.gone += r.length(r.held[0])
 		r.held[0].drop()
 		r.held = r.held[1:]
 	}
@@ -52,7 +56,7 @@ func (r *Reader) Size() int64 {
 	}
 	n := r.gone
 	for _, s := range r.held {
-		n += s.size
+		n += r.length(s)
 	}
 	return n
 }
@@ -63,8 +67,8 @@ func (r *Reader) ReadAt(b []byte, off int64) (int, error) {
 		return 0, errors.New("journal: negative offset")
 	}
 	type part struct {
-		s    *segment
-		size int64
+		s     *segment
+		spans []span
 	}
 	r.j.mu.Lock()
 	if len(r.held) == 0 {
@@ -78,7 +82,7 @@ func (r *Reader) ReadAt(b []byte, off int64) (int, error) {
 	parts := make([]part, len(r.held))
 	for i, s := range r.held {
 		s.users++
-		parts[i] = part{s, s.size}
+		parts[i] = part{s, slices.Clone(r.parts(s))}
 	}
 	r.j.mu.Unlock()
 	defer func() {
@@ -91,20 +95,11 @@ func (r *Reader) ReadAt(b []byte, off int64) (int, error) {
 
 	n := 0
 	for _, p := range parts {
-		if off >= p.size {
-			off -= p.size
-			continue
-		}
-		k := min(int64(len(b)-n), p.size-off)
-		m, err := p.s.file.ReadAt(b[n:n+int(k)], off)
-		n += m
-		if err != nil && !(errors.Is(err, io.EOF) && int64(m) == k) {
+		m, rest, err := readSpans(p.s.file, p.spans, b[n:], off)
+		n, off = n+m, rest
+		if err != nil || n == len(b) {
 			return n, err
 		}
-		if n == len(b) {
-			return n, nil
-		}
-		off = 0
 	}
 	return n, io.EOF
 }
