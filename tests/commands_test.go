@@ -229,6 +229,7 @@ func (m *mounted) end() []string {
 		problems = append(problems, "a mount in the host's table")
 		_ = unix.Unmount(m.path("hull"), unix.MNT_DETACH)
 	}
+	problems = append(problems, m.strangeEvents()...)
 	if err := os.RemoveAll(m.base); err != nil {
 		problems = append(problems, err.Error())
 	}
