@@ -50,7 +50,7 @@ func (e *Engine) create(ctx context.Context, n New, b *boarding) (*Container, *A
 		}
 		return r.container, b.take(), nil
 	case <-ctx.Done():
-		e.abandon(why, b, result)
+		e.abandon(why, b, result) //nolint:contextcheck // it is undone in the engine's context
 		return nil, nil, fail("create", "", Interrupted, "the wait for the creation was interrupted; it goes on")
 	}
 }

@@ -15,7 +15,8 @@ import (
 // It becomes one that was never started: what is fixed by the first start can change again.
 func (e *Engine) Recreate(ctx context.Context, id string) error {
 	done, why := make(chan error, 1), e.origin(ctx)
-	if !e.spawn(func() { done <- e.recreateNow(withOrigin(e.ctx, why), id) }) { // accepted work goes on in the engine's context
+	work := func() { done <- e.recreateNow(withOrigin(e.ctx, why), id) } //nolint:contextcheck // accepted work goes on in the engine's context
+	if !e.spawn(work) {
 		return fail("recreate", "", Interrupted, "hull's daemon is ending; try again when it is back")
 	}
 	select {

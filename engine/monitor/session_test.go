@@ -211,6 +211,23 @@ func TestMadeToLeave(t *testing.T) {
 	r.awaitOutput(dir, "ready\r\ntyped\r\n")
 }
 
+// Of who is made to leave a container that has just ended the daemon hears, too: it has asked for that.
+func TestMadeToLeaveAfterTheEnd(t *testing.T) {
+	r := newRig(t)
+	r.await("up")
+	r.terminal("web", "exit 3")
+	m, near := r.attachment("web", "1", nil)
+	r.must(m)
+	if e := r.awaitExit(""); e.Code != 3 {
+		t.Errorf("exit %+v", e)
+	}
+	r.must(&message{Op: "hang-up", ID: "web", Key: "1"})
+	if s := r.status(near); !s.Left {
+		t.Errorf("status %+v, want that it has left", s)
+	}
+	r.awaitExit("1")
+}
+
 // A container that does not read its terminal makes nobody wait but who types there; once it reads, it gets everything.
 func TestTypingStalls(t *testing.T) {
 	r := newRig(t)
