@@ -48,7 +48,7 @@ func BenchmarkSnapshot(b *testing.B) {
 		}
 		st := &stored{ID: id, Manifest: id, Layers: []storedLayer{{Key: id, DiffID: id}}}
 		s.images[id] = st
-		s.names[ref.Familiar()] = (&record{Status: Ready, Digest: id, Image: st}).named(ref)
+		s.names[ref.Familiar()] = (&record{Status: Ready, origin: origin{Digest: id}, Image: st}).named(ref)
 	}
 	s.mu.Unlock()
 	b.ReportAllocs()

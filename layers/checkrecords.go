@@ -179,6 +179,6 @@ func (in *inspection) restore(file string, left []*stored, only bool) (how strin
 // adopt keeps an image without a name.
 func (in *inspection) adopt(st *stored) error {
 	return in.enter(&record{
-		name: st.ID, Status: Ready, Made: time.Now().Round(0), Digest: st.Manifest, Image: st, Kept: true, privacy: privacy{Private: true},
+		name: st.ID, Status: Ready, Made: time.Now().Round(0), origin: origin{Digest: st.Manifest}, Image: st, Kept: true, privacy: privacy{Private: true},
 	})
 }

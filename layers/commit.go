@@ -31,7 +31,7 @@ func (s *Store) commit(p *pull, image *registry.Image, st *stored, parts []*part
 	s.mu.Lock()
 	old := s.names[p.name]
 	s.mu.Unlock()
-	r := (&record{Status: Ready, By: p.by, Made: time.Now().Round(0), Digest: image.Digest, Image: st, privacy: p.outcome(old, st.ID)}).named(p.ref)
+	r := (&record{Status: Ready, By: p.by, Made: time.Now().Round(0), origin: s.originOf(p, image.Digest, st), Image: st, privacy: p.outcome(old, st.ID)}).named(p.ref)
 	if old != nil {
 		r.Made = old.Made
 		if err := s.keepHeld(old, st.ID, true); err != nil {

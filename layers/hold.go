@@ -46,7 +46,7 @@ func (s *Store) rescue(id string) {
 	s.change <- struct{}{} // not for long: nothing goes on before Sweep
 	defer s.unlockChange()
 	s.log.Warn("an image that a container is made of is in no record; it is kept by its ID", "image", id)
-	r := &record{name: id, Status: Ready, Made: time.Now().Round(0), Digest: images[i].Manifest, Image: images[i], privacy: privacy{Private: true}, rebuilt: true}
+	r := &record{name: id, Status: Ready, Made: time.Now().Round(0), origin: origin{Digest: images[i].Manifest}, Image: images[i], privacy: privacy{Private: true}, rebuilt: true}
 	_, err := os.Lstat(s.path("images", id+".json"))
 	r.Kept = err == nil // it had one of its own, not only a name's
 	if err := s.enter(r); err != nil {
@@ -200,7 +200,7 @@ func (s *Store) keepHeld(old *record, newID string, always bool) error {
 	if !need {
 		return nil
 	}
-	r := &record{name: id, Status: Ready, By: old.By, Made: old.Made, Digest: old.Digest, Image: old.Image, Kept: always, privacy: old.privacy}
+	r := &record{name: id, Status: Ready, By: old.By, Made: old.Made, origin: old.origin, Image: old.Image, Kept: always, privacy: old.privacy}
 	if err := s.writeRecord(r); err != nil {
 		return err
 	}

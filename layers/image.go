@@ -23,7 +23,8 @@ type Image struct {
 	Digest    string    // "sha256:…" of what the reference named in the registry (index or manifest)
 	Size      int64     // bytes of the unpacked layers, shared or not
 	Created   time.Time // from the image's config; zero if it has none
-	Platform  string    // "linux/amd64", "linux/arm64/v8"
+	Platform  string    // "linux/amd64", "linux/arm/v7"
+	For       string    // the platform it was asked for, if that was not this machine's
 	Status    Status
 	Error     string // sentence of the last failed pull or push, empty after a success
 	Done      int64  // bytes of the pull or push under way, compressed

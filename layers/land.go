@@ -66,26 +66,26 @@ func (s *Store) landed(p *pull, image *registry.Image, st *stored, parts []*part
 		private = s.privacyOf(st.ID)
 	}
 	for _, ref := range refs {
-		if err := s.point(ref, st, image.Digest, true, p.by, private); err != nil {
+		if err := s.point(ref, st, origin{Digest: image.Digest}, true, p.by, private); err != nil {
 			return err
 		}
 	}
 	if len(refs) == 0 {
-		return s.keepUntagged(st, image.Digest, p.by, private)
+		return s.keepUntagged(st, origin{Digest: image.Digest}, p.by, private)
 	}
 	return nil
 }
 
 // keepUntagged puts an image on record that has no reference, if it is new. The
 // caller holds the change lock.
-func (s *Store) keepUntagged(st *stored, digest string, by uint32, private privacy) error {
+func (s *Store) keepUntagged(st *stored, from origin, by uint32, private privacy) error {
 	s.mu.Lock()
 	old, tagged := s.names[st.ID], len(s.tagsOf(st.ID)) > 0
 	s.mu.Unlock()
 	if tagged || (old != nil && old.Kept) {
 		return nil
 	}
-	r := &record{name: st.ID, Status: Ready, By: by, Made: time.Now().Round(0), Digest: digest, Image: st, Kept: true, privacy: private}
+	r := &record{name: st.ID, Status: Ready, By: by, Made: time.Now().Round(0), origin: from, Image: st, Kept: true, privacy: private}
 	if err := s.writeRecord(r); err != nil {
 		return err
 	}

@@ -25,6 +25,11 @@ type PullOptions struct {
 	By uint32
 	// Keychain are the credentials of who asks; nil = the store's.
 	Keychain registry.Keychain
+	// Platform is what it is to be for, as docker's --platform has it; empty = this machine's.
+	Platform string
+	// Patient waits for a pull of the same reference for another platform to end, which
+	// is Busy otherwise.
+	Patient bool
 	// Attend, if not nil, says that the caller stays with what it asked for, and may
 	// Leave it.
 	Attend *Attendance
@@ -37,6 +42,7 @@ type pull struct {
 	name     string // familiar reference
 	ref      reference.Reference
 	by       uint32
+	asked    string // for which platform, empty for the machine's
 	client   *registry.Client
 	progress *Progress
 	slots    chan struct{}   // full when Downloads blobs are arriving
@@ -79,13 +85,16 @@ func (s *Store) Pull(ctx context.Context, text string, o PullOptions) error {
 	if err != nil {
 		return err
 	}
-	if here, err := s.pullHere(ctx, ref, o.By); here || err != nil {
+	if o.Platform, err = s.asked(o.Platform); err != nil {
+		return err
+	}
+	if here, err := s.pullHere(ctx, ref, o); here || err != nil {
 		return wrap("pull", ref.Familiar(), err)
 	}
 	if err := s.room("pull", ref.Familiar(), 0); err != nil {
 		return err
 	}
-	p, err := s.joinPull(ref, o) //nolint:contextcheck // it outlives this caller
+	p, err := s.joinInTurn(ctx, ref, o)
 	if err != nil {
 		return wrap("pull", ref.Familiar(), err)
 	}
@@ -107,7 +116,7 @@ func (s *Store) Pull(ctx context.Context, text string, o PullOptions) error {
 // pullHere makes a reference by digest of what is here already under another name
 // of the repository, and says whether it has: a digest never means anything else,
 // so there is nothing to ask the registry.
-func (s *Store) pullHere(ctx context.Context, ref reference.Reference, by uint32) (bool, error) {
+func (s *Store) pullHere(ctx context.Context, ref reference.Reference, o PullOptions) (bool, error) {
 	name := ref.Familiar()
 	if ref.Digest == "" || s.snapshot.Load().digest[name] == "" {
 		return false, nil
@@ -117,12 +126,13 @@ func (s *Store) pullHere(ctx context.Context, ref reference.Reference, by uint32
 	}
 	defer s.unlockChange()
 	sn := s.snapshot.Load()
-	im := sn.ids[sn.digest[name]]
+	im := s.forPull(sn, sn.digest[name], o.Platform)
 	if im == nil || sn.names[name] != nil {
 		return false, nil
 	}
 	p := newProgress()
-	if err := s.point(ref, sn.record[im].Image, ref.Digest, false, by, s.privacyOf(im.ID)); err != nil {
+	from := origin{ref.Digest, sn.record[im].For}
+	if err := s.point(ref, sn.record[im].Image, from, false, o.By, s.privacyOf(im.ID)); err != nil {
 		return false, err
 	}
 	p.line("%s: Pulling from %s", ref.Digest, ref.Path)
@@ -132,7 +142,7 @@ func (s *Store) pullHere(ctx context.Context, ref reference.Reference, by uint32
 	s.mu.Lock()
 	s.recent[name] = p
 	s.mu.Unlock()
-	s.events.add(Event{Action: ActionPulled, Reference: name, ID: im.ID, By: by})
+	s.events.add(Event{Action: ActionPulled, Reference: name, ID: im.ID, By: o.By})
 	return true, nil
 }
 
@@ -169,31 +179,50 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// joinPull finds the pull of a reference, or begins it.
-func (s *Store) joinPull(ref reference.Reference, o PullOptions) (*pull, error) {
+// joinInTurn is joinPull, which waits for pulls for other platforms if it has the time.
+func (s *Store) joinInTurn(ctx context.Context, ref reference.Reference, o PullOptions) (*pull, error) {
+	for {
+		p, other, err := s.joinPull(ref, o) //nolint:contextcheck // it outlives this caller
+		switch {
+		case other == nil:
+			return p, err
+		case !o.Patient:
+			return nil, failf("pull", ref.Familiar(), Busy, "it is being pulled for %s; cancel that first, or wait for it", s.named(other.asked))
+		}
+		select {
+		case <-other.ended:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// joinPull finds the pull of a reference, or begins it, unless there is another for
+// another platform.
+func (s *Store) joinPull(ref reference.Reference, o PullOptions) (p, other *pull, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p := s.pulls[ref.Familiar()]; p != nil {
-		p.callers++
-		p.attend(o.Attend)
-		return p, nil
+	p = s.pulls[ref.Familiar()]
+	switch {
+	case p != nil && p.asked != o.Platform:
+		return nil, p, nil
+	case p != nil:
+	case s.pushes[ref.Familiar()] != nil:
+		return nil, nil, failf("pull", ref.Familiar(), Busy, "it is being pushed; cancel the push first, or wait for it")
+	case s.closed:
+		return nil, nil, failf("pull", ref.Familiar(), Cancelled, "%w", errClosed)
+	default:
+		p = s.startPull(ref, o)
 	}
-	if s.pushes[ref.Familiar()] != nil {
-		return nil, failf("pull", ref.Familiar(), Busy, "it is being pushed; cancel the push first, or wait for it")
-	}
-	if s.closed {
-		return nil, failf("pull", ref.Familiar(), Cancelled, "%w", errClosed)
-	}
-	p := s.startPull(ref, o)
 	p.callers++
 	p.attend(o.Attend)
-	return p, nil
+	return p, nil, nil
 }
 
 // startPull begins a pull. The caller holds mu.
 func (s *Store) startPull(ref reference.Reference, o PullOptions) *pull {
 	p := &pull{
-		op: "pull", name: ref.Familiar(), ref: ref, by: o.By, client: s.client, status: Waiting,
+		op: "pull", name: ref.Familiar(), ref: ref, by: o.By, asked: o.Platform, client: s.client, status: Waiting,
 		progress: newProgress(), slots: make(chan struct{}, s.o.Downloads),
 		resolved: make(chan struct{}), ended: make(chan struct{}), pins: map[string]bool{},
 	}
@@ -202,6 +231,9 @@ func (s *Store) startPull(ref reference.Reference, o PullOptions) *pull {
 	}
 	if o.Keychain != nil {
 		p.client = s.client.With(noticed{o.Keychain, &p.login})
+	}
+	if p.asked != "" {
+		p.client = p.client.For(s.platformOf(p.asked))
 	}
 	p.ctx, p.cancel = context.WithCancelCause(s.ctx)
 	s.pulls[p.name] = p
@@ -243,9 +275,9 @@ func (s *Store) accept(ctx context.Context, p *pull) error {
 	case p.ctx.Err() != nil:
 		return context.Cause(p.ctx) //nolint:contextcheck // the pull's, not the caller's
 	}
-	r := &record{Status: Pulling, By: p.by, Made: time.Now().Round(0)}
+	r := &record{Status: Pulling, By: p.by, Made: time.Now().Round(0), Asked: p.asked}
 	if old != nil {
-		r.Image, r.Lost, r.Digest, r.Made, r.Wanted, r.privacy = old.Image, old.Lost, old.Digest, old.Made, old.Wanted, old.privacy
+		r.Image, r.Lost, r.origin, r.Made, r.Wanted, r.privacy = old.Image, old.Lost, old.origin, old.Made, old.Wanted, old.privacy
 	}
 	if r.Image == nil {
 		r.privacy = p.outcome(nil, "") // what is known of it by now
@@ -298,7 +330,7 @@ func (s *Store) pullFailed(p *pull, err error) {
 	if record || again {
 		copied := *old
 		r = &copied
-		r.Error, r.ErrorKind, r.Wanted = err.Error(), KindOf(err).String(), p.wanted
+		r.Error, r.ErrorKind, r.Wanted, r.Asked = err.Error(), KindOf(err).String(), p.wanted, p.asked
 		if r.Image == nil {
 			r.privacy = p.outcome(nil, "")
 		}

@@ -182,7 +182,7 @@ func (im *stored) after(of *stored, types bool) *stored {
 // was pulled with a login is not known of a text that is not whole: then only those
 // may look at it whom no login keeps out.
 func (s *Store) likely(file string, text []byte, what *stored) *record {
-	r := &record{Status: Ready, Made: s.recordMade(file), Digest: what.Manifest, Image: what, privacy: s.leastPrivacy(what.ID)}
+	r := &record{Status: Ready, Made: s.recordMade(file), origin: origin{Digest: what.Manifest}, Image: what, privacy: s.leastPrivacy(what.ID)}
 	body, _ := unseal(text)
 	strict := json.NewDecoder(bytes.NewReader(body))
 	strict.DisallowUnknownFields()

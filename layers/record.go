@@ -25,19 +25,26 @@ type record struct {
 	ErrorKind string    `json:"error_kind,omitempty"`
 	By        uint32    `json:"by"`
 	Made      time.Time `json:"made"`
-	Digest    string    `json:"digest,omitempty"` // what the reference named in the registry
-	Image     *stored   `json:"image,omitempty"`  // nil until first ready
-	Wanted    []string  `json:"wanted,omitempty"` // blobs an unfinished pull may find in ingest/
-	Lost      *stored   `json:"lost,omitempty"`   // what Image was before something of it got lost: the rest stays
-	Kept      bool      `json:"kept,omitempty"`   // without a tag, and stays until it is removed or pruned
-	Tries     int       `json:"tries,omitempty"`  // how often a daemon's start has taken the pull or push up again
-	Push      *pusher   `json:"push,omitempty"`   // the push under way
+	origin
+	Image  *stored  `json:"image,omitempty"`  // nil until first ready
+	Wanted []string `json:"wanted,omitempty"` // blobs an unfinished pull may find in ingest/
+	Lost   *stored  `json:"lost,omitempty"`   // what Image was before something of it got lost: the rest stays
+	Kept   bool     `json:"kept,omitempty"`   // without a tag, and stays until it is removed or pruned
+	Tries  int      `json:"tries,omitempty"`  // how often a daemon's start has taken the pull or push up again
+	Push   *pusher  `json:"push,omitempty"`   // the push under way
+	Asked  string   `json:"asked,omitempty"`  // the platform of the pull under way, or of the last if that failed; empty is the machine's
 	privacy
 
 	name    string   // familiar reference, or the ID of an image without tags: the key in memory
 	digests []string // the aliases repository@digest
 	bare    bool     // its file had no checksum
 	rebuilt bool     // its file could not be read: what it says is known from elsewhere, as far as it is
+}
+
+// origin is where a reference's image comes from.
+type origin struct {
+	Digest string `json:"digest,omitempty"` // what the reference named in the registry
+	For    string `json:"for,omitempty"`    // the platform it was asked for, if that was not the machine's, or its config names another
 }
 
 // pusher is who asked for a push.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sys/unix"
 
 	"hull/layers/internal/sys"
@@ -83,7 +84,11 @@ func (in *inspection) fetchDocuments(st *stored) error {
 	err := error(failf("repair", st.ID, NotFound, "it is not known where its manifest could be fetched"))
 	for _, ref := range in.origins(st) {
 		var image *registry.Image
-		image, err = in.p.client.Resolve(in.p.ctx, ref)
+		client := in.p.client
+		if p, err := v1.ParsePlatform(st.Platform); err == nil {
+			client = client.For(*p) // whatever it is for
+		}
+		image, err = client.Resolve(in.p.ctx, ref)
 		if err == nil && (image.ManifestDigest != st.Manifest || image.ConfigDigest != st.ID) {
 			err = failf("repair", st.ID, Corrupt, "%s is another image now", ref.Familiar())
 		}

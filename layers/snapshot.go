@@ -80,7 +80,7 @@ func (s *Store) publish() {
 
 // imageOf is what readers see of a record.
 func (s *Store) imageOf(r *record, p *pull, tags map[string][]string) *Image {
-	im := &Image{Status: r.Status, Error: r.Error, Made: r.Made, By: r.By, Digest: r.Digest, Private: r.Private, Reader: r.Reader}
+	im := &Image{Status: r.Status, Error: r.Error, Made: r.Made, By: r.By, Digest: r.Digest, For: r.isFor(p), Private: r.Private, Reader: r.Reader}
 	if r.Reference != "" {
 		im.Reference = r.name
 	}
@@ -95,6 +95,9 @@ func (s *Store) imageOf(r *record, p *pull, tags map[string][]string) *Image {
 	if st := r.Image; st != nil {
 		im.ID, im.Created, im.Platform, im.Tags = st.ID, st.Created, st.Platform, tags[st.ID]
 		im.Size, im.Layers = st.size, st.keys
+	}
+	if im.Platform == "" {
+		im.Platform = im.For // what is to come
 	}
 	return im
 }
@@ -117,7 +120,9 @@ func (sn *snapshot) index(im *Image) {
 		}
 	}
 	for _, alias := range sn.record[im].digests {
-		sn.digest[alias] = im.ID
+		if _, taken := sn.digest[alias]; !taken || im.For == "" { // of an index with several platforms it is the machine's
+			sn.digest[alias] = im.ID
+		}
 	}
 }
 

@@ -126,7 +126,7 @@ func (s *Store) takeUp() error {
 		s.mu.Lock()
 		s.names[r.name] = r
 		if r.Tries <= maxTakeUps && s.pulls[r.name] == nil && !s.closed {
-			p := s.startPull(ref, PullOptions{By: r.By, Keychain: s.loginsOf(r.By)})
+			p := s.startPull(ref, PullOptions{By: r.By, Keychain: s.loginsOf(r.By), Platform: r.Asked})
 			p.accepted, p.takenUp, p.wished = true, true, true
 		}
 		s.publish()

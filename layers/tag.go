@@ -19,11 +19,11 @@ func (s *Store) Tag(ctx context.Context, source, target string, move bool, by ui
 		return wrap("tag", target, err)
 	}
 	defer s.unlockChange()
-	st, digest, err := s.sourceOf("tag", source)
+	st, from, err := s.sourceOf("tag", source)
 	if err != nil {
 		return err
 	}
-	if err := s.point(ref, st, digest, move, by, s.privacyOf(st.ID)); err != nil {
+	if err := s.point(ref, st, from, move, by, s.privacyOf(st.ID)); err != nil {
 		return wrap("tag", ref.Familiar(), err)
 	}
 	s.collect(by)
@@ -48,7 +48,7 @@ func (s *Store) Rename(ctx context.Context, from, to string, by uint32) error {
 	if name == ref.Familiar() {
 		return nil
 	}
-	st, digest, err := s.sourceOf("rename", from)
+	st, whence, err := s.sourceOf("rename", from)
 	if err != nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func (s *Store) Rename(ctx context.Context, from, to string, by uint32) error {
 	if busy != nil {
 		return busy("rename")
 	}
-	if err := s.point(ref, st, digest, false, by, s.privacyOf(st.ID)); err != nil {
+	if err := s.point(ref, st, whence, false, by, s.privacyOf(st.ID)); err != nil {
 		return wrap("rename", ref.Familiar(), err)
 	}
 	if err := s.forget(old); err != nil {
@@ -92,22 +92,23 @@ func parseTarget(op, target string) (reference.Reference, error) {
 	return ref, err
 }
 
-// sourceOf is the image a name leads to, and the digest it has in its registry.
-func (s *Store) sourceOf(op, name string) (*stored, string, error) {
+// sourceOf is the image a name leads to, and where it comes from.
+func (s *Store) sourceOf(op, name string) (*stored, origin, error) {
 	st, err := s.findStored(op, name)
 	if err != nil {
-		return nil, "", err
+		return nil, origin{}, err
 	}
-	im := s.snapshot.Load().lookup(name)
+	sn := s.snapshot.Load()
+	im := sn.lookup(name)
 	if im == nil || im.ID != st.ID {
-		return nil, "", failf(op, name, Removed, "it was removed meanwhile")
+		return nil, origin{}, failf(op, name, Removed, "it was removed meanwhile")
 	}
-	return st, im.Digest, nil
+	return st, sn.record[im].origin, nil
 }
 
 // point writes the record of a reference to an image. The caller holds the
 // change lock.
-func (s *Store) point(ref reference.Reference, st *stored, digest string, move bool, by uint32, private privacy) error {
+func (s *Store) point(ref reference.Reference, st *stored, from origin, move bool, by uint32, private privacy) error {
 	name := ref.Familiar()
 	s.mu.Lock()
 	old, busy := s.names[name], s.busy(name)
@@ -123,7 +124,7 @@ func (s *Store) point(ref reference.Reference, st *stored, digest string, move b
 	if err := s.keepHeld(old, st.ID, true); err != nil {
 		return err
 	}
-	r := (&record{Status: Ready, By: by, Made: time.Now().Round(0), Digest: digest, Image: st, privacy: private}).named(ref)
+	r := (&record{Status: Ready, By: by, Made: time.Now().Round(0), origin: from, Image: st, privacy: private}).named(ref)
 	if err := s.writeRecord(r); err != nil {
 		return err
 	}

@@ -161,6 +161,13 @@ func (c *Client) With(k Keychain) *Client {
 	return &other
 }
 
+// For is a Client that chooses another platform; it shares all else.
+func (c *Client) For(p v1.Platform) *Client {
+	other := *c
+	other.opt.Platform = p
+	return &other
+}
+
 // Direct is a Client that asks no mirrors, for when one has sent other bytes than
 // it should; it shares all else.
 func (c *Client) Direct() *Client {

@@ -111,6 +111,30 @@ func TestNormalize(t *testing.T) {
 	}
 }
 
+func TestParsePlatform(t *testing.T) {
+	host := platformName(HostPlatform())
+	for in, want := range map[string]string{
+		"linux/amd64": "linux/amd64", "arm64": "linux/arm64", "aarch64": "linux/arm64", "linux": host, "LINUX": host,
+		"linux/arm/v7": "linux/arm/v7", "linux/arm": "linux/arm/v7", "linux/arm/6": "linux/arm/v6", "armhf": "linux/arm/v7",
+		"linux/amd64/v3": "linux/amd64/v3", "x86_64": "linux/amd64", "linux/arm64/v8.2": "linux/arm64/v8.2",
+	} {
+		if p, err := ParsePlatform(in); err != nil || platformName(p) != want {
+			t.Errorf("%q is %s, %v; want %s", in, platformName(p), err, want)
+		}
+	}
+	for _, in := range []string{
+		"", "/", "linux/", "/amd64", "linux/amd64/", "linux/amd64/v1/x", "nosuch", "linux/nosuch", "windows", "windows/amd64", "darwin/arm64",
+		"linux/arm/seven", "linux/arm/v", "linux/arm/v.7", "linux/arm/v123456789", "linux/arm64 ", "linux/arm64\n", "linux,arm64",
+	} {
+		p, err := ParsePlatform(in)
+		if err == nil {
+			t.Errorf("%q is %s", in, platformName(p))
+		} else if strings.ContainsAny(err.Error(), "\n\x1b") {
+			t.Errorf("%q: %q", in, err)
+		}
+	}
+}
+
 func TestUnsuited(t *testing.T) {
 	host := v1.Platform{OS: "linux", Architecture: "amd64"}
 	var many []v1.Platform

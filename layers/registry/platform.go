@@ -3,6 +3,7 @@ package registry
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -41,6 +42,66 @@ func normalize(p v1.Platform) v1.Platform {
 		p.Variant = "v7"
 	}
 	return p
+}
+
+// architectures are those that images are made for, as Go names them.
+var architectures = []string{
+	"386", "amd64", "arm", "arm64", "loong64", "mips", "mipsle", "mips64", "mips64le", "ppc64", "ppc64le", "riscv64", "s390x",
+}
+
+// ParsePlatform reads a platform as docker's --platform has it: "linux/arm64",
+// "linux/arm/v7", or only "linux" or an architecture. It comes back as Docker spells
+// it; what is no platform that containers of Linux could have is an error in words.
+func ParsePlatform(words string) (v1.Platform, error) {
+	parts := strings.Split(words, "/")
+	p := v1.Platform{OS: "linux", Architecture: HostPlatform().Architecture}
+	switch {
+	case len(parts) > 3:
+		return p, fmt.Errorf("%q is no platform: those are written as linux/arm64 or linux/arm/v7", printable(words))
+	case len(parts) == 3:
+		p.OS, p.Architecture, p.Variant = parts[0], parts[1], parts[2]
+	case len(parts) == 2:
+		p.OS, p.Architecture = parts[0], parts[1]
+	case !strings.EqualFold(words, "linux"):
+		p.Architecture = words
+	}
+	given := p.Variant != ""
+	p = normalize(p)
+	switch {
+	case len(parts) == 1 && !slices.Contains(architectures, p.Architecture) && slices.Contains(otherSystems, p.Architecture):
+		return p, fmt.Errorf("%q is another system than Linux, and hull runs none", printable(words))
+	case p.OS != "linux":
+		return p, fmt.Errorf("%q is for another system than Linux, and hull runs none; a platform is written as linux/arm64 or linux/arm/v7", printable(words))
+	case !slices.Contains(architectures, p.Architecture):
+		return p, fmt.Errorf("%q is no platform that hull knows; there are linux/ and one of %s", printable(words), strings.Join(architectures, " "))
+	case len(parts) == 3 && !given, p.Variant != "" && !isVariant(p.Variant):
+		return p, fmt.Errorf("%q is no platform: what follows its architecture is a version of that, as v7", printable(words))
+	}
+	return p, nil
+}
+
+// otherSystems are words that docker takes for a platform and that are none here.
+var otherSystems = []string{"windows", "darwin", "macos", "freebsd", "wasi"}
+
+// isVariant says whether that is a version, as "v7" or "v8.2".
+func isVariant(s string) bool {
+	digits, ok := strings.CutPrefix(s, "v")
+	return ok && digits != "" && len(digits) < 8 && strings.Trim(digits, "0123456789.") == "" && digits[0] != '.'
+}
+
+// PlatformName is a platform as Docker prints it: "linux/arm/v7".
+func PlatformName(p v1.Platform) string { return platformName(p) }
+
+// Suits is how well something made for one of the platforms offered, as an image's
+// Platform names them, does where another is wanted: the place of the best, or -1.
+func Suits(want v1.Platform, offered ...string) int {
+	list := make([]v1.Platform, len(offered))
+	for i, name := range offered {
+		if p, err := v1.ParsePlatform(name); err == nil {
+			list[i] = *p
+		}
+	}
+	return choose(want, list)
 }
 
 // acceptable lists what a host of platform p can run, best first, as containerd
@@ -119,12 +180,15 @@ func unsuited(host v1.Platform, offered []v1.Platform) string {
 	if more := len(names) - 12; more > 0 {
 		names = append(names[:12], fmt.Sprintf("%d more", more))
 	}
+	wanted := ", and this host is " + platformName(host)
+	if p := normalize(host); !p.Equals(HostPlatform()) {
+		wanted = ", and " + platformName(p) + " is asked for"
+	}
 	switch len(names) {
 	case 0:
 		return "it is for no platform at all"
 	case 1:
-		return "it is for " + names[0] + ", and this host is " + platformName(host)
+		return "it is for " + names[0] + wanted
 	}
-	return "it is for " + strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1] +
-		", and this host is " + platformName(host)
+	return "it is for " + strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1] + wanted
 }
