@@ -223,7 +223,7 @@ func (v *rootView) open(print string, whole bool) (*View, error) {
 	view.Gone = func() bool {
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		return v.want != print
+		return v.want != print || v.count != of // or it was forgotten
 	}
 	view.Release = func() {
 		once.Do(func() {
