@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,18 +19,26 @@ import (
 
 // access is what chown and chmod have set, by object and file, and nothing of what is as the table has it. It is kept in
 // a file of lines, each of which replaces what was said before of its file; the file is written anew when it is opened,
-// and when most of its lines are out of date. Like what chmod does on any disk it may be lost with the machine's power,
-// and never with the daemon.
+// and when most of its lines are out of date. What chmod has said is on the disk when it returns, as it may be what keeps
+// somebody out; of many in a row, as chown -R makes, the later ones are there a moment after.
 //
 // An object that is removed and another of its name are two, so what was said of the first is not said of the second.
 type access struct {
 	any atomic.Bool // something is set: it spares each look at a file the lock
 
-	mu    sync.Mutex
+	// disk is held for a change, which takes as long as the disk does; mu, inside it, for moments.
+	disk  sync.Mutex
 	path  string // of the file; empty keeps all in memory
 	file  *os.File
 	lines int
-	files map[accessKey]permissions
+	log   *slog.Logger
+
+	synced time.Time      // when the file was last made durable
+	late   *time.Timer    // does so for what came too soon after that; nil if nothing did
+	work   sync.WaitGroup // of late
+
+	mu    sync.Mutex
+	files map[accessKey]permissions // changes with both held
 }
 
 // accessKey is a file: of an object by its key and the path in its directory, "" for that itself; of the tree by the path
@@ -53,14 +63,16 @@ type accessLine struct {
 
 const (
 	maxAccess = 1 << 16 // files of which something is set
+	// syncPause is how soon after another a change does not wait for the disk any more.
+	syncPause = 50 * time.Millisecond
 	// slackLines is how many lines out of date there may be beside one for each file.
 	slackLines = 4096
 )
 
 // openAccess reads the file and drops what is said of objects that there are no more. A line that is not whole, as a
 // power failure leaves it, is none.
-func openAccess(path string, there func(object string) bool) (*access, error) {
-	a := &access{path: path, files: map[accessKey]permissions{}}
+func openAccess(path string, log *slog.Logger, there func(object string) bool) (*access, error) {
+	a := &access{path: path, log: log, files: map[accessKey]permissions{}}
 	if path == "" {
 		return a, nil
 	}
@@ -108,10 +120,10 @@ func (a *access) get(k accessKey) permissions {
 	return a.files[k]
 }
 
-// set changes what is set of a file. It is kept when set returns.
+// set changes what is set of a file. It is on the disk when set returns, and others see it only then.
 func (a *access) set(k accessKey, change func(*permissions)) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.disk.Lock()
+	defer a.disk.Unlock()
 	old, known := a.files[k]
 	p := old
 	change(&p)
@@ -121,75 +133,127 @@ func (a *access) set(k accessKey, change func(*permissions)) error {
 	case !known && len(a.files) >= maxAccess:
 		return fail(Space, "chmod", "", fmt.Sprintf("Owners and modes of %d files have been changed, and hull keeps no more.", maxAccess))
 	}
-	a.put(k, p)
-	err := a.append(accessLine{k, p})
-	if err != nil {
-		a.put(k, old)
+	if err := a.append(accessLine{k, p}); err != nil {
+		return err
 	}
-	return err
+	a.show(map[accessKey]permissions{k: p})
+	return nil
 }
 
 // given drops what is said of the owners of an object's files that the object's own owner is now.
 func (a *access) given(object string, uid uint32) error {
-	if !a.any.Load() {
-		return nil
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	dropped := false
-	for k, p := range a.files {
+	return a.change(func(k accessKey, p permissions, to map[accessKey]permissions) {
 		if k.Object == object && k.Path != "" && p.UID != nil && *p.UID == uid {
-			p.UID, dropped = nil, true
-			a.put(k, p)
+			p.UID = nil
+			to[k] = p
 		}
-	}
-	if !dropped {
-		return nil
-	}
-	return a.rewrite()
+	})
+}
+
+// renamed makes what is said of an object that of another, which it has become.
+func (a *access) renamed(from, to string) error {
+	return a.change(func(k accessKey, p permissions, changes map[accessKey]permissions) {
+		if k.Object == from {
+			changes[k], changes[accessKey{to, k.Path}] = permissions{}, p
+		}
+	})
 }
 
 // forget drops all that is said of an object, or of a directory of the tree's and what is in it.
 func (a *access) forget(which func(k accessKey) bool) {
+	// What is left in the file if that fails is dropped when it is opened.
+	_ = a.change(func(k accessKey, _ permissions, changes map[accessKey]permissions) {
+		if which(k) {
+			changes[k] = permissions{}
+		}
+	})
+}
+
+// change makes the changes that f puts into a map when it is shown all that is set. What is set is changed also when the
+// disk fails.
+func (a *access) change(f func(k accessKey, p permissions, changes map[accessKey]permissions)) error {
 	if !a.any.Load() {
-		return
+		return nil
 	}
+	a.disk.Lock()
+	defer a.disk.Unlock()
+	changes := map[accessKey]permissions{}
+	for k, p := range a.files {
+		f(k, p, changes)
+	}
+	if len(changes) == 0 {
+		return nil
+	}
+	a.show(changes)
+	return a.rewrite(accessLine{})
+}
+
+// show makes changes what everybody sees. It is called with disk held.
+func (a *access) show(changes map[accessKey]permissions) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	before := len(a.files)
-	for k := range a.files {
-		if which(k) {
-			a.put(k, permissions{})
-		}
-	}
-	if len(a.files) != before {
-		_ = a.rewrite() // else what is left in the file is dropped when that is opened
+	for k, p := range changes {
+		a.put(k, p)
 	}
 }
 
-// append is called with mu held.
+// append is called with disk held.
 func (a *access) append(l accessLine) error {
 	if a.path == "" {
 		return nil
 	}
 	if a.file == nil || a.lines > 2*len(a.files)+slackLines {
-		return a.rewrite()
+		return a.rewrite(l)
 	}
 	b, err := json.Marshal(l)
 	if err != nil {
 		return err
 	}
 	a.lines++
-	n, err := a.file.Write(append(b, '\n'))
-	if err != nil && n > 0 { // part of a line would spoil the next one
-		_ = a.file.Close()
-		a.file = nil
+	if _, err = a.file.Write(append(b, '\n')); err == nil {
+		err = a.sync()
+	}
+	if err != nil { // part of a line would spoil the next one, and nobody is to find what was refused: it is written anew
+		a.close()
 	}
 	return err
 }
 
-// rewrite replaces the file by what is set now. It is called with mu held.
-func (a *access) rewrite() error {
+// sync makes the file durable, or has that done soon. It is called with disk held.
+func (a *access) sync() error {
+	wait := syncPause - time.Since(a.synced)
+	if wait <= 0 {
+		a.synced = time.Now()
+		return a.file.Sync()
+	}
+	if a.late == nil {
+		a.work.Add(1)
+		a.late = time.AfterFunc(wait, a.syncLate)
+	}
+	return nil
+}
+
+func (a *access) syncLate() {
+	defer a.work.Done()
+	a.disk.Lock()
+	defer a.disk.Unlock()
+	a.settle()
+}
+
+// settle makes durable what has not waited for the disk. It is called with disk held.
+func (a *access) settle() {
+	a.late, a.synced = nil, time.Now()
+	if a.file == nil {
+		return // it was written anew, or is going to be
+	}
+	if err := a.file.Sync(); err != nil {
+		a.log.Error("owners and modes that were changed may not survive a power failure", "op", "chmod", "err", err)
+		a.close()
+	}
+}
+
+// rewrite replaces the file by what is set now, and what one more line says. It is called with disk held.
+func (a *access) rewrite(more accessLine) error {
 	if a.path == "" {
 		return nil
 	}
@@ -197,6 +261,11 @@ func (a *access) rewrite() error {
 	lines := json.NewEncoder(&b)
 	for k, p := range a.files {
 		if err := lines.Encode(accessLine{k, p}); err != nil {
+			return err
+		}
+	}
+	if more.accessKey != (accessKey{}) {
+		if err := lines.Encode(more); err != nil {
 			return err
 		}
 	}
@@ -215,8 +284,17 @@ func (a *access) rewrite() error {
 		return errors.Join(err, f.Close(), os.Remove(a.path+".new"))
 	}
 	a.close()
-	a.file, a.lines = f, len(a.files)
-	return nil
+	a.file, a.lines = f, len(a.files)+1
+	return syncDir(filepath.Dir(a.path))
+}
+
+// syncDir makes a rename in a directory durable.
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // there tells whether an object is still there, by its key.
@@ -243,7 +321,19 @@ func (t *Tree) there(key string) bool {
 	return false
 }
 
-// close is for when nothing is set any more.
+// end is for when nothing is set any more.
+func (a *access) end() {
+	a.disk.Lock()
+	if a.late != nil && a.late.Stop() {
+		a.work.Done()
+		a.settle()
+	}
+	a.close()
+	a.disk.Unlock()
+	a.work.Wait()
+}
+
+// close closes the file; another change writes it anew. It is called with disk held.
 func (a *access) close() {
 	if a.file != nil {
 		_ = a.file.Close()

@@ -96,7 +96,7 @@ func New(ctx context.Context, o Options) (*Tree, error) {
 	}
 	t.table = table(o.Containers.Settings())
 	var err error
-	if t.access, err = openAccess(o.Access, t.there); err != nil {
+	if t.access, err = openAccess(o.Access, o.Logger, t.there); err != nil {
 		return nil, &Error{Op: "open", Kind: System, Sentence: fmt.Sprintf("What chown and chmod have set cannot be read: %v.", err), Err: err}
 	}
 	return t, nil
@@ -109,7 +109,7 @@ func (t *Tree) Close() error {
 	t.trimmer.stop()
 	t.work.Wait()
 	t.views.close()
-	t.access.close()
+	t.access.end()
 	return nil
 }
 

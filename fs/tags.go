@@ -43,7 +43,21 @@ func (p *images) rename(ctx context.Context, name string, to place, toName strin
 		return err
 	}
 	t.inside(ctx, other.path)
+	if err := t.keepAccess(source, target); err != nil {
+		return err
+	}
 	return t.Images.Untag(ctx, source.Reference)
+}
+
+// keepAccess lets an image that has become another reference keep what chown and chmod have set.
+func (t *Tree) keepAccess(from *Image, target string) error {
+	to, ok := t.Images.Find(target)
+	if !ok {
+		return nil // somebody has removed it
+	}
+	return t.access.renamed(
+		object{kind: imageObject, id: from.Reference, made: from.Made}.key(),
+		object{kind: imageObject, id: to.Reference, made: to.Made}.key())
 }
 
 // target is the reference that a name here would be.
