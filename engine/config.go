@@ -19,6 +19,11 @@ func (e *Engine) checkSettings(owner Owner, raw map[string]string, before values
 			return nil, &Error{Op: "set", Kind: Invalid, Err: err}
 		}
 	}
+	if word := set.text("platform"); word != "" {
+		if err := e.o.Roots.Platform(word); err != nil {
+			return nil, &Error{Op: "set", Kind: Invalid, Err: err}
+		}
+	}
 	if err := errorsJoin(errorsJoin(set.consistent(), set.possible(before)), set.checkMounts()); err != nil {
 		return nil, err
 	}
@@ -96,8 +101,8 @@ func (s *supervisor) change(raw map[string]string) error {
 	rec := *s.rec
 	rec.Settings = raw
 	before, was := s.rec.Image, s.rec.Settings
-	if raw["image"] != s.rec.Settings["image"] {
-		if rec.Image, err = s.imageNow(set.text("image")); err != nil {
+	if raw["image"] != was["image"] || raw["platform"] != was["platform"] {
+		if rec.Image, err = s.imageNow(set); err != nil {
 			return err
 		}
 	}
@@ -137,11 +142,11 @@ func changed(was, is map[string]string) string {
 func (s *supervisor) onceOnly() bool { return s.rec.Started || s.st.State == Waiting }
 
 // imageNow finds and holds an image if it is there now; nil if it has to be looked for at the start.
-func (s *supervisor) imageNow(name string) (*Image, error) {
-	if name == "" {
+func (s *supervisor) imageNow(set values) (*Image, error) {
+	if set.text("image") == "" {
 		return nil, nil
 	}
-	image, err := s.e.o.Roots.Image(s.e.ctx, name)
+	image, err := s.e.image(set)
 	if err != nil {
 		if errors.Is(err, ErrPulling) || KindOf(err) == NotFound {
 			return nil, nil

@@ -33,6 +33,8 @@ type Container struct {
 	Owner
 	Image   string // as the setting names it, empty if it is not set
 	ImageID string // sha256:… of what it is made from, empty until that is known
+	// Platform is that of the image, as "linux/amd64"; empty until that is known.
+	Platform string
 
 	State    State
 	Created  time.Time

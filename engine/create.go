@@ -169,7 +169,7 @@ func (e *Engine) newRecord(n New) (*record, error) {
 		Version: recordVersion, ID: e.index.newID(), Name: n.Name, Owner: n.Owner,
 		Created: time.Now().Round(0), Settings: raw, Provisional: n.Start,
 	}
-	if err := e.firstImage(rec, set.text("image"), n.Start); err != nil {
+	if err := e.firstImage(rec, set, n.Start); err != nil {
 		e.index.cancel(rec.Name, rec.ID)
 		return nil, err
 	}
@@ -178,14 +178,14 @@ func (e *Engine) newRecord(n New) (*record, error) {
 
 // firstImage finds the image at once if it is there, so that it is what its name points to now. What is to be started
 // needs one, or one under way; anything else may have it later.
-func (e *Engine) firstImage(rec *record, name string, start bool) error {
-	if name == "" {
+func (e *Engine) firstImage(rec *record, set values, start bool) error {
+	if set.text("image") == "" {
 		if start {
 			return fail("create", rec.ID, Invalid, "a container needs an image to be started")
 		}
 		return nil
 	}
-	image, err := e.o.Roots.Image(e.ctx, name)
+	image, err := e.image(set)
 	switch {
 	case errors.Is(err, ErrPulling):
 		return nil
@@ -199,6 +199,11 @@ func (e *Engine) firstImage(rec *record, name string, start bool) error {
 	}
 	rec.Image = image
 	return nil
+}
+
+// image finds the image that settings name.
+func (e *Engine) image(set values) (*Image, error) {
+	return e.o.Roots.Image(e.ctx, set.text("image"), set.text("platform"))
 }
 
 // commit makes the container's directory beside the others, and then by one rename one of them. A container that is to

@@ -103,7 +103,7 @@ func (e *Engine) execNow(ctx context.Context, id string, o ExecOptions) (*Execut
 	p, err := e.parts.launcher.Exec(ctx, t.Target, spec)
 	if err != nil {
 		t.forgetSession()
-		return nil, t.s.mark("exec", err)
+		return nil, t.s.mark("exec", t.s.notHere(err))
 	}
 	x, err := e.begin(ctx, t, p, o)
 	if err != nil {
@@ -112,7 +112,13 @@ func (e *Engine) execNow(ctx context.Context, id string, o ExecOptions) (*Execut
 	if cerr := p.Close(); err == nil && cerr != nil {
 		e.o.Logger.Warn("descriptors of a session cannot be closed", "container", t.s.id, "op", "exec", "err", cerr)
 	}
-	return x, t.s.mark("exec", err)
+	return x, t.s.mark("exec", t.s.notHere(err))
+}
+
+// notHere says of a program that could not be executed for whose machine it is.
+func (s *supervisor) notHere(err error) error {
+	c := s.snapshot.Load()
+	return forAnotherMachine(err, c.Platform, c.Image)
 }
 
 // target asks the supervisor for the running container.

@@ -446,11 +446,22 @@ func (r *testRoots) Parse(name string) (string, error) {
 	return name, nil
 }
 
-func (r *testRoots) Image(_ context.Context, name string) (*Image, error) {
+func (r *testRoots) Platform(word string) error {
+	if word == "bad" {
+		return errors.New("bad is no platform")
+	}
+	return nil
+}
+
+// Image has images for a platform by name@platform.
+func (r *testRoots) Image(_ context.Context, name, platform string) (*Image, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.pulling[name] != nil {
 		return nil, ErrPulling
+	}
+	if platform != "" {
+		name += "@" + platform
 	}
 	if m := r.images[name]; m != nil {
 		return m, nil

@@ -14,6 +14,7 @@ type document struct {
 	Created  time.Time         `json:"created"`
 	Image    string            `json:"image,omitempty"`
 	ImageID  string            `json:"image_id,omitempty"`
+	Platform string            `json:"platform,omitempty"` // the image's
 	Status   State             `json:"status"`
 	PID      int               `json:"pid,omitempty"`
 	Started  time.Time         `json:"started,omitzero"`
@@ -73,7 +74,7 @@ func (e *Engine) Inspect(id string) ([]byte, error) {
 	}
 	c := s.snapshot.Load()
 	d := document{
-		ID: c.ID, Name: c.Name, Owner: c.Owner, Created: c.Created, Image: c.Image, ImageID: c.ImageID,
+		ID: c.ID, Name: c.Name, Owner: c.Owner, Created: c.Created, Image: c.Image, ImageID: c.ImageID, Platform: c.Platform,
 		Status: c.State, PID: c.PID, Started: c.Started, Finished: c.Finished, Exit: c.Exit, Error: c.Error,
 		Labels: c.Labels, Settings: c.SettingsJSON(), Pending: c.Pending, Process: c.process,
 		Stop: c.stop, Limits: limitsDocument{c.limits.Memory, c.limits.MemorySwap, c.limits.CPUs, c.limits.CPUShares, c.limits.Pids},

@@ -17,7 +17,7 @@ func (s *supervisor) publish() {
 	}
 	c.Reaches = s.reaches()
 	if s.rec.Image != nil {
-		c.ImageID = s.rec.Image.ID
+		c.ImageID, c.Platform = s.rec.Image.ID, s.rec.Image.Platform
 		c.path = searchPath(s.set.env(s.rec.Image, ""))
 	}
 	if s.st.State.Alive() && s.st.Run.Process != nil {

@@ -71,7 +71,7 @@ func (s *supervisor) newImage() (*Image, error) {
 	if name == "" {
 		return nil, fail("recreate", s.id, Invalid, "the container %s has no image; write one into config/image", s.rec.Name)
 	}
-	image, err := s.e.o.Roots.Image(s.e.ctx, name)
+	image, err := s.e.image(s.set)
 	switch {
 	case errors.Is(err, ErrPulling):
 		return nil, fail("recreate", s.id, Busy, "the image %s is being pulled; try again when it is here (images/%s/wait)", name, name)

@@ -14,8 +14,11 @@ var ErrPulling = errors.New("the image is still being pulled")
 type Roots interface {
 	// Parse answers the familiar form of an image's name, or an error that says what is wrong with it.
 	Parse(name string) (string, error)
-	// Image finds an image by reference, alias or ID; ErrPulling while it is being pulled.
-	Image(ctx context.Context, name string) (*Image, error)
+	// Platform says what is wrong with the word for a platform, as "linux/arm64"; nil if nothing is.
+	Platform(word string) error
+	// Image finds an image by reference, alias or ID; ErrPulling while it is being pulled. With a platform it is the one
+	// for that, else NotFound.
+	Image(ctx context.Context, name, platform string) (*Image, error)
 	// Wait returns when the pull of an image has ended, with its failure.
 	Wait(ctx context.Context, name string) error
 	// Hold keeps an image's layers for a container, until Release. Both may be repeated.
@@ -31,6 +34,7 @@ type Roots interface {
 type Image struct {
 	ID         string // sha256:…
 	Reference  string // familiar name it was found by
+	Platform   string `json:",omitempty"` // "linux/arm64"
 	Entrypoint []string
 	Cmd        []string
 	Env        []string

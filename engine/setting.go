@@ -66,6 +66,10 @@ func table() []Setting {
 			Summary: "the image the container is made from, by name or ID",
 		},
 		{
+			Name: "platform", Type: Text, Default: "the one that the image's name has here", Once: true, Flag: "platform", JSON: "platform",
+			parse: parsePlatform, Summary: "which platform's image of that name it is made from, as linux/arm64",
+		},
+		{
 			Name: "command", Type: Words, FromImage: true, JSON: "command", parse: parseWords,
 			Summary: "the command, or the arguments of the entrypoint if there is one",
 		},

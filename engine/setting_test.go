@@ -58,6 +58,9 @@ func TestParse(t *testing.T) {
 	for _, r := range []row{
 		{"image", "redis:7\n", "redis:7"},
 		{"image", "a b", nil},
+		{"platform", "linux/arm64\n", "linux/arm64"},
+		{"platform", "linux/arm64 linux/amd64", nil},
+		{"platform", "linux/arm64\nlinux/amd64", nil},
 		{"image", "a\nb", nil},
 		{"command", "nginx -g 'daemon off;'\n", words("nginx", "-g", "daemon off;")},
 		{"command", `sh -c "echo \"$HOME\" #1"`, words("sh", "-c", `echo "$HOME" #1`)},

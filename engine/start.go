@@ -47,11 +47,10 @@ func (s *supervisor) findImage() (*Image, error) {
 	if s.rec.Image != nil {
 		return s.rec.Image, nil
 	}
-	name := s.set.text("image")
-	if name == "" {
+	if s.set.text("image") == "" {
 		return nil, fail("start", s.id, Invalid, "the container %s has no image; write one into config/image", s.rec.Name)
 	}
-	image, err := s.e.o.Roots.Image(s.e.ctx, name)
+	image, err := s.e.image(s.set)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +71,7 @@ func (s *supervisor) findImage() (*Image, error) {
 func (s *supervisor) launch(image *Image, b *boarding) error {
 	l := &launching{s: s, image: image, board: b}
 	defer s.e.pool.refill()
-	err := l.do()
+	err := forAnotherMachine(l.do(), image.Platform, s.imageName())
 	closeAll(l.trees...)
 	closeAll(l.hosts...)
 	if err != nil {

@@ -52,6 +52,18 @@ func parseReference(value string) (any, error) {
 	return v, nil
 }
 
+// parsePlatform checks the form only; which there are is for the store to say.
+func parsePlatform(value string) (any, error) {
+	v, err := oneLine(value)
+	if err != nil {
+		return nil, err
+	}
+	if strings.ContainsFunc(v, unicode.IsSpace) {
+		return nil, fmt.Errorf("%q is not one platform, as linux/arm64: it has a space in it", v)
+	}
+	return v, nil
+}
+
 func parseWorkdir(value string) (any, error) {
 	v, err := oneLine(value)
 	if err != nil {

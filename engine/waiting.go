@@ -18,8 +18,8 @@ type waiting struct {
 
 // waitForImage accepts a start and goes on with it when the pull has ended.
 func (s *supervisor) waitForImage(b *boarding, answer func(error)) {
-	name := s.set.text("image")
-	s.wait(b, answer, func(ctx context.Context) error { return s.e.waitForPull(ctx, name) })
+	set := s.set
+	s.wait(b, answer, func(ctx context.Context) error { return s.e.waitForPull(ctx, set) })
 }
 
 // wait accepts a start and goes on with it when what it waits for is there. A caller that is to be attached is answered
@@ -56,12 +56,12 @@ func (s *supervisor) goOn(w *waiting, wait func(ctx context.Context) error) {
 }
 
 // waitForPull returns when an image is there, or will not be. A pull may be followed by another at once.
-func (e *Engine) waitForPull(ctx context.Context, name string) error {
+func (e *Engine) waitForPull(ctx context.Context, set values) error {
 	for {
-		if err := e.o.Roots.Wait(ctx, name); err != nil {
+		if err := e.o.Roots.Wait(ctx, set.text("image")); err != nil {
 			return err
 		}
-		if _, err := e.o.Roots.Image(ctx, name); !errors.Is(err, ErrPulling) {
+		if _, err := e.image(set); !errors.Is(err, ErrPulling) {
 			return err
 		}
 		select {

@@ -22,8 +22,9 @@ type Images interface {
 	Parse(ref string) (string, error)
 
 	// Pull accepts a pull. Within budget it asks the registry whether the image exists and may be had: such an answer
-	// is its error, and then nothing is left. A budget of 0 keeps it off the network. A pull under way is joined.
-	Pull(ctx context.Context, ref string, budget time.Duration) error
+	// is its error, and then nothing is left. A budget of 0 keeps it off the network. A pull under way is joined, unless it
+	// is for another platform: then it is Busy. An empty platform is this machine's.
+	Pull(ctx context.Context, ref, platform string, budget time.Duration) error
 	// Push accepts a push of ref's image to where target says; target becomes one of its names. A push under way is
 	// joined.
 	Push(ctx context.Context, ref, target string) error
@@ -57,6 +58,7 @@ type Image struct {
 	ID        string // "sha256:…" of the config; empty until it is known
 	Digest    string // "sha256:…" of what the reference named; empty until it is known
 	Platform  string // "linux/amd64"
+	For       string // the platform it was asked for, if that was not this machine's
 	Size      int64
 	Created   time.Time // from the image's config
 	Made      time.Time // when the reference came into this store

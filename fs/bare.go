@@ -113,7 +113,7 @@ func (t *Tree) pullBare(path string) {
 	t.work.Add(1)
 	b.mu.Unlock()
 	defer t.work.Done()
-	err := t.Images.Pull(WithCaller(t.ctx, d.by), path+":latest", 0)
+	err := t.Images.Pull(WithCaller(t.ctx, d.by), path+":latest", "", 0)
 	b.mu.Lock()
 	if err == nil && b.dirs[path] == d {
 		delete(b.dirs, path)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -28,7 +29,17 @@ func repairStore(ctx context.Context, t *Tree, e *entry, args []string) error {
 }
 
 func pullReference(ctx context.Context, t *Tree, e *entry, args []string) error {
-	ref, err := one(e, "pull", "a REFERENCE", args)
+	platform := ""
+	if len(args) > 0 {
+		word, given := strings.CutPrefix(args[0], "--platform=")
+		switch {
+		case given:
+			platform, args = word, args[1:]
+		case args[0] == "--platform" && len(args) > 1:
+			platform, args = args[1], args[2:]
+		}
+	}
+	ref, err := one(e, "pull", "a REFERENCE, and before that perhaps --platform PLATFORM,", args)
 	if err == nil {
 		ref, err = t.Images.Parse(ref)
 	}
@@ -38,7 +49,7 @@ func pullReference(ctx context.Context, t *Tree, e *entry, args []string) error 
 	if err != nil {
 		return err
 	}
-	return t.Images.Pull(ctx, ref, t.Budget)
+	return t.Images.Pull(ctx, ref, platform, t.Budget)
 }
 
 // loadArchive is what is written to load.
@@ -88,11 +99,20 @@ func untagImage(ctx context.Context, t *Tree, e *entry, args []string) error {
 	return t.Images.Untag(ctx, e.obj.id)
 }
 
+// pullImage pulls for the platform that was asked for before, if none is asked for now.
 func pullImage(ctx context.Context, t *Tree, e *entry, args []string) error {
-	if err := none(e, "pull", args); err != nil {
+	platform, err := optional(e, "pull", "a PLATFORM", args)
+	if err != nil {
 		return err
 	}
-	return t.Images.Pull(ctx, e.obj.id, t.Budget)
+	if platform == "" {
+		i, err := e.image()
+		if err != nil {
+			return err
+		}
+		platform = i.For
+	}
+	return t.Images.Pull(ctx, e.obj.id, platform, t.Budget)
 }
 
 func pushImage(ctx context.Context, t *Tree, e *entry, args []string) error {

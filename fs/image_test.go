@@ -39,7 +39,7 @@ func TestPullFailsLater(t *testing.T) {
 	m.want("cat images/redis:7/status images/redis:7/error; tail -1 images/redis:7/progress", "failed\nThe registry docker.io cannot be reached; try again with echo pull > ctl.\nThe registry docker.io cannot be reached; try again with echo pull > ctl.\n")
 	m.tree.Failed(fs.Credential{}, "pull", "images/redis:7", &fs.Error{Kind: fs.Timeout, Sentence: "It took too long."})
 	m.want("cat images/redis:7/error images/error", "It took too long.\nIt took too long.\n")
-	if err := m.Images().Pull(t.Context(), "redis:7", 0); err != nil { // by ./pull, which is not a call of the tree
+	if err := m.Images().Pull(t.Context(), "redis:7", "", 0); err != nil { // by ./pull, which is not a call of the tree
 		t.Error(err)
 	}
 	m.want("cat images/redis:7/status images/redis:7/error", "ready\n")
@@ -83,12 +83,12 @@ type slowImages struct {
 	asked, accept chan struct{}
 }
 
-func (s slowImages) Pull(ctx context.Context, ref string, budget time.Duration) error {
+func (s slowImages) Pull(ctx context.Context, ref, platform string, budget time.Duration) error {
 	if strings.HasSuffix(ref, ":latest") {
 		close(s.asked)
 		<-s.accept
 	}
-	return s.Images.Pull(ctx, ref, budget)
+	return s.Images.Pull(ctx, ref, platform, budget)
 }
 
 // TestSlowMkdirP is a mkdir -p that makes something inside at the very moment when the pull of the bare name begins.
@@ -241,4 +241,30 @@ func TestVerbs(t *testing.T) {
 	if _, err := os.Stat(m.path("containers/web/exec/nosuch")); !os.IsNotExist(err) {
 		t.Error(err)
 	}
+}
+
+// TestPlatforms has a pull for another machine, which its ctl repeats.
+func TestPlatforms(t *testing.T) {
+	m := mount(t, "redis:7")
+	m.ok("mkdir images/redis:7 && echo 'pull linux/arm64' > images/redis:7/ctl")
+	m.want("cat images/redis:7/platform", "linux/arm64\n")
+	m.ok("echo pull > images/redis:7/ctl")
+	m.want("cat images/redis:7/platform", "linux/arm64\n")
+	m.ok("echo 'pull linux/amd64' > images/redis:7/ctl")
+	m.want("cat images/redis:7/platform", "linux/amd64\n")
+	if out, code := m.run("echo 'pull linux/arm64 linux/amd64' > images/redis:7/ctl"); code == 0 {
+		t.Errorf("two platforms are taken: %s", out)
+	}
+}
+
+// TestMovedImageKeepsItsModes has chmod and chown of an image, which mv takes with it.
+func TestMovedImageKeepsItsModes(t *testing.T) {
+	path := t.TempDir() + "/access"
+	m := mountWith(t, func(o *fs.Options) { o.Access = path }, "redis:7")
+	m.ok("mkdir images/redis:7 && chmod 640 images/redis:7/config.json && chmod 750 images/redis:7 && chown 4242 images/redis:7/run")
+	m.ok("mv images/redis:7 images/kept:1 && ln -s images/kept:1 images/redis:7")
+	m.want("stat -c %a:%u images/kept:1 images/kept:1/config.json images/kept:1/run images/redis:7/config.json images/redis:7/run",
+		"750:0\n640:0\n744:4242\n644:0\n744:0\n")
+	m.ok("rmdir images/kept:1 && ln -s images/redis:7 images/kept:1")
+	m.want("stat -c %a images/kept:1/config.json", "644\n")
 }

@@ -250,7 +250,7 @@ func (p *images) mkdir(ctx context.Context, name string) (*entry, error) {
 		t.awaitInside(path, by) //nolint:contextcheck // the pull is the daemon's work
 		return p.below(name), nil
 	}
-	if err := t.Images.Pull(ctx, ref, t.Budget); err != nil {
+	if err := t.Images.Pull(ctx, ref, "", t.Budget); err != nil {
 		return nil, err
 	}
 	i, ok := t.Images.Find(ref)

@@ -13,7 +13,7 @@ func table(settings []Setting) *row {
 	root := dir("", 0o755, "",
 		text("README", 0o644, "how to use this tree", readme),
 		verb("run", "IMAGE [COMMAND…] with docker run's flags; pulls the image if it is absent"),
-		verb("pull", "REFERENCE; shows progress on a terminal, ends when the pull ends (-q quiet, -a all tags)"),
+		verb("pull", "REFERENCE; shows progress on a terminal, ends when the pull ends (-q quiet, -a all tags, --platform linux/arm64)"),
 		verb("load", "a docker or OCI archive on its input, or written to it, becomes images; prints their names").streams(loadArchive),
 		verb("prune", "[-n] [-a] containers|images|volumes|all: what nobody uses goes; prints it, and how many bytes; all leaves volumes"),
 		ctl("ctl", "commands of the whole", rootCommands()).only(kept),
@@ -58,7 +58,7 @@ func imageRow() *row {
 		imageText("digest", "the digest of what the reference named", func(i *Image) string { return line(i.Digest) }),
 		imageText("size", "bytes of its layers, unpacked", imageSize),
 		imageText("created", "when it was built", func(i *Image) string { return stamp(i.Created) }),
-		imageText("platform", "what it runs on, as linux/amd64", func(i *Image) string { return line(i.Platform) }),
+		imageText("platform", "what machine it is for, as linux/amd64", func(i *Image) string { return line(i.Platform) }),
 		imageText("status", "one word: waiting pulling ready failed pushing", func(i *Image) string { return line(i.Status) }),
 		text("error", 0o644, "why its last command, pull or push failed; empty if it did not", imageError),
 		imageText("bytes", "done and total of a pull or push under way", imageBytes),
@@ -179,7 +179,7 @@ func rootCommands() []command {
 	return []command{
 		{"check", "", "verify everything in the store; error names what is wrong", checkStore, nil},
 		{"repair", "", "mend what is wrong: fetch it again, or drop it", repairStore, nil},
-		{"pull", "REF", "pull an image, as mkdir does", pullReference, nil},
+		{"pull", "[--platform PLATFORM] REF", "pull an image, as mkdir does", pullReference, nil},
 		{"run", "[FLAGS] IMAGE [COMMAND…]", "make a container and start it, as ./run -d does", nil, runContainer},
 		{"prune", "[-a] WHAT", "remove what nobody uses of containers, images, volumes, or all but volumes", pruneStore, nil},
 	}
@@ -190,7 +190,7 @@ func imageCommands() []command {
 	return []command{
 		{"tag", "REF", "give the image another name, or move that name to it", tagImage, nil},
 		{"untag", "", "drop this name; the image goes with its last one", untagImage, nil},
-		{"pull", "", "pull again; a failed pull goes on where it stopped", pullImage, nil},
+		{"pull", "[PLATFORM]", "pull again, or for another platform; a failed pull goes on where it stopped", pullImage, nil},
 		{"push", "[REF]", "bring it to its registry, or to REF, which becomes a name of it", pushImage, nil},
 		{"remove", "[force]", "drop the image; force: with all its names, and even if containers use it", removeImage, nil},
 		{"cancel", "", "end the pull or push under way", cancelPull, nil},

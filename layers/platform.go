@@ -95,11 +95,13 @@ func (s *Store) FindFor(name, platform string) (im *Image, ok bool, err error) {
 	return nil, false, nil
 }
 
-// fit is the best for a platform of an image and those that came by the same index.
+// fit is the best for a platform of an image and those that came by the same index. What
+// fewer may look at than the image itself is not to be had by its name.
 func (s *Store) fit(sn *snapshot, own *Image, asked string) *Image {
 	list := []*Image{own}
 	for _, im := range sn.list {
-		if im != own && im.ID != "" && im.ID != own.ID && own.Digest != "" && im.Digest == own.Digest {
+		hidden := im.Private && (!own.Private || own.Reader != im.Reader)
+		if im.ID != "" && im.ID != own.ID && own.Digest != "" && im.Digest == own.Digest && !hidden {
 			list = append(list, im)
 		}
 	}

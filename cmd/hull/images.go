@@ -52,7 +52,7 @@ func (i images) Find(name string) (*fs.Image, bool) {
 
 func shown(m *layers.Image) *fs.Image {
 	s := &fs.Image{
-		Reference: m.Reference, ID: m.ID, Digest: m.Digest, Platform: m.Platform, Size: m.Size, Created: m.Created,
+		Reference: m.Reference, ID: m.ID, Digest: m.Digest, Platform: m.Platform, For: m.For, Size: m.Size, Created: m.Created,
 		Made: m.Made, Status: string(m.Status), Error: m.Error, Done: m.Done, Total: m.Total, Tags: m.Tags, Layers: m.Layers,
 		Private: m.Private, Reader: m.Reader,
 	}
@@ -67,8 +67,9 @@ func (i images) Parse(ref string) (string, error) {
 	return s, fromStore("images/"+ref, err)
 }
 
-func (i images) Pull(ctx context.Context, ref string, budget time.Duration) error {
-	return fromStore("images/"+ref, i.store.Pull(ctx, ref, layers.PullOptions{Budget: budget, By: uid(ctx), Keychain: keychain(uid(ctx))}))
+func (i images) Pull(ctx context.Context, ref, platform string, budget time.Duration) error {
+	o := layers.PullOptions{Budget: budget, By: uid(ctx), Keychain: keychain(uid(ctx)), Platform: platform}
+	return fromStore("images/"+ref, i.store.Pull(ctx, ref, o))
 }
 
 func (i images) Push(ctx context.Context, ref, target string) error {

@@ -19,14 +19,15 @@ import (
 // it; what has come is kept.
 func (v verbs) pull(ctx context.Context, c *session.Call) (*session.Answer, error) {
 	if len(c.Args) != 1 {
-		return nil, errors.New("pull takes one image: pull [-q] [-a] REFERENCE")
+		return nil, errors.New("pull takes one image: pull [-q] [-a] [--platform PLATFORM] REFERENCE")
 	}
 	if err := v.tree.May(fs.Credential(c.By), "images", fs.Change); err != nil {
 		return nil, err
 	}
 	attend := &layers.Attendance{}
 	defer v.leave(ctx, attend)
-	o := layers.PullOptions{Budget: resolvePatience, By: c.By.UID, Keychain: keychain(c.By.UID), Attend: attend}
+	o := layers.PullOptions{Budget: resolvePatience, By: c.By.UID, Keychain: keychain(c.By.UID), Attend: attend, Patient: true}
+	o.Platform, _ = c.Option("platform")
 	if on(c, "all") {
 		return v.pullAll(ctx, c, o)
 	}

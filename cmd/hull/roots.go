@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -19,8 +20,20 @@ func (r roots) Parse(name string) (string, error) {
 	return s, toEngine("set", err)
 }
 
-func (r roots) Image(_ context.Context, name string) (*engine.Image, error) {
-	m, ok := r.store.Find(name)
+func (roots) Platform(word string) error {
+	_, err := layers.ParsePlatform(word)
+	return toEngine("set", err)
+}
+
+func (r roots) Image(_ context.Context, name, platform string) (*engine.Image, error) {
+	m, ok, err := r.store.FindFor(name, platform)
+	if err != nil {
+		return nil, toEngine("start", err)
+	}
+	if other, here := r.store.Find(name); !ok && here {
+		return nil, &engine.Error{Op: "start", Kind: engine.NotFound, Err: fmt.Errorf(
+			"the image %s that is here is for %s, and the setting platform asks for %s: pull it for that first, with ./pull --platform %[3]s %[1]s", name, other.Platform, platform)}
+	}
 	if !ok {
 		return nil, &engine.Error{Op: "start", Kind: engine.NotFound, Err: errors.New("there is no image " + name + " here: pull it first with mkdir images/" + name)}
 	}
@@ -35,7 +48,7 @@ func (r roots) Image(_ context.Context, name string) (*engine.Image, error) {
 		return nil, toEngine("start", err)
 	}
 	out := &engine.Image{
-		ID: m.ID, Reference: m.Reference, Entrypoint: c.Config.Entrypoint, Cmd: c.Config.Cmd, Env: c.Config.Env,
+		ID: m.ID, Reference: m.Reference, Platform: m.Platform, Entrypoint: c.Config.Entrypoint, Cmd: c.Config.Cmd, Env: c.Config.Env,
 		User: c.Config.User, WorkingDir: c.Config.WorkingDir, StopSignal: c.Config.StopSignal, Labels: c.Config.Labels,
 	}
 	if h := c.Config.Healthcheck; h != nil {

@@ -26,10 +26,10 @@ func (v verbs) run(ctx context.Context, c *session.Call) (*session.Answer, error
 		return nil, err
 	}
 	policy, _ := c.Option("pull")
-	if err := v.mayRun(fs.Credential(c.By), n.Image, policy); err != nil {
+	if err := v.mayRun(fs.Credential(c.By), n, policy); err != nil {
 		return nil, err
 	}
-	if err := v.fetch(ctx, n.Image, policy, c.By.UID); err != nil {
+	if err := v.fetch(ctx, n, policy, c.By.UID); err != nil {
 		return nil, err
 	}
 	if on(c, "detach") {
@@ -45,11 +45,14 @@ func (v verbs) run(ctx context.Context, c *session.Call) (*session.Answer, error
 
 // mayRun tells why somebody may not: executing run is one right, making a container,
 // looking into its image and pulling are others.
-func (v verbs) mayRun(by fs.Credential, image, policy string) error {
+func (v verbs) mayRun(by fs.Credential, n engine.New, policy string) error {
 	if err := v.tree.May(by, "containers", fs.Change); err != nil {
 		return err
 	}
-	m, ok := v.store.Find(image)
+	m, ok, err := v.store.FindFor(n.Image, n.Settings["platform"])
+	if err != nil {
+		return err
+	}
 	if ok {
 		if err := v.tree.May(by, "images/"+shown(m).Reference, fs.Read); err != nil {
 			return err
@@ -69,15 +72,16 @@ func (v verbs) runDetached(ctx context.Context, c *session.Call) error {
 		return err
 	}
 	policy, _ := c.Option("pull")
-	if err := v.mayRun(fs.Credential(c.By), n.Image, policy); err != nil {
+	if err := v.mayRun(fs.Credential(c.By), n, policy); err != nil {
 		return err
 	}
-	m, ok := v.store.Find(n.Image)
+	m, ok, err := v.store.FindFor(n.Image, n.Settings["platform"])
 	switch {
+	case err != nil:
 	case ok && m.Usable() || policy != "" && policy != "missing":
-		err = v.fetch(ctx, n.Image, policy, c.By.UID)
+		err = v.fetch(ctx, n, policy, c.By.UID)
 	default:
-		o := layers.PullOptions{Budget: v.ResolveBudget, By: c.By.UID, Keychain: keychain(c.By.UID)}
+		o := layers.PullOptions{Budget: v.ResolveBudget, By: c.By.UID, Keychain: keychain(c.By.UID), Platform: n.Settings["platform"]}
 		err = v.store.Pull(ctx, n.Image, o)
 	}
 	if err != nil {
@@ -167,8 +171,12 @@ func (v verbs) named(name string) (string, error) {
 }
 
 // fetch pulls an image according to run's --pull.
-func (v verbs) fetch(ctx context.Context, ref, policy string, by uint32) error {
-	m, ok := v.store.Find(ref)
+func (v verbs) fetch(ctx context.Context, n engine.New, policy string, by uint32) error {
+	ref, platform := n.Image, n.Settings["platform"]
+	m, ok, err := v.store.FindFor(ref, platform)
+	if err != nil {
+		return err
+	}
 	switch policy {
 	case "", "missing":
 		if ok && m.Usable() {
@@ -178,14 +186,18 @@ func (v verbs) fetch(ctx context.Context, ref, policy string, by uint32) error {
 		if ok && m.Usable() {
 			return nil
 		}
-		return fmt.Errorf("there is no image %s here, and --pull never forbids to fetch it", ref)
+		what := ref
+		if platform != "" {
+			what += " for " + platform
+		}
+		return fmt.Errorf("there is no image %s here, and --pull never forbids to fetch it", what)
 	case "always":
 	default:
 		return fmt.Errorf("--pull takes missing, always or never, not %q", policy)
 	}
 	attend := &layers.Attendance{}
 	defer v.leave(ctx, attend) // as docker's run, one that is interrupted wants no image any more
-	o := layers.PullOptions{Budget: resolvePatience, By: by, Keychain: keychain(by), Attend: attend}
+	o := layers.PullOptions{Budget: resolvePatience, By: by, Keychain: keychain(by), Attend: attend, Platform: platform, Patient: true}
 	if err := v.store.Pull(ctx, ref, o); err != nil {
 		return err
 	}

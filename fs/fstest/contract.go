@@ -58,13 +58,13 @@ func Images(t *testing.T, b Backend) {
 		}
 	}
 
-	kind(t, "a pull of what is not there", s.Pull(ctx, b.Missing, budget), fs.NotFound)
+	kind(t, "a pull of what is not there", s.Pull(ctx, b.Missing, "", budget), fs.NotFound)
 	if _, there := s.Find(b.Missing); there || slices.ContainsFunc(s.List(), func(i *fs.Image) bool { return i.Reference == b.Missing }) {
 		t.Error("a refused pull left something")
 	}
 	before := s.List()
-	ok(t, "Pull", s.Pull(ctx, ref, budget))
-	ok(t, "Pull while it is pulled", s.Pull(ctx, ref, budget))
+	ok(t, "Pull", s.Pull(ctx, ref, "", budget))
+	ok(t, "Pull while it is pulled", s.Pull(ctx, ref, "", budget))
 	ok(t, "Wait", s.Wait(ctx, ref))
 	if slices.ContainsFunc(before, func(i *fs.Image) bool { return i.Reference == ref }) {
 		t.Error("a list changed after it was returned")

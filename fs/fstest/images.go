@@ -2,6 +2,7 @@ package fstest
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -90,7 +91,7 @@ func cutTag(ref string) (name, tag string, ok bool) {
 	return ref[:i], ref[i+1:], true
 }
 
-func (s fakeImages) Pull(ctx context.Context, ref string, budget time.Duration) error {
+func (s fakeImages) Pull(ctx context.Context, ref, platform string, budget time.Duration) error {
 	ref, err := s.Parse(ref)
 	if err != nil {
 		return err
@@ -113,7 +114,7 @@ func (s fakeImages) Pull(ctx context.Context, ref string, budget time.Duration) 
 		i = &image{Image: fs.Image{Reference: ref, Made: now()}, progress: &growing{}}
 		f.images[ref] = i
 	}
-	i.Status, i.Error, i.Total = "pulling", "", 100
+	i.Status, i.Error, i.Total, i.For = "pulling", "", 100, platform
 	i.progress.add("latest: Pulling from " + ref + "\n")
 	switch {
 	case f.registry[ref] == "":
@@ -132,7 +133,7 @@ func (f *Fake) finish(i *image, failure error) {
 		i.Status, i.Error = "failed", failure.Error()
 		i.progress.add(failure.Error() + "\n")
 	} else {
-		i.ID, i.Digest, i.Platform = f.registry[i.Reference], digest("manifest "+i.Reference), "linux/amd64"
+		i.ID, i.Digest, i.Platform = f.registry[i.Reference], digest("manifest "+i.Reference), cmp.Or(i.For, "linux/amd64")
 		i.Layers = layersOf(i.ID)
 		i.Size, i.Done, i.Created = 123456, 100, time.Now().Add(-2*time.Hour)
 		i.progress.add("Status: Downloaded newer image for " + i.Reference + "\n")
@@ -283,7 +284,7 @@ func (s fakeImages) Load(ctx context.Context, r io.Reader) error {
 		s.f.mu.Lock()
 		s.f.registry[ref] = digest("image " + ref)
 		s.f.mu.Unlock()
-		if err := s.Pull(ctx, ref, 0); err != nil {
+		if err := s.Pull(ctx, ref, "", 0); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package image
 
 import (
 	"archive/tar"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -42,6 +43,7 @@ const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 //	oci:1               the same programs as OCI media types with a zstd layer
 //	multi:1             an index: the host's platform and another
 //	foreign:1           only for another platform
+//	machines:1          an index for amd64 and arm64: the same programs in both, etc/machine says which, and /hello of the second is for arm64
 //	seeded:1            host with VOLUMEs: one with files of every kind, one that is empty, one that is missing
 //	linked:1            host with links where things are to be mounted, into the image and out of it
 //	team/app:1          a path of two components, user app, workdir, env, labels
@@ -274,4 +276,52 @@ func (s *set) indexes() {
 	}
 	s.out["multi:1"] = mutate.AppendManifests(empty.Index, add(other, "s390x"), add(host, "amd64"))
 	s.out["foreign:1"] = mutate.AppendManifests(empty.Index, add(other, "s390x"))
+	index := v1.ImageIndex(empty.Index)
+	for _, arch := range []string{"amd64", "arm64"} {
+		img := s.machine(arch)
+		if s.err != nil {
+			return
+		}
+		index = mutate.AppendManifests(index, add(img, arch))
+	}
+	s.out["machines:1"] = index
+}
+
+// machine is an image that says for which machine it is.
+func (s *set) machine(arch string) v1.Image {
+	name := "machine/" + arch
+	s.image(name, v1.Config{Env: []string{path}, Cmd: []string{"/hello"}},
+		File{Name: "etc/machine", Mode: 0o644, Body: []byte(arch + "\n")}, File{Name: "hello", Mode: 0o755, Body: program(arch)})
+	img, ok := s.out[name].(v1.Image)
+	delete(s.out, name)
+	if !ok {
+		return nil
+	}
+	file, err := img.ConfigFile()
+	if err == nil {
+		file = file.DeepCopy()
+		file.Architecture = arch
+		img, err = mutate.ConfigFile(img, file)
+	}
+	if err != nil {
+		s.err = err
+	}
+	return img
+}
+
+// program is the smallest program of an architecture: it ends with 0.
+func program(arch string) []byte {
+	machine, code := uint16(62), []byte{0xb8, 0x3c, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05} // mov eax, 60; xor edi, edi; syscall
+	if arch == "arm64" {
+		machine, code = 183, []byte{0xa8, 0x0b, 0x80, 0xd2, 0, 0, 0x80, 0xd2, 0x01, 0, 0, 0xd4} // mov x8, 93; mov x0, 0; svc 0
+	}
+	const base, head = 0x400000, 64 + 56
+	b := append([]byte("\x7fELF\x02\x01\x01"), make([]byte, 9)...)
+	for _, field := range []any{
+		uint16(2), machine, uint32(1), uint64(base + head), uint64(64), uint64(0), uint32(0), uint16(64), uint16(56), uint16(1), uint16(0), uint16(0), uint16(0),
+		uint32(1), uint32(5), uint64(0), uint64(base), uint64(base), uint64(head + len(code)), uint64(head + len(code)), uint64(0x1000),
+	} {
+		b, _ = binary.Append(b, binary.LittleEndian, field) // numbers of fixed size always fit
+	}
+	return append(b, code...)
 }

@@ -32,8 +32,9 @@ func (h *helper) request(t wire.Ticket, args []string) (*wire.Request, error) {
 		flags = []Flag{
 			{Name: "quiet", Short: "q", Setting: "quiet", Kind: Switch, Summary: "print only what was pulled"},
 			{Name: "all-tags", Short: "a", Setting: "all", Kind: Switch, Summary: "every tag of the repository"},
+			{Name: "platform", Setting: "platform", Summary: "for another machine than this, as linux/arm64; the name then leads to that image"},
 		}
-		usage = "pull [-q] [-a] REFERENCE"
+		usage = "pull [-q] [-a] [--platform PLATFORM] REFERENCE"
 	case "enter":
 		flags, usage = enterFlags(), "enter [FLAGS] COMMAND…"
 	case "attach":
