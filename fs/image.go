@@ -2,7 +2,6 @@ package fs
 
 import (
 	"context"
-	"fmt"
 	"strings"
 )
 
@@ -22,13 +21,20 @@ func (p *imagePlace) dissolve(name string) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range p.e.t.Containers.List() {
-		if i.ID != "" && c.ImageID == i.ID && len(i.Tags) < 2 {
-			return fail(Busy, "unlink", p.e.path()+"/"+name, fmt.Sprintf("The image %s is used by the container %s: remove that first.", i.Reference, c.Name))
-		}
+	if err := p.e.t.mayDissolve(i, p.e.path()+"/"+name); err != nil {
+		return err
 	}
 	p.e.t.hides.hide(p.e.key, name)
 	return nil
+}
+
+// symlink is ln -s onto an image that is there: ln takes that for a directory to put the link in.
+func (p *imagePlace) symlink(_ context.Context, target, name string) (*entry, error) {
+	i, err := p.e.image()
+	if err != nil {
+		return nil, err
+	}
+	return nil, taken(p.e.path()+"/"+name, target, i)
 }
 
 // imageContainers is an image's containers/: links to them, and where mkdir makes and starts one.

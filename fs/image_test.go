@@ -77,6 +77,43 @@ func TestBareNames(t *testing.T) {
 	m.want("ls images", "me\nnosuch:latest\n")
 }
 
+// rm -r and rmdir -p remove the directories themselves whose last image they have removed, and end well.
+func TestDirectoriesOutlastTheirImages(t *testing.T) {
+	m := mount(t, "me/app:1", "me/app:2", "ghcr.io/acme/deep/app:1", "ubuntu:latest", "me/ubuntu:latest")
+	load := func(refs ...string) { // no mkdir makes their directories
+		t.Helper()
+		for _, ref := range refs {
+			if err := m.Images().Pull(t.Context(), ref, "", 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	load("me/app:1", "me/app:2", "ghcr.io/acme/deep/app:1")
+	m.ok("rm -r images/me")
+	m.want("ls images", "ghcr.io\n")
+	m.ok("cd images && rmdir -p ghcr.io/acme/deep/app:1")
+	m.want("ls images", "")
+	load("me/app:1")
+	m.ok("rm -r images/docker.io/me")
+	m.want("ls images", "")
+	load("me/app:1")
+	m.ok("mv images/me/app:1 images/you:1 && rmdir images/me && rmdir images/you:1")
+	m.want("ls images", "")
+	load("ubuntu:latest", "me/ubuntu:latest")
+	m.ok("rm -r images/ubuntu && rm -r images/me/ubuntu && rmdir images/me")
+	m.want("ls images", "")
+	load("ubuntu:latest")
+	m.ok("mkdir images/ubuntu/containers/web")
+	if out, code := m.run("rm -r images/ubuntu"); code == 0 || !strings.Contains(out, "busy") {
+		t.Errorf("rm -r: %d %s", code, out)
+	}
+	m.want("cat images/ubuntu/status", "ready\n")
+	// What goes by another way leaves no directory behind.
+	load("me/app:1")
+	m.ok("echo untag > images/me/app:1/ctl")
+	m.want("ls images", "ubuntu:latest\n")
+}
+
 // slowImages accepts pulls of :latest late.
 type slowImages struct {
 	fs.Images
@@ -151,6 +188,16 @@ func TestTags(t *testing.T) {
 	m.ok("ln -s ../../images/redis:7 images/cache; cd images && ln -s redis:7/ ./other:2")
 	m.want("ls images; cat images/cache/status", "cache:latest\ndebian:12\nmine:1\nother:2\nredis:7\nready\n")
 	errno(t, "ln onto a name", os.Symlink("redis:7", m.path("images/mine:1")), syscall.EEXIST)
+	for _, there := range []string{"images/mine:1", "images/cache", "images/cache:latest"} {
+		if out, code := m.run("ln -s images/redis:7 " + there); code == 0 || !strings.Contains(out, "File exists") {
+			t.Errorf("ln -s onto %s: %d %s", there, code, out)
+		}
+		name := strings.TrimPrefix(strings.TrimSuffix(there, ":latest"), "images/")
+		if name == "cache" {
+			name += ":latest"
+		}
+		m.want("cat error", name+" is an image already, and ln would make a link inside it. To have that name mean another image, write \"tag "+name+"\" to images/redis:7/ctl.\n")
+	}
 	errno(t, "ln from nowhere", os.Symlink("nosuch:1", m.path("images/x:1")), syscall.ENOENT)
 	errno(t, "ln to a bad name", os.Symlink("redis:7", m.path("images/X:1")), syscall.EINVAL)
 	errno(t, "ln of a bad name", os.Symlink("/etc/pass wd", m.path("images/x:1")), syscall.EINVAL)
@@ -209,7 +256,11 @@ func TestNothingElseCanBeMade(t *testing.T) {
 		errno(t, "mkfifo in "+dir, syscall.Mkfifo(m.path(dir+"fifo"), 0o644), syscall.EPERM)
 		errno(t, "link in "+dir, os.Link(m.path("README"), m.path(dir+"hard")), syscall.EPERM)
 		if !strings.HasPrefix(dir, "images/") || dir != "images/" {
-			errno(t, "symlink in "+dir, os.Symlink("redis:7", m.path(dir+"soft:1")), syscall.EPERM)
+			want := syscall.EPERM
+			if dir == "images/redis:7/" { // ln -s X images/redis:7
+				want = syscall.EEXIST
+			}
+			errno(t, "symlink in "+dir, os.Symlink("redis:7", m.path(dir+"soft:1")), want)
 		}
 		errno(t, "rename in "+dir, os.Rename(m.path("README"), m.path(dir+"other")), syscall.EPERM)
 	}

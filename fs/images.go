@@ -118,7 +118,12 @@ func (p *images) below(name string) *entry {
 // own is a row of the directory's own image.
 func (p *images) own(i *Image, r *row) *entry {
 	o := object{kind: imageObject, id: i.Reference, made: i.Made}
-	return &entry{t: p.e.t, row: r, obj: o, name: r.name, dir: p.e.path(), key: p.e.path() + "#" + o.key() + "/" + r.name, rel: r.name}
+	return &entry{t: p.e.t, row: r, obj: o, name: r.name, dir: p.e.path(), key: p.within(i) + "/" + r.name, rel: r.name}
+}
+
+// within is the key of the directory as its own image's.
+func (p *images) within(i *Image) string {
+	return p.e.path() + "#" + object{kind: imageObject, id: i.Reference, made: i.Made}.key()
 }
 
 func (p *images) list(context.Context) ([]*entry, error) {
@@ -153,7 +158,7 @@ func (p *images) list(context.Context) ([]*entry, error) {
 	}
 	if i := p.latest(); i != nil {
 		for _, r := range p.each.rows {
-			if e := p.own(i, r); r.when == nil || r.when(e) {
+			if e := p.own(i, r); (r.when == nil || r.when(e)) && !p.e.t.hides.hidden(p.within(i), r.name) {
 				add(e)
 			}
 		}
@@ -217,7 +222,7 @@ func (p *images) file(name string) *entry {
 	}
 	p.e.t.pullBare(p.path)
 	i := p.latest()
-	if i == nil {
+	if i == nil || p.e.t.hides.hidden(p.within(i), name) {
 		return nil
 	}
 	if e := p.own(i, r); r.when == nil || r.when(e) {
@@ -258,44 +263,4 @@ func (p *images) mkdir(ctx context.Context, name string) (*entry, error) {
 		return nil, fail(NotFound, "mkdir", "images/"+ref, fmt.Sprintf("The image %s was removed while it was being pulled.", ref))
 	}
 	return p.entry(i, name), nil
-}
-
-// rmdir untags an image, or removes an empty directory.
-func (p *images) rmdir(ctx context.Context, name string) error {
-	t := p.e.t
-	e, err := p.find(ctx, name)
-	if err != nil || e == nil {
-		return absent("rmdir", p.e.path(), name, err)
-	}
-	if e.obj.kind == imageObject && e.row == p.each {
-		if name != base(e.obj.id) && !strings.Contains(name, ":") {
-			return t.Images.Untag(ctx, name) // an ID: Busy while several tags lead to it
-		}
-		if strings.HasPrefix(name, "sha256:") {
-			return t.Images.Untag(ctx, name)
-		}
-		return t.Images.Untag(ctx, e.obj.id)
-	}
-	path, kind := p.step(name)
-	if e.row != p.e.row || kind == hubImages || kind == libraryOnly {
-		return p.refusing.rmdir(ctx, name)
-	}
-	if d := t.images()[path]; d != nil || len(t.bare.below(path)) > 0 {
-		return fail(NotEmpty, "rmdir", p.e.path()+"/"+name, fmt.Sprintf("There are images or directories in %s/%s: remove them first.", p.e.path(), name))
-	}
-	if i := t.latest(path); i != nil {
-		if err := t.Images.Untag(ctx, i.Reference); err != nil {
-			return err
-		}
-	}
-	t.bare.drop(path)
-	t.access.forget(func(k accessKey) bool { return k.Object == "" && k.Path == p.e.path()+"/"+name })
-	return nil
-}
-
-func absent(op, dir, name string, err error) error {
-	if err != nil {
-		return err
-	}
-	return fail(NotFound, op, dir+"/"+name, fmt.Sprintf("There is no %s/%s.", dir, name))
 }

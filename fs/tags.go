@@ -26,7 +26,7 @@ func (p *images) rename(ctx context.Context, name string, to place, toName strin
 		return p.no("rename", name, "it is no image")
 	case p.tagged(name) == strings.HasPrefix(name, "sha256:") && e.obj.kind == imageObject:
 		return p.no("rename", name, "it is an image's ID; ln -s gives that another name")
-	case !ok || other.latest() != nil && t.images()[other.path] == nil && !t.bare.has(other.path):
+	case !ok || other.only() != nil:
 		return p.no("rename", name, "an image cannot be moved into another or out of images/; give mv -T the new reference, or ln -s")
 	}
 	if what := source.Status; what == "pushing" || what == "pulling" || what == "waiting" {
@@ -46,7 +46,20 @@ func (p *images) rename(ctx context.Context, name string, to place, toName strin
 	if err := t.keepAccess(source, target); err != nil {
 		return err
 	}
-	return t.Images.Untag(ctx, source.Reference)
+	return p.untag(ctx, source.Reference)
+}
+
+// only is the image that the directory is and nothing else: it was not made to hold others, and holds none.
+func (p *images) only() *Image {
+	if p.e.t.images()[p.path] != nil || p.e.t.bare.has(p.path) {
+		return nil
+	}
+	return p.latest()
+}
+
+// taken says that a name is an image's already, and how it comes to mean another.
+func taken(path, target string, i *Image) error {
+	return fail(Exists, "symlink", path, fmt.Sprintf("%s is an image already, and ln would make a link inside it. To have that name mean another image, write \"tag %s\" to images/%s/ctl.", i.Reference, i.Reference, linkSource(target)))
 }
 
 // keepAccess lets an image that has become another reference keep what chown and chmod have set.
@@ -72,6 +85,9 @@ func (p *images) target(op, name string) (string, error) {
 // symlink tags: ln -s images/redis:7 images/mine:1. It only creates.
 func (p *images) symlink(ctx context.Context, target, name string) (*entry, error) {
 	t := p.e.t
+	if i := p.only(); i != nil {
+		return nil, taken(p.e.path()+"/"+name, target, i)
+	}
 	ref, err := p.target("symlink", name)
 	if err != nil {
 		return nil, err
