@@ -30,7 +30,8 @@ func (c *Client) Blob(ctx context.Context, ref reference.Reference, l Layer, w i
 	if !reference.IsDigest(l.Digest) || l.Size < 0 || offset < 0 || offset > l.Size {
 		return r.fail(Protocol, fmt.Sprintf("a layer of %d bytes cannot be fetched from byte %d on", l.Size, offset), nil)
 	}
-	for _, m := range c.mirrors(ref) {
+	mirrors, passed := c.mirrors(ref)
+	for _, m := range mirrors {
 		if offset == l.Size {
 			return nil
 		}
@@ -39,6 +40,7 @@ func (c *Client) Blob(ctx context.Context, ref reference.Reference, l Layer, w i
 		if err != nil && !c.passOver(ctx, m, ref, err) {
 			return err
 		}
+		passed.add(m, err)
 	}
 	again := retrier{c: c, stubborn: true}
 	for offset < l.Size {
@@ -57,7 +59,7 @@ func (c *Client) Blob(ctx context.Context, ref reference.Reference, l Layer, w i
 			return nil
 		}
 		if err := again.next(ctx, err); err != nil {
-			return err
+			return passed.told(err)
 		}
 	}
 	return nil

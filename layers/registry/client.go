@@ -148,7 +148,7 @@ func New(o Options) *Client {
 		http:       &http.Client{Transport: t, CheckRedirect: t.checkRedirect},
 		schemes:    &schemes{known: map[string]string{}},
 		tokens:     &tokens{held: map[tokenKey]token{}},
-		resting:    &resting{rest: mirrorRest, until: map[string]time.Time{}},
+		resting:    &resting{rest: mirrorRest, until: map[string]rest{}},
 	}
 }
 

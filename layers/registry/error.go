@@ -2,6 +2,7 @@ package registry
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -54,10 +55,11 @@ type Error struct {
 	Reference string // the image, in its familiar form; of a search its term, of a login the registry
 	Host      string // that was spoken to
 	Kind      Kind
-	Status    int    // of the HTTP answer; 0 if there was none
-	Reason    string // what is wrong, as a clause in hull's words
-	Message   string // the registry's own words, made safe to print; may be empty
-	Err       error  // the cause beneath; may be nil
+	Status    int      // of the HTTP answer; 0 if there was none
+	Reason    string   // what is wrong, as a clause in hull's words
+	Message   string   // the registry's own words, made safe to print; may be empty
+	Err       error    // the cause beneath; may be nil
+	Mirrors   []string // those that were asked before, and what was wrong there: "mirror.test: connection refused"
 
 	temporary bool            // another attempt may succeed
 	dialing   bool            // there was not even a connection
@@ -70,10 +72,17 @@ func (e *Error) Error() string { return "cannot " + e.tried() + ": " + e.Why() }
 
 // Why is the clause that says what is wrong, with what the registry says of it.
 func (e *Error) Why() string {
-	if e.Message == "" {
-		return e.Reason
+	why := e.Reason
+	if e.Message != "" {
+		why += " (the registry says: " + e.Message + ")"
 	}
-	return e.Reason + " (the registry says: " + e.Message + ")"
+	switch len(e.Mirrors) {
+	case 0:
+		return why
+	case 1:
+		return why + "; its mirror did not help: " + e.Mirrors[0]
+	}
+	return why + "; its mirrors did not help: " + strings.Join(e.Mirrors, ", ")
 }
 
 // Unwrap gives the cause.

@@ -50,7 +50,8 @@ func CheckMirror(address string) error {
 // parseMirror reads "https://host:port" or "host:port". Plain http is only
 // spoken if it is written out, which is the user's word that it may be.
 func parseMirror(address string) (*mirror, error) {
-	if !strings.Contains(address, "://") {
+	bare := !strings.Contains(address, "://")
+	if bare {
 		address = "//" + address
 	}
 	u, err := url.Parse(address)
@@ -64,29 +65,60 @@ func parseMirror(address string) (*mirror, error) {
 	case strings.Trim(u.Path, "/") != "", u.RawQuery != "", u.Fragment != "":
 		return nil, errors.New("a mirror's address ends after its host")
 	}
-	if _, err := reference.Parse(u.Host + "/x"); err != nil || hostname(u.Host) == "" {
+	_, err = reference.Parse(u.Host + "/x")
+	if err != nil || hostname(u.Host) == "" || bare && !reference.IsDomain(u.Host) && u.Port() == "" {
 		return nil, errors.New(mirrorForm)
 	}
 	return &mirror{host: u.Host, scheme: u.Scheme}, nil
 }
 
-// mirrors lists the mirrors to ask for something in a repository.
-func (c *Client) mirrors(ref reference.Reference) []*mirror {
+// mirrors lists the mirrors to ask for something in a repository, and tells of those
+// that rest.
+func (c *Client) mirrors(ref reference.Reference) (all []*mirror, o passedOver) {
 	if c.opt.Mirrors == nil {
-		return nil
+		return nil, nil
 	}
-	var all []*mirror
 	for _, address := range c.opt.Mirrors(ref.Domain) {
 		m, err := parseMirror(address)
 		if err != nil {
 			c.opt.Logger.Warn("a mirror is not used", "registry", ref.Domain, "mirror", address, "err", err)
 			continue
 		}
-		if m.host != hostOf(ref.Domain) && !c.resting.rests(m, ref) && len(all) < maxMirrors {
+		why, rests := c.resting.rests(m, ref)
+		switch {
+		case m.host == hostOf(ref.Domain) || len(all)+len(o) == maxMirrors:
+		case rests:
+			o = append(o, m.host+": "+why)
+		default:
 			all = append(all, m)
 		}
 	}
-	return all
+	return all, o
+}
+
+// passedOver are the mirrors that did not help, with what was wrong: for the sentence
+// in which the registry fails as well, because it may be the mirror that was meant to
+// be used.
+type passedOver []string
+
+// add tells of one more.
+func (o *passedOver) add(m *mirror, err error) {
+	var e *Error
+	if errors.As(err, &e) {
+		*o = append(*o, m.host+": "+e.Why())
+	}
+}
+
+// told is the registry's failure, with theirs. What is the caller's own doing has
+// nothing to do with them.
+func (o passedOver) told(err error) error {
+	var e *Error
+	if len(o) == 0 || !errors.As(err, &e) || e.Kind == Write || e.Kind == Cancelled {
+		return err
+	}
+	with := *e
+	with.Mirrors = o
+	return &with
 }
 
 // at turns a request to a mirror. Nil is the registry itself.
@@ -123,14 +155,25 @@ type resting struct {
 	rest time.Duration
 
 	mu    sync.Mutex
-	until map[string]time.Time // by host, or host and repository
+	until map[string]rest // by host, or host and repository
 }
 
-func (r *resting) rests(m *mirror, ref reference.Reference) bool {
+type rest struct {
+	until time.Time
+	why   string
+}
+
+// rests tells whether a mirror rests, and what was wrong with it.
+func (r *resting) rests(m *mirror, ref reference.Reference) (why string, rests bool) {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return now.Before(r.until[m.host]) || now.Before(r.until[m.host+"/"+ref.Path])
+	for _, key := range []string{m.host, m.host + "/" + ref.Path} {
+		if t, ok := r.until[key]; ok && now.Before(t.until) {
+			return t.why, true
+		}
+	}
+	return "", false
 }
 
 // send lets a mirror rest: altogether if it is out of order, else for what it has
@@ -146,5 +189,5 @@ func (r *resting) send(m *mirror, ref reference.Reference, e *Error) {
 	if len(r.until) >= maxResting {
 		clear(r.until)
 	}
-	r.until[key] = now.Add(r.rest)
+	r.until[key] = rest{now.Add(r.rest), e.Why()}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -127,6 +128,36 @@ func TestMirrorFails(t *testing.T) {
 	})
 }
 
+// TestMirrorsAreNamed has a registry fail after its mirrors: the sentence tells of all,
+// also of those that are not asked again so soon.
+func TestMirrorsAreNamed(t *testing.T) {
+	c, f, m, ref, blobs := mirrored(t, Options{Retries: -1})
+	c.opt.Mirrors = func(string) []string { return []string{"http://127.0.0.1:1", m.URL} }
+	m.fail(statusFault("", 503, nil, ""))
+	f.fail(statusFault("", 404, nil, ""))
+	for range 2 {
+		_, err := c.Resolve(t.Context(), ref)
+		e := failure(t, err, NotFound)
+		for _, host := range []string{f.domain(), "127.0.0.1:1: ", m.domain() + ": "} {
+			if !strings.Contains(e.Error(), host) {
+				t.Errorf("%q does not name %s", e.Error(), host)
+			}
+		}
+	}
+	c.resting.rest = 0
+	clear(c.resting.until)
+	l := Layer{Digest: digestOf(blobs[0]), Size: int64(len(blobs[0]))}
+	e := failure(t, c.Blob(t.Context(), ref, l, io.Discard, 0), NotFound)
+	if !strings.Contains(e.Error(), "; its mirrors did not help: 127.0.0.1:1: ") || len(e.Mirrors) != 2 {
+		t.Errorf("%q", e.Error())
+	}
+	c.opt.Mirrors = nil
+	_, err := c.Resolve(t.Context(), ref)
+	if e := failure(t, err, NotFound); strings.Contains(e.Error(), "mirror") {
+		t.Errorf("%q", e.Error())
+	}
+}
+
 // TestMirrorBreaksOff has a mirror that ends in the middle of a layer: what it
 // sent is not fetched again.
 func TestMirrorBreaksOff(t *testing.T) {
@@ -200,14 +231,14 @@ func TestPlainMirror(t *testing.T) {
 }
 
 func TestCheckMirror(t *testing.T) {
-	for _, good := range []string{"https://mirror.gcr.io", "https://mirror.gcr.io/", "mirror.gcr.io", "http://10.0.0.1:5000", "localhost:5000", "[::1]:5000"} {
+	for _, good := range []string{"https://mirror.gcr.io", "https://mirror.gcr.io/", "mirror.gcr.io", "http://10.0.0.1:5000", "localhost:5000", "localhost", "mirror:5000", "http://mirror", "[::1]:5000"} {
 		if err := CheckMirror(good); err != nil {
 			t.Errorf("%q: %v", good, err)
 		}
 	}
 	for _, bad := range []string{
 		"", "https://", "https://a.test/path", "https://a.test/?q", "https://a.test/#f", "https://user:pw@a.test",
-		"ftp://a.test", "https://a b", "file:///etc/passwd", "https://a.test:99999", "unix:/run/x", "\x1b[2J", "https://-",
+		"ftp://a.test", "hello", "any words", "https://a b", "file:///etc/passwd", "https://a.test:99999", "unix:/run/x", "\x1b[2J", "https://-",
 	} {
 		if err := CheckMirror(bad); err == nil {
 			t.Errorf("%q is taken for a mirror", bad)
@@ -216,7 +247,7 @@ func TestCheckMirror(t *testing.T) {
 }
 
 func TestRestingIsBounded(t *testing.T) {
-	r := &resting{rest: time.Hour, until: map[string]time.Time{}}
+	r := &resting{rest: time.Hour, until: map[string]rest{}}
 	for i := range maxResting + 10 {
 		r.send(&mirror{host: "m"}, reference.Reference{Path: string(rune('a'+i%26)) + string(rune(i))}, &Error{Kind: NotFound})
 	}

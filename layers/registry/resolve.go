@@ -15,7 +15,8 @@ import (
 // platform if that is an index, and fetches the configuration. Errors are of
 // type *Error.
 func (c *Client) Resolve(ctx context.Context, ref reference.Reference) (*Image, error) {
-	for _, m := range c.mirrors(ref) {
+	mirrors, passed := c.mirrors(ref)
+	for _, m := range mirrors {
 		img, err := c.hasty().resolve(ctx, ref, m)
 		if err == nil {
 			return img, nil
@@ -23,8 +24,10 @@ func (c *Client) Resolve(ctx context.Context, ref reference.Reference) (*Image, 
 		if !c.passOver(ctx, m, ref, err) {
 			return nil, err
 		}
+		passed.add(m, err)
 	}
-	return c.resolve(ctx, ref, nil)
+	img, err := c.resolve(ctx, ref, nil)
+	return img, passed.told(err)
 }
 
 // resolve does so at a mirror, or at the registry itself.
