@@ -27,11 +27,12 @@ func (p *prober) storage(ctx context.Context, parent string) []Feature {
 		idMapped.Err, layered.Err, detached.Err, container.Err = err, err, err, err
 		return []Feature{idMapped, layered, detached, container}
 	}
-	dir, err := os.MkdirTemp(parent, ".hull-probe-")
+	sweep(parent)
+	dir, done, err := workplace(parent)
 	if err != nil {
 		return fail(err)
 	}
-	defer os.RemoveAll(dir)
+	defer done()
 	for _, d := range []string{"lower", "upper", "work", "root"} {
 		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
 			return fail(err)
