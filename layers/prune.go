@@ -2,6 +2,7 @@ package layers
 
 import (
 	"context"
+	"os"
 	"slices"
 	"strings"
 )
@@ -9,6 +10,7 @@ import (
 // PruneOptions say what goes.
 type PruneOptions struct {
 	All    bool   // also images with tags that no container keeps, not only those without
+	Unheld bool   // only images that go with their last container: without tags, and kept by nothing else
 	DryRun bool   // only say what would go
 	By     uint32 // uid of who asks
 	// Leaving are containers, by ID, that keep nothing, for a DryRun: they are about
@@ -19,12 +21,14 @@ type PruneOptions struct {
 // PruneResult is what went, or would go.
 type PruneResult struct {
 	RemoveResult
-	Bytes int64 // on the disk: unpacked layers and blobs
+	Dropped []string // familiar references that have no image, because their pull failed or was cancelled
+	Bytes   int64    // on the disk: unpacked layers, blobs, and what has come of those
 }
 
 // Prune removes images that nobody uses: those without tags that no container
 // keeps, and with All every image that no container keeps. What is being pulled or
-// pushed stays, and so does the place of a pull that failed.
+// pushed stays. The place of a pull that failed, or was cancelled, goes with what has
+// come: nothing else would ever take that away from who has forgotten it.
 func (s *Store) Prune(ctx context.Context, o PruneOptions) (PruneResult, error) {
 	if err := s.lockChange(ctx); err != nil {
 		return PruneResult{}, wrap("prune", s.dir, err)
@@ -36,7 +40,7 @@ func (s *Store) Prune(ctx context.Context, o PruneOptions) (PruneResult, error) 
 			leaving[container] = true
 		}
 	}
-	going, result := s.prunable(o.All, leaving)
+	going, result := s.prunable(o, leaving)
 	if o.DryRun || len(going) == 0 {
 		return result, nil
 	}
@@ -44,6 +48,7 @@ func (s *Store) Prune(ctx context.Context, o PruneOptions) (PruneResult, error) 
 	if err != nil {
 		return PruneResult{RemoveResult: done}, err
 	}
+	done.Untagged = slices.DeleteFunc(done.Untagged, func(name string) bool { return slices.Contains(result.Dropped, name) })
 	result.RemoveResult = done
 	slices.Sort(result.Deleted)
 	return result, nil
@@ -51,18 +56,21 @@ func (s *Store) Prune(ctx context.Context, o PruneOptions) (PruneResult, error) 
 
 // prunable are the names of the records that would go, and what that would do, if the
 // containers that are leaving kept nothing.
-func (s *Store) prunable(all bool, leaving map[string]bool) (going []string, result PruneResult) {
+func (s *Store) prunable(o PruneOptions, leaving map[string]bool) (going []string, result PruneResult) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	without := map[string]bool{}
 	for name, r := range s.names {
-		if r.Image == nil || s.heldBeside(r.Image.ID, leaving) || s.pulls[name] != nil || s.pushes[name] != nil ||
-			r.Status == Pulling || (r.Reference != "" && !all) {
+		if s.pulls[name] != nil || s.pushes[name] != nil || r.Status == Pulling || !o.means(r) ||
+			r.Image != nil && s.heldBeside(r.Image.ID, leaving) {
 			continue
 		}
 		without[name] = true
 		going = append(going, name)
-		if r.Reference != "" {
+		switch {
+		case r.Image == nil:
+			result.Dropped = append(result.Dropped, name)
+		case r.Reference != "":
 			result.Untagged = append(result.Untagged, name)
 		}
 	}
@@ -71,6 +79,7 @@ func (s *Store) prunable(all bool, leaving map[string]bool) (going []string, res
 	}
 	slices.SortFunc(going, strings.Compare)
 	slices.Sort(result.Untagged)
+	slices.Sort(result.Dropped)
 	now, then := s.reachable(nil), s.reachable(without)
 	for id := range now.images {
 		if !then.images[id] {
@@ -91,7 +100,36 @@ func (s *Store) prunable(all bool, leaving map[string]bool) (going []string, res
 			result.Bytes += size
 		}
 	}
+	for digest := range now.ingest {
+		if !then.partials && !then.ingest[digest] {
+			result.Bytes += s.arrived(digest)
+		}
+	}
 	return going, result
+}
+
+// arrived is how much has come of a blob that is not here yet.
+func (s *Store) arrived(digest string) int64 {
+	path, err := s.ingestPath(digest)
+	if err != nil {
+		return 0
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// means says whether it is about such a record, if no container has its image.
+func (o PruneOptions) means(r *record) bool {
+	switch {
+	case o.Unheld:
+		return r.Image != nil && r.Reference == "" && !r.Kept
+	case r.Image == nil:
+		return r.Lost == nil && r.Status == Failed
+	}
+	return r.Reference == "" || o.All
 }
 
 // heldBeside says whether a container keeps the image that is not among those. The

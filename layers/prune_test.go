@@ -114,6 +114,76 @@ func TestPruneAfterContainers(t *testing.T) {
 	})
 }
 
+// With containers go only the images that nothing else keeps.
+func TestPruneUnheld(t *testing.T) {
+	needRoot(t)
+	r := newRegistry(t)
+	s := openStore(t, t.TempDir(), Options{})
+	pull := func(rest, content string) *Image {
+		r.push(t, rest, imageOf(t, layerOf(t, file{name: "a", content: content})))
+		return mustPull(t, s, r.ref(rest))
+	}
+	dangling := pull("acme/moves:1", "old")
+	pull("acme/moves:1", "new")
+	held := pull("acme/held:1", "held")
+	if err := s.Hold(held.ID, "goes"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Remove(t.Context(), held.Reference, true, 0); err != nil {
+		t.Fatal(err)
+	}
+	leaving := []string{"goes"}
+	dry, err := s.Prune(t.Context(), PruneOptions{Unheld: true, DryRun: true, Leaving: leaving})
+	if err != nil || !slices.Equal(dry.Deleted, []string{held.ID}) || dry.Bytes == 0 {
+		t.Errorf("it would do %+v, %v", dry, err)
+	}
+	if got, err := s.Prune(t.Context(), PruneOptions{Unheld: true}); err != nil || len(got.Deleted) != 0 {
+		t.Errorf("while the container is there it did %+v, %v", got, err)
+	}
+	end := s.Linger(leaving)
+	s.Release(held.ID, "goes")
+	got, err := s.Prune(t.Context(), PruneOptions{Unheld: true})
+	end()
+	if err != nil || !slices.Equal(got.Deleted, dry.Deleted) || got.Bytes != dry.Bytes {
+		t.Errorf("it did %+v, %v, and said %+v", got, err, dry)
+	}
+	mustFind(t, s, dangling.ID)
+}
+
+// A pull that came to nothing leaves its place, and what has come, until it is pruned.
+func TestPruneFailed(t *testing.T) {
+	needRoot(t)
+	r := newRegistry(t)
+	l := layerOf(t, file{name: "big", content: noise(4, 1<<20)})
+	r.push(t, "acme/app:1", imageOf(t, l))
+	r.push(t, "acme/other:1", imageOf(t, layerOf(t, file{name: "a", content: "a"})))
+	s := openStore(t, t.TempDir(), Options{Retries: -1})
+	other := mustPull(t, s, r.ref("acme/other:1"))
+	r.setBlob(func(string) blobFault { return blobFault{cut: 400_000} })
+	ref := r.ref("acme/app:1")
+	if err := pullNow(t, s, ref); err == nil {
+		t.Fatal("a broken connection without retries was no failure")
+	}
+	partial := names(t, s, "ingest")
+	if im, ok := s.Find(ref); !ok || im.Status != Failed || len(partial) != 1 {
+		t.Fatalf("%+v, %q", im, partial)
+	}
+	size := s.arrived("sha256:" + partial[0])
+	for _, dry := range []bool{true, false} {
+		got, err := s.Prune(t.Context(), PruneOptions{DryRun: dry})
+		if err != nil || !slices.Equal(got.Dropped, []string{ref}) || len(got.Untagged)+len(got.Deleted) != 0 || got.Bytes != size || size == 0 {
+			t.Errorf("dry %v: %+v, %v; %d bytes had come", dry, got, err, size)
+		}
+	}
+	if _, ok := s.Find(ref); ok {
+		t.Error("its place is still here")
+	}
+	if left := names(t, s, "ingest"); len(left) != 0 {
+		t.Errorf("ingest holds %q", left)
+	}
+	mustFind(t, s, other.ID)
+}
+
 // Before it is known what containers keep, nothing goes.
 func TestPruneBeforeSweep(t *testing.T) {
 	s, im := newFilled(t)

@@ -3,6 +3,7 @@ package layers
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -356,8 +357,18 @@ func (s *Store) pullFailed(p *pull, err error) {
 	s.publish()
 	s.mu.Unlock()
 	if record {
-		s.log.Warn("a pull failed", "image", p.name, "op", "pull", "err", err)
+		s.logFailure("a pull failed", "pull", p.name, err)
 		s.events.add(Event{Action: ActionFailed, Reference: p.name, By: p.by, Err: err})
 	}
 	s.collect(p.by)
+}
+
+// logFailure logs the failure of accepted work: of what somebody cancelled there is
+// nothing to see to.
+func (s *Store) logFailure(what, op, image string, err error) {
+	level := slog.LevelWarn
+	if KindOf(err) == Cancelled {
+		level = slog.LevelInfo
+	}
+	s.log.Log(s.ctx, level, what, "image", image, "op", op, "err", err)
 }

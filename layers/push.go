@@ -273,7 +273,7 @@ func (s *Store) pushEnded(p *push, digest string, err error) {
 	case err == nil:
 		s.events.add(Event{Action: ActionPushed, Reference: p.name, ID: p.image.ID, By: p.by})
 	case !dropped:
-		s.log.Warn("a push failed", "image", p.name, "op", "push", "err", err)
+		s.logFailure("a push failed", "push", p.name, err)
 		s.events.add(Event{Action: ActionFailed, Reference: p.name, ID: p.image.ID, By: p.by, Err: err})
 	}
 	s.collect(p.by) // its own pins end with it, at the next one at the latest

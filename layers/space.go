@@ -55,19 +55,19 @@ type Usage struct {
 	Dangling   int   // images without tags
 	Blobs      int   // manifests, configs and compressed layers kept
 	Arriving   int64 // bytes in ingest/: of pulls under way, or to be resumed
-	Spare      int64 // what Prune with All would free, of layers and blobs together
+	Spare      int64 // what Prune with All would free
 	Free       int64 // of the disk
 	Disk       int64
 }
 
-// Usage adds it up from memory; only Free, Disk and Arriving are asked of the kernel.
+// Usage adds it up from memory; only Free, Disk, and what is arriving are asked of the kernel.
 func (s *Store) Usage() Usage {
 	free, disk, err := s.Free()
 	if err != nil {
 		free, disk = 0, 0 // the numbers are for people, who see from 0 that there is none
 	}
 	u := Usage{Free: free, Disk: disk, Arriving: s.arriving()}
-	_, spare := s.prunable(true, nil)
+	_, spare := s.prunable(PruneOptions{All: true}, nil)
 	u.Spare = spare.Bytes
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -163,27 +163,19 @@ func (u upkeep) prune(ctx context.Context, what string, all, dry bool) (string, 
 		for _, c := range stopped {
 			leaving = append(leaving, c.ID)
 		}
-		if what == "all" {
-			defer u.store.Linger(leaving)() // they are told among the images
-		}
+		defer u.store.Linger(leaving)() // they are told among the images
 		gone, n, err := u.pruneContainers(ctx, stopped, dry)
 		if err != nil {
 			return "", err
 		}
 		lines, bytes = append(lines, gone...), bytes+n
 	}
-	if what == "images" || what == "all" {
-		r, err := u.store.Prune(ctx, layers.PruneOptions{All: all, DryRun: dry, By: uid(ctx), Leaving: leaving})
+	if what != "volumes" { // with containers go the images that only they keep
+		gone, n, err := u.pruneImages(ctx, layers.PruneOptions{All: all, Unheld: what == "containers", DryRun: dry, Leaving: leaving})
 		if err != nil {
-			return "", fromStore("", err)
+			return "", err
 		}
-		for _, name := range r.Untagged {
-			lines = append(lines, "Untagged: "+name)
-		}
-		for _, id := range r.Deleted {
-			lines = append(lines, "Deleted: "+id)
-		}
-		bytes += r.Bytes
+		lines, bytes = append(lines, gone...), bytes+n
 	}
 	word := "Total reclaimed space: "
 	if dry {
@@ -215,6 +207,24 @@ func (u upkeep) pruneContainers(ctx context.Context, stopped []*engine.Container
 		lines, bytes = append(lines, "Deleted: container "+c.Name), bytes+n
 	}
 	return lines, bytes, nil
+}
+
+// pruneImages removes images, and the places of those that never came.
+func (u upkeep) pruneImages(ctx context.Context, o layers.PruneOptions) (lines []string, bytes int64, err error) {
+	o.By = uid(ctx)
+	r, err := u.store.Prune(ctx, o)
+	if err != nil {
+		return nil, 0, fromStore("", err)
+	}
+	for _, kind := range []struct {
+		word  string
+		names []string
+	}{{"Untagged: ", r.Untagged}, {"Dropped: ", r.Dropped}, {"Deleted: ", r.Deleted}} {
+		for _, name := range kind.names {
+			lines = append(lines, kind.word+name)
+		}
+	}
+	return lines, r.Bytes, nil
 }
 
 // weight is how many bytes the files below a directory have. What cannot be seen
