@@ -175,8 +175,8 @@ func TestNames(t *testing.T) {
 		"images/redis:7": "redis:7", "/hull/images/ghcr.io/a/b:1": "ghcr.io/a/b:1", "../../redis:7": "redis:7", "redis:7/": "redis:7",
 		"./redis:7": "redis:7", "/x/images/images/y:1": "y:1", "myimages/x:1": "myimages/x:1", "": "", "../": "..",
 	} {
-		if got := linkSource(target); got != want {
-			t.Errorf("linkSource(%q) = %q, want %q", target, got, want)
+		if got := LinkSource(target); got != want {
+			t.Errorf("LinkSource(%q) = %q, want %q", target, got, want)
 		}
 	}
 }

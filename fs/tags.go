@@ -59,7 +59,7 @@ func (p *images) only() *Image {
 
 // taken says that a name is an image's already, and how it comes to mean another.
 func taken(path, target string, i *Image) error {
-	return fail(Exists, "symlink", path, fmt.Sprintf("%s is an image already, and ln would make a link inside it. To have that name mean another image, write \"tag %s\" to images/%s/ctl.", i.Reference, i.Reference, linkSource(target)))
+	return fail(Exists, "symlink", path, fmt.Sprintf("%s is an image already, and ln would make a link inside it. To have that name mean another image, write \"tag %s\" to images/%s/ctl.", i.Reference, i.Reference, LinkSource(target)))
 }
 
 // keepAccess lets an image that has become another reference keep what chown and chmod have set.
@@ -92,7 +92,7 @@ func (p *images) symlink(ctx context.Context, target, name string) (*entry, erro
 	if err != nil {
 		return nil, err
 	}
-	source := linkSource(target)
+	source := LinkSource(target)
 	if _, err := t.Images.Parse(source); err != nil {
 		return nil, err
 	}
@@ -111,9 +111,9 @@ func (p *images) symlink(ctx context.Context, target, name string) (*entry, erro
 	return e, nil
 }
 
-// linkSource is the reference that a link's target means: the text after its last images/, else what is left when
+// LinkSource is the reference that a link's target means: the text after its last images/, else what is left when
 // leading ../ are taken off.
-func linkSource(target string) string {
+func LinkSource(target string) string {
 	target = strings.TrimRight(target, "/")
 	if i := strings.LastIndex("/"+target, "/images/"); i >= 0 {
 		return ("/" + target)[i+len("/images/"):]

@@ -75,6 +75,7 @@ func (v verbs) save(ctx context.Context, c *session.Call) (*session.Answer, erro
 // mayAlsoSave finds another image, and makes sure that whoever asks could save it by
 // its own file.
 func (v verbs) mayAlsoSave(by fs.Credential, arg string) (string, error) {
+	arg = v.walked(arg)
 	name := arg
 	if _, _, id := reference.ID(arg); !id {
 		var err error

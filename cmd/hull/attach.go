@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strconv"
 	"strings"
@@ -15,6 +16,9 @@ import (
 // attach makes the caller look at a container's own output from now on, and type on
 // its terminal or feed its input, if it has one.
 func (v verbs) attach(ctx context.Context, c *session.Call) (*session.Answer, error) {
+	if len(c.Args) > 0 {
+		return nil, errors.New("attach takes flags only; see --help")
+	}
 	near, far, err := monitor.NewStatus()
 	if err != nil {
 		return nil, err

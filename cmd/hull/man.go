@@ -104,7 +104,7 @@ func commandPage(root *cobra.Command) string {
 		})
 	}
 	r.section("exit status")
-	r.text("0 on success, 1 on failure, with the reason on the standard error. Executed files of the tree exit with the status of the command they ran; 125 if hull failed, 126 if the command cannot be executed, 127 if it does not exist, 128+n if signal n ended it.")
+	r.text("0 on success, 1 on failure, with the reason on the standard error. Executed files of the tree exit with the status of the command they ran; 125 if hull failed or was used wrongly, 126 if the command cannot be executed, 127 if it does not exist, 128+n if signal n ended it. Those that run no command (pull, prune, load, save, export, follow, login, search, tags, and an image's wait) exit with 1 if they fail or are used wrongly.")
 	r.section("see also")
 	r.text("hullfs(5)")
 	return r.String()

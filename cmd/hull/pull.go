@@ -31,7 +31,7 @@ func (v verbs) pull(ctx context.Context, c *session.Call) (*session.Answer, erro
 	if on(c, "all") {
 		return v.pullAll(ctx, c, o)
 	}
-	ref, err := v.store.Parse(c.Args[0])
+	ref, err := v.store.Parse(v.walked(c.Args[0]))
 	if err != nil {
 		return nil, err
 	}

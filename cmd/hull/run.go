@@ -159,8 +159,25 @@ func (v verbs) newContainer(c *session.Call) (engine.New, error) {
 	return n, nil
 }
 
+// walked is the image that a path into images/ means, as a shell completes one: images/redis:7, /hull/images/redis:7/.
+// That is so only if there is such an image, and none whose name is like that.
+func (v verbs) walked(arg string) string {
+	in := fs.LinkSource(arg)
+	if in == arg {
+		return arg
+	}
+	if _, named := v.store.Find(arg); named {
+		return arg
+	}
+	if _, here := v.store.Find(in); !here {
+		return arg
+	}
+	return in
+}
+
 // named gives an image's familiar name; one that is here by ID keeps it.
 func (v verbs) named(name string) (string, error) {
+	name = v.walked(name)
 	if m, ok := v.store.Find(name); ok && m.Reference == "" {
 		return m.ID, nil
 	}

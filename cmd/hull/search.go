@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -82,6 +83,12 @@ func shortened(s string) string {
 func (v verbs) tags(ctx context.Context, c *session.Call) (*session.Answer, error) {
 	if len(c.Args) != 1 {
 		return nil, errors.New("tags takes one repository: tags REPOSITORY")
+	}
+	if strings.ContainsAny(path.Base(c.Args[0]), ":@") {
+		return nil, &fs.Error{
+			Op: "tags", Object: "registries/" + c.Object, Kind: fs.Invalid,
+			Sentence: fmt.Sprintf("tags takes a repository, and lists all its tags: leave out what follows the name in %q.", printable(c.Args[0])),
+		}
 	}
 	ref, err := reference.Parse(c.Object + "/" + strings.TrimPrefix(c.Args[0], c.Object+"/"))
 	if err != nil {

@@ -89,6 +89,7 @@ func corpus(t testing.TB) []hostile {
 	return []hostile{
 		{"nothing", nil, Unsupported},
 		{"not a tar", []byte(strings.Repeat("hello, world", 200)), Unsupported},
+		{"a few words", []byte("hello\n"), Unsupported},
 		{"xz", []byte("\xfd7zXZ\x00 and so on"), Unsupported},
 		{"bzip2", []byte("BZh91AY&SY"), Unsupported},
 		{"another tar", tarOf(t, put("README", "hello")), Unsupported},

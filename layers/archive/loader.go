@@ -58,6 +58,9 @@ func (l *loader) nothing() error {
 	if _, ok := l.spool.files[repositoriesName]; ok {
 		return problem(Unsupported, "", "it has the form of Docker before 1.10, without %s; load and save it with a newer Docker", manifestName)
 	}
+	if l.spool.count == 0 {
+		return problem(Unsupported, "", "it is empty; give it what docker save or podman save has written, or an OCI layout as a tar file")
+	}
 	return problem(Unsupported, "", "it has neither %s nor %s, so it is no archive of images; give it what docker save or podman save has written, or an OCI layout as a tar file", indexName, manifestName)
 }
 

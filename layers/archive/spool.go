@@ -39,7 +39,7 @@ type blob struct {
 }
 
 // entries reads the tar.
-func (s *spool) entries(r io.Reader) error {
+func (s *spool) entries(r *output) error {
 	t := tar.NewReader(r)
 	for {
 		h, err := t.Next()
@@ -47,7 +47,7 @@ func (s *spool) entries(r io.Reader) error {
 			return nil
 		}
 		if err != nil {
-			return s.tarError(err)
+			return s.tarError(err, r.n)
 		}
 		if s.count++; s.count > s.o.Limits.Entries {
 			return problem(TooLarge, "", "it has more than %d files", s.o.Limits.Entries)
@@ -58,13 +58,16 @@ func (s *spool) entries(r io.Reader) error {
 	}
 }
 
-// tarError tells damage from a failure of the stream.
-func (s *spool) tarError(err error) error {
+// headerSize is that of the smallest beginning that a tar file has.
+const headerSize = 512
+
+// tarError tells damage from a failure of the stream, of which so much has been read.
+func (s *spool) tarError(err error, read int64) error {
 	var known *Error
 	switch {
 	case errors.As(err, &known):
 		return err
-	case errors.Is(err, tar.ErrHeader) && s.count == 0:
+	case errors.Is(err, tar.ErrHeader) && s.count == 0, errors.Is(err, io.ErrUnexpectedEOF) && read < headerSize:
 		return problem(Unsupported, "", "it is not a tar file; give it what docker save or podman save has written, or an OCI layout as a tar file")
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return problem(Corrupt, "", "it ends too early")
@@ -138,7 +141,7 @@ func (s *spool) regular(t io.Reader, h *tar.Header, name string) error {
 	}
 	digest, err := s.store(t, h.Size)
 	if err != nil {
-		return s.tarError(err)
+		return s.tarError(err, headerSize)
 	}
 	if hex, ok := strings.CutPrefix(name, blobsName); ok && isDigest("sha256:"+hex) && digest != "sha256:"+hex {
 		return problem(Corrupt, h.Name, "its content has another digest: %s", digest)

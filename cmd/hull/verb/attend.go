@@ -43,6 +43,9 @@ func (h *helper) attend(a *wire.Answer, files []*os.File) int {
 	if a.Sentence != "" {
 		h.complain(a.Sentence)
 	}
+	if a.Code == statusFailed { // of the session, which does not know of the file's kind
+		a.Code = h.failing()
+	}
 	s := &running{helper: h, answer: a, byRole: map[wire.Role]*os.File{}, leave: make(chan int, 1)}
 	for i, r := range a.Roles {
 		s.byRole[r] = files[i]
@@ -50,14 +53,14 @@ func (h *helper) attend(a *wire.Answer, files []*os.File) int {
 	s.openLog()
 	if s.byRole[wire.RoleStatus] == nil {
 		if err := s.follow(); err != nil {
-			return broken(err)
+			return h.broken(err)
 		}
 		return a.Code
 	}
 	status, err := s.run()
 	if err != nil {
 		h.complain(err.Error())
-		return statusFailed
+		return h.failing()
 	}
 	return status
 }
@@ -128,7 +131,7 @@ func (s *running) terminal() *terminal {
 // loop waits for the exit, and copies what comes meanwhile.
 func (s *running) loop(woken int) (int, error) {
 	if err := s.follow(); err != nil {
-		return broken(err), nil
+		return s.broken(err), nil
 	}
 	fds := make([]unix.PollFd, 0, 4)
 	for {
@@ -150,7 +153,7 @@ func (s *running) loop(woken int) (int, error) {
 			if fds[2+i].Revents != 0 {
 				more, err := c.copy()
 				if err != nil {
-					return broken(err), nil
+					return s.broken(err), nil
 				}
 				if !more {
 					continue
@@ -174,7 +177,7 @@ func (s *running) loop(woken int) (int, error) {
 				return s.finish(st.Code)
 			}
 			if err := s.follow(); err != nil {
-				return broken(err), nil
+				return s.broken(err), nil
 			}
 		}
 	}
@@ -216,9 +219,9 @@ func (s *running) finish(code int) (int, error) {
 }
 
 // broken is the status of a helper that cannot write: of one that SIGPIPE ends, if nobody reads any more.
-func broken(err error) int {
+func (h *helper) broken(err error) int {
 	if errors.Is(err, unix.EPIPE) {
 		return statusSignal + int(syscall.SIGPIPE)
 	}
-	return statusFailed
+	return h.failing()
 }

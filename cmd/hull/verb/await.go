@@ -23,23 +23,28 @@ type frame struct {
 // call may be made again.
 //
 // A signal that would end a program ends the call: the daemon is told, and has a second to say that it is undone. A
-// second signal does not wait even for that.
+// second signal does not wait even for that. Input that cannot be read to its end is no end of it: that, too, ends the
+// call.
 func (h *helper) await() (a *wire.Answer, files []*os.File, status int, again bool) {
 	frames := make(chan frame)
 	left := make(chan struct{})
 	defer close(left)
 	go receive(h.conn, frames, left)
 	var ended syscall.Signal
+	unread := false
 	var late <-chan time.Time
 	for {
 		select {
 		case f := <-frames:
 			if f.err != nil {
 				h.show.end()
-				if ended != 0 {
+				switch {
+				case ended != 0:
 					return nil, nil, statusSignal + int(ended), false
+				case unread:
+					return nil, nil, h.failing(), false
 				}
-				return nil, nil, statusFailed, h.lost()
+				return nil, nil, h.failing(), h.lost()
 			}
 			if f.kind != wire.KindAnswer {
 				h.print(f)
@@ -49,12 +54,20 @@ func (h *helper) await() (a *wire.Answer, files []*os.File, status int, again bo
 			a, err := wire.DecodeAnswer(f.body)
 			if err != nil || len(a.Roles) != len(f.files) {
 				h.complain("the daemon's answer makes no sense")
-				return nil, nil, statusFailed, false
+				return nil, nil, h.failing(), false
 			}
 			if ended != 0 && len(a.Roles) == 0 {
 				return nil, nil, statusSignal + int(ended), false
 			}
+			if unread {
+				a.Sentence, a.Code = "", h.failing() // what it says is what came of that
+			}
 			return a, f.files, 0, false
+		case err := <-h.unread:
+			unread = true
+			h.show.end()
+			h.complain("the input cannot be read: " + err.Error())
+			_ = h.tell(wire.KindSignal, wire.EncodeSignal(int(syscall.SIGHUP)))
 		case s := <-h.signals:
 			n, ends := ending(s)
 			if !ends {

@@ -105,7 +105,7 @@ func (s *running) keys() {
 	s.typing = true
 	keys := &detacher{keys: s.answer.Detach}
 	go func() {
-		pump(s.in, func(b []byte) error {
+		_ = pump(s.in, func(b []byte) error {
 			s.term.resize()
 			b, detach := keys.filter(b)
 			err := writeAll(number(to), b)
@@ -126,8 +126,9 @@ func (s *running) depart() {
 	s.end(0)
 }
 
-// pump passes on what it reads until the end, or until it is not wanted any more.
-func pump(from int, to func([]byte) error) {
+// pump passes on what it reads until the end, or until it is not wanted any more. An error says that it could not be
+// read.
+func pump(from int, to func([]byte) error) error {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := unix.Read(from, buf)
@@ -137,11 +138,10 @@ func pump(from int, to func([]byte) error) {
 		case errors.Is(err, unix.EAGAIN):
 			await(from, unix.POLLIN)
 			continue
-		case err != nil || n == 0:
-			return
-		}
-		if to(buf[:n]) != nil {
-			return
+		case err != nil:
+			return err
+		case n == 0 || to(buf[:n]) != nil:
+			return nil
 		}
 	}
 }

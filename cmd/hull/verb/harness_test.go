@@ -167,6 +167,8 @@ func (r *tree) handle(ctx context.Context, c *session.Call) (*session.Answer, er
 		c.Meter(1, 2)
 		c.Print("0123456789ab: Pull complete\n")
 		return &session.Answer{Text: "pulled " + strings.Join(c.Args, " ") + "\n"}, nil
+	case "load":
+		return load(ctx, c)
 	case "wait":
 		if c.Name == "wait-fails" {
 			return nil, errors.New("it failed for a reason \x1b[31m.")
@@ -175,6 +177,21 @@ func (r *tree) handle(ctx context.Context, c *session.Call) (*session.Answer, er
 		return nil, ctx.Err()
 	}
 	return nil, errors.New("no such verb")
+}
+
+// load takes in what comes, unless the caller leaves before the end.
+func load(ctx context.Context, c *session.Call) (*session.Answer, error) {
+	all := make(chan int64, 1)
+	go func() {
+		n, _ := io.Copy(io.Discard, c.Stdio[0])
+		all <- n
+	}()
+	select {
+	case n := <-all:
+		return &session.Answer{Text: "loaded " + itoa(int(n)) + "\n"}, nil
+	case <-ctx.Done():
+		return nil, errors.New("it was cancelled")
+	}
 }
 
 func (r *tree) exec(c *session.Call) (*session.Answer, error) {

@@ -7,7 +7,8 @@
 // whoever started it: it reads flags, lends its pipes and files, stands in for its terminal, hands on signals, and ends
 // with the exit status of what was run:
 //
-//	125     hull failed, and says why in one sentence on the standard error
+//	125     hull failed, or was used wrongly, and says why in one sentence on the standard error
+//	1       the same, of files that execute no command: pull, save, load, …, and an image's wait
 //	126     the command cannot be executed, or the verb file may not be
 //	127     there is no such command, or no such verb file
 //	128+n   a signal ended the command, or the helper while it waited
@@ -33,6 +34,7 @@ import (
 
 // Statuses of the helper's own.
 const (
+	statusWrong         = 1
 	statusFailed        = 125
 	statusNotExecutable = 126
 	statusNotFound      = 127
@@ -87,6 +89,24 @@ func heeded() []os.Signal {
 	return l
 }
 
+// failing is the status of a failure of hull's own. Where the status is a command's, or a container's, it is one that
+// few commands use; where it is not, it is every program's.
+func (h *helper) failing() int {
+	dir, name := filepath.Split(h.path)
+	dir = filepath.Dir(dir)
+	switch name {
+	case "pull", "prune", "load", "save", "export", "follow", "login", "search", "tags":
+		if filepath.Base(dir) != "exec" {
+			return statusWrong
+		}
+	case "wait":
+		if in := filepath.Base(filepath.Dir(dir)); in != "containers" && filepath.Base(dir) != "exec" {
+			return statusWrong
+		}
+	}
+	return statusFailed
+}
+
 // helper is one execution of a verb file.
 type helper struct {
 	in, out, err int // its standard descriptors
@@ -100,6 +120,8 @@ type helper struct {
 	show        *display
 	lent        lent
 	known       []wire.Option // of a login: what was asked for once
+	unread      chan error    // tells why the input could not be read to its end
+	path        string        // of the file, absolute; empty on a descriptor
 
 	telling sync.Mutex
 	conn    *wire.Conn
@@ -111,6 +133,7 @@ func (h *helper) call(path string, args []string) int {
 	if wd, err := syscall.Getwd(); err == nil && !filepath.IsAbs(path) {
 		absolute = filepath.Join(wd, path)
 	}
+	h.path = absolute
 	for try := 0; ; try++ {
 		status, again := h.attempt(path, args)
 		if !again {
@@ -138,6 +161,9 @@ func (h *helper) attempt(path string, args []string) (status int, again bool) {
 		if !problem.again {
 			h.complain(problem.sentence)
 		}
+		if problem.status == statusFailed {
+			return h.failing(), problem.again
+		}
 		return problem.status, problem.again
 	}
 	defer file.Close()
@@ -150,7 +176,7 @@ func (h *helper) redeem(file *os.File, ticket wire.Ticket, args []string) (statu
 	r, err := h.request(ticket, args)
 	if err != nil {
 		h.complain(err.Error())
-		return statusFailed, false
+		return h.failing(), false
 	}
 	if r == nil { // it asked for help, and got it
 		return 0, false
@@ -158,7 +184,7 @@ func (h *helper) redeem(file *os.File, ticket wire.Ticket, args []string) (statu
 	defer h.lent.close()
 	conn, err := connect(ticket.Socket)
 	if err != nil {
-		return statusFailed, true
+		return h.failing(), true
 	}
 	defer conn.Close()
 	h.conn = conn
@@ -167,7 +193,7 @@ func (h *helper) redeem(file *os.File, ticket wire.Ticket, args []string) (statu
 	signal.Notify(h.signals, heeded()...)
 	defer signal.Stop(h.signals)
 	if err := conn.Send(wire.KindRequest, r.Encode(), h.lent.files()...); err != nil {
-		return statusFailed, true
+		return h.failing(), true
 	}
 	h.lent.sent()
 	over := h.flow()
@@ -193,8 +219,8 @@ func (h *helper) tell(kind byte, body []byte) error {
 
 // unwritten says that the output could not be written, unless nobody wanted it any more, and gives the status to end with.
 func (h *helper) unwritten(err error) int {
-	status := broken(err)
-	if status == statusFailed {
+	status := h.broken(err)
+	if status == h.failing() {
 		h.complain("the output cannot be written: " + err.Error())
 	}
 	return status

@@ -25,7 +25,7 @@ func pour(from, pipe int) {
 				await(from, unix.POLLIN)
 			}
 		case errors.Is(err, unix.EINVAL): // not everything can be spliced
-			pump(from, func(b []byte) error { return writeAll(pipe, b) })
+			_ = pump(from, func(b []byte) error { return writeAll(pipe, b) })
 			return
 		case err != nil || n == 0:
 			return

@@ -37,8 +37,12 @@ func (h *helper) flow() (over func() error) {
 		return func() error { return nil }
 	}
 	if to := h.lent.input; to != nil {
+		h.unread = make(chan error, 1)
 		go func() {
-			pump(h.in, func(b []byte) error { return writeAll(number(to), b) })
+			if err := pump(h.in, func(b []byte) error { return writeAll(number(to), b) }); err != nil {
+				h.unread <- err // to stays open: the daemon must not take this for the end
+				return
+			}
 			_ = to.Close()
 		}()
 	}

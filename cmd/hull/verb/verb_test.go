@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -202,6 +203,55 @@ func TestRunDetached(t *testing.T) {
 	both, err = r.command("run", "--nonsense", "image").CombinedOutput()
 	if n := status(t, err); n != 125 || string(both) != "hull: there is no flag --nonsense; see --help\n" {
 		t.Errorf("%d, %q", n, both)
+	}
+}
+
+// An input that breaks is not one that ends.
+func TestInputBreaks(t *testing.T) {
+	r := plant(t)
+	cmd := r.command("load")
+	cmd.Stdin = strings.NewReader("an archive")
+	if out, err := cmd.CombinedOutput(); status(t, err) != 0 || string(out) != "loaded 10\n" {
+		t.Errorf("%v, %q", err, out)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	defer l.Close()
+	near, err := net.Dial("tcp", l.Addr().String())
+	check(t, err)
+	far, err := l.Accept()
+	check(t, err)
+	input, err := near.(*net.TCPConn).File()
+	check(t, err)
+	cmd = r.command("load")
+	cmd.Stdin = input
+	var said strings.Builder
+	cmd.Stdout, cmd.Stderr = &said, &said
+	check(t, cmd.Start())
+	_, err = far.Write([]byte("half an archive"))
+	check(t, err)
+	check(t, far.(*net.TCPConn).SetLinger(0)) // so that it is reset
+	check(t, far.Close())
+	if n := status(t, cmd.Wait()); n != 1 || said.String() != "hull: the input cannot be read: connection reset by peer\n" {
+		t.Errorf("%d, %q", n, said.String())
+	}
+	check(t, errors.Join(input.Close(), near.Close()))
+}
+
+// What executes no command fails as other programs do.
+func TestFailing(t *testing.T) {
+	for path, want := range map[string]int{
+		"/hull/run": 125, "/hull/pull": 1, "/hull/prune": 1, "/hull/load": 1,
+		"/hull/images/redis:7/run": 125, "/hull/images/redis:7/save": 1, "/hull/images/redis:7/wait": 1, "/hull/images/ghcr.io/a/b:1/wait": 1,
+		"/hull/containers/web/wait": 125, "/hull/images/redis:7/containers/web/wait": 125, "/hull/containers/web/follow": 1,
+		"/hull/containers/web/export": 1, "/hull/containers/web/enter": 125, "/hull/containers/web/attach": 125,
+		"/hull/containers/web/exec/sh": 125, "/hull/containers/web/exec/pull": 125, "/hull/containers/web/exec/wait": 125,
+		"/hull/registries/ghcr.io/login": 1, "/hull/registries/ghcr.io/search": 1, "/hull/registries/ghcr.io/tags": 1, "": 125,
+	} {
+		h := &helper{path: path}
+		if got := h.failing(); got != want {
+			t.Errorf("%s: %d, want %d", path, got, want)
+		}
 	}
 }
 
