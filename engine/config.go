@@ -101,6 +101,7 @@ func (s *supervisor) change(raw map[string]string) error {
 	rec := *s.rec
 	rec.Settings = raw
 	before, was := s.rec.Image, s.rec.Settings
+	rec.Stopped = (s.st.Stopped || s.rec.Stopped) && !set.restart().none() // it may have been stopped when it had no policy
 	if raw["image"] != was["image"] || raw["platform"] != was["platform"] {
 		if rec.Image, err = s.imageNow(set); err != nil {
 			return err
@@ -122,6 +123,7 @@ func (s *supervisor) change(raw map[string]string) error {
 		s.view.forget() // it shows the other image's files
 	}
 	s.e.crash(settingWritten)
+	s.policyChanged()
 	s.publish()
 	s.say(actUpdate, "settings", changed(was, raw))
 	return nil

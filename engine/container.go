@@ -36,15 +36,17 @@ type Container struct {
 	// Platform is that of the image, as "linux/amd64"; empty until that is known.
 	Platform string
 
-	State    State
-	Created  time.Time
-	Started  time.Time // zero until the first start
-	Finished time.Time // zero until the first end
-	PID      int       // of the first process in the host's numbers, 0 unless it lives
-	Exit     *Exit     // of the last run or failed start, nil before
-	OOM      bool      // in the last run the kernel has ended something for want of memory
-	Error    string    // one sentence about the last failure, empty after a success
-	ErrorAt  time.Time // when it came to that
+	State     State
+	Restarts  int       // how often its restart policy has started it, or is about to, since somebody did
+	NextStart time.Time // when that will be; zero if it will not
+	Created   time.Time
+	Started   time.Time // zero until the first start
+	Finished  time.Time // zero until the first end
+	PID       int       // of the first process in the host's numbers, 0 unless it lives
+	Exit      *Exit     // of the last run or failed start, nil before
+	OOM       bool      // in the last run the kernel has ended something for want of memory
+	Error     string    // one sentence about the last failure, empty after a success
+	ErrorAt   time.Time // when it came to that
 
 	Command  []string          // entrypoint and command in force, image's included where known
 	Labels   map[string]string // image's and own

@@ -36,6 +36,9 @@ const (
 	exitForgotten point = "exit forgotten" // the monitor has dropped the container
 	exitTidied    point = "exit tidied"    // cgroup and id range are given back
 
+	restartNoted point = "restart noted" // state.json says that the policy is to start it
+	restartDue   point = "restart due"   // the back-off is over
+
 	recreateNoted   point = "recreate noted"   // the record says that the layer is to be replaced
 	recreateSwapped point = "recreate swapped" // the new layer is in its place, the old one beside it
 
@@ -49,7 +52,7 @@ func points() []point {
 		createStaged, createCommitted, createListed, limitsApplied, settingWritten, renameWritten, ownerWritten,
 		volumesNamed, startNoted, startCgroup, startParked, startAdopted, startReleased, startWritten, startKept, startFailed,
 		stopSignalled, stopKilled, exitWritten, exitForgotten, exitTidied,
-		recreateNoted, recreateSwapped, removeRenamed, removeReleased, removeDeleted,
+		restartNoted, restartDue, recreateNoted, recreateSwapped, removeRenamed, removeReleased, removeDeleted,
 	}
 	for _, p := range volume.Points() {
 		list = append(list, point(p))

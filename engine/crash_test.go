@@ -18,7 +18,8 @@ type fate struct {
 	code   int    // of an exited one; 0: any
 	owner  uint32
 	// volumes is how many volumes there must be.
-	volumes int
+	volumes  int
+	restarts int
 }
 
 // TestCrash kills a daemon at every crash point, while it does what passes there, and looks at what the next one makes
@@ -27,7 +28,7 @@ func TestCrash(t *testing.T) {
 	const none = State("gone")
 	sleep := map[string]string{"command": "sleep"}
 	type row struct {
-		at     point
+		at     point // or several, which are passed one after the other: it dies at the last
 		before []order
 		do     order
 		fate   fate
@@ -100,6 +101,15 @@ func TestCrash(t *testing.T) {
 	}
 	rows = append(rows, row{volume.PointStaged, nil, order{Do: "volume", Name: "v"}, fate{states: []State{none}}},
 		row{volume.PointMade, nil, order{Do: "volume", Name: "v"}, fate{states: []State{none}, volumes: 1}})
+	// What a restart policy has begun, the next daemon goes on with, and counts it once.
+	failing := order{Do: "run", Name: "web", Settings: map[string]string{"command": "exit 1", "restart": "on-failure:2"}}
+	twice := fate{states: []State{Exited}, code: 1, restarts: 2}
+	for _, p := range []point{restartNoted, restartDue} {
+		rows = append(rows, row{p, nil, failing, twice})
+	}
+	for _, p := range []point{startNoted, startCgroup, startParked, startAdopted, startReleased, startWritten, exitWritten, exitForgotten, exitTidied} {
+		rows = append(rows, row{restartDue + " > " + p, nil, failing, twice})
+	}
 	seen := map[point]bool{}
 	for _, row := range rows {
 		seen[row.at] = true
@@ -112,7 +122,7 @@ func TestCrash(t *testing.T) {
 				r.well(o)
 			}
 			r.well(order{Do: "arm", Text: string(row.at)})
-			if row.do.Do == "kill" || row.do.Do == "remove" {
+			if row.do.Do == "kill" || row.do.Do == "remove" || row.fate.restarts > 0 {
 				r.diesLater(row.do)
 			} else {
 				r.dies(row.do)
@@ -175,7 +185,7 @@ func (r *realm) settled(f fate) {
 		return false
 	})
 	for _, c := range a.Containers {
-		if c.Env != f.env || c.Owner != f.owner || f.code != 0 && c.Code != f.code {
+		if c.Env != f.env || c.Owner != f.owner || c.Restarts != f.restarts || f.code != 0 && c.Code != f.code {
 			r.t.Errorf("%+v; wanted %+v", c, f)
 		}
 	}

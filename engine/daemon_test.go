@@ -51,6 +51,7 @@ type shown struct {
 	Error    string
 	Env      string
 	Owner    uint32
+	Restarts int
 }
 
 func monitorRole() int {
@@ -166,6 +167,10 @@ type testDaemon struct {
 func (d *testDaemon) point(name string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if first, rest, more := strings.Cut(d.armed, " > "); more && first == name {
+		d.armed = rest
+		return
+	}
 	if d.armed == name {
 		_ = unix.Kill(os.Getpid(), unix.SIGKILL)
 		select {}
@@ -248,7 +253,7 @@ func (d *testDaemon) do(ctx context.Context, o order) (a answer) {
 		a.Err, a.Kind = err.Error(), KindOf(err)
 	}
 	for _, c := range d.e.List() {
-		x := shown{ID: c.ID, Name: c.Name, State: c.State, PID: c.PID, Error: c.Error, Env: c.Settings["env"], Owner: c.UID, Code: -1}
+		x := shown{ID: c.ID, Name: c.Name, State: c.State, PID: c.PID, Error: c.Error, Env: c.Settings["env"], Owner: c.UID, Restarts: c.Restarts, Code: -1}
 		if c.Exit != nil {
 			x.Code = c.Exit.Code
 		}

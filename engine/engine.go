@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"hull/engine/volume"
 )
@@ -18,6 +19,9 @@ type Options struct {
 	Roots   Roots
 	Monitor Monitor
 	Warm    int // how many containers' processes are made beforehand
+	// Life tells one monitor's life from another's; in a new one, containers come back whose restart setting says so. Empty
+	// is always the same.
+	Life string
 	// Logger gets what an administrator must know; errors that are returned are not logged as well.
 	Logger *slog.Logger
 	// Notify is told of every event and must return at once. Those of one container come in their order.
@@ -37,6 +41,10 @@ type Engine struct {
 	ranges *ranges
 	index  index
 	pool   *pool
+	turns  chan struct{} // as many as policies start at once
+	// halting is set while the mount ends: no policy starts anything.
+	halting atomic.Bool
+	fresh   bool // this opening is the first of a mount's; false when it is done
 	// volumes have their own package and their own lock.
 	volumes *volume.Store
 
@@ -68,7 +76,7 @@ func newEngine(ctx context.Context, o Options) *Engine {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{o: o, dir: filepath.Join(o.Dir, "containers"), trash: newMailbox[string](), syncs: newMailbox[string]()}
+	e := &Engine{o: o, dir: filepath.Join(o.Dir, "containers"), trash: newMailbox[string](), syncs: newMailbox[string](), turns: make(chan struct{}, startsAtOnce)}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	seed := fnv.New32a()
 	seed.Write([]byte(o.Tree))
@@ -159,7 +167,7 @@ func (e *Engine) Start(ctx context.Context, id string) error {
 // Stop sends the stop signal and after the grace SIGKILL, and returns when the container has ended; nil at once if it
 // does not run. Below zero seconds stands for the setting.
 func (e *Engine) Stop(ctx context.Context, id string, seconds int) error {
-	return e.ask(ctx, "stop", id, func(s *supervisor, answer func(error)) { s.halt(seconds, answer) })
+	return e.ask(ctx, "stop", id, func(s *supervisor, answer func(error)) { s.stop(seconds, answer) })
 }
 
 // Restart stops the container if it runs, and starts it.
@@ -208,22 +216,6 @@ func (e *Engine) Wait(ctx context.Context, id string) (Exit, error) {
 		return Exit{}, err
 	}
 	return exit, nil
-}
-
-// StopAll stops every container, as Stop does, all at once, and waits for the ends.
-func (e *Engine) StopAll(ctx context.Context) error {
-	all := e.index.all()
-	failures := make(chan error, len(all))
-	for _, s := range all {
-		go func() { failures <- e.Stop(Unmounts(ctx), s.id, -1) }()
-	}
-	var err error
-	for range all {
-		if f := <-failures; f != nil && KindOf(f) != Removed {
-			err = errorsJoin(err, f)
-		}
-	}
-	return err
 }
 
 // LogFiles is where a container's output lies; package logs reads it.

@@ -59,6 +59,7 @@ const (
 	Memory     Cause = "memory"      // the kernel has ended a process for want of memory
 	Examined   Cause = "health"      // a health check
 	AutoRemove Cause = "auto_remove" // the setting
+	Policy     Cause = "restart"     // the setting: it was to be started again
 	Unmounting Cause = "umount"      // hull umount --stop
 	Logging    Cause = "log"         // what a container writes could not be kept
 	Recovery   Cause = "recovery"    // a daemon has found it so, or has finished what the last one had begun
@@ -74,7 +75,7 @@ func Actions() []Action {
 
 // Causes are all there are.
 func Causes() []Cause {
-	return []Cause{Asked, Ended, Memory, Examined, AutoRemove, Unmounting, Logging, Recovery}
+	return []Cause{Asked, Ended, Memory, Examined, AutoRemove, Policy, Unmounting, Logging, Recovery}
 }
 
 // origin is why something is done: who has asked for it, or what else has led to it.

@@ -25,6 +25,7 @@ func (s *supervisor) ended(x monitor.Exit) {
 
 // runEnded publishes how the run ended, tells who waits, and only then tidies up.
 func (s *supervisor) runEnded(x Exit) {
+	again := s.followedBy(x)
 	s.enter(inExit)
 	p, waiters := s.stopping, s.waiters
 	p.end()
@@ -32,9 +33,15 @@ func (s *supervisor) runEnded(x Exit) {
 	s.stopping, s.waiters, s.examination = nil, nil, nil
 	s.leaveAll(x)
 	oom := s.oomAtEnd(x)
+	if again {
+		s.restartSoon(x.At.Sub(s.st.Run.Started))
+	}
 	s.st.Exit, s.st.Finished, s.st.Error = &x, x.At, s.exitSentence(x)
 	s.st.Run.PID = 0
 	s.save()
+	if again {
+		s.e.crash(restartNoted)
+	}
 	s.e.crash(exitWritten)
 	if oom {
 		s.because(origin{cause: Memory}, func() { s.say(actOOM) })
@@ -164,5 +171,5 @@ func (s *supervisor) exitSentence(x Exit) string {
 	case x.Unknown:
 		return "nobody saw how it ended: the machine or hull's monitor went down while it ran"
 	}
-	return ""
+	return s.restartSentence(x)
 }

@@ -762,6 +762,7 @@ type world struct {
 	launch  *testLauncher
 	groups  *testGroups
 	warm    int
+	life    string
 
 	mu     sync.Mutex
 	events []string
@@ -804,7 +805,7 @@ func samePid(a, b *os.File) bool {
 func (w *world) open() {
 	w.t.Helper()
 	e, err := newEngine(w.t.Context(), Options{
-		Dir: w.dir, Tree: "test", Roots: w.roots, Monitor: w.monitor, Notify: w.hear, Warm: w.warm,
+		Dir: w.dir, Tree: "test", Roots: w.roots, Monitor: w.monitor, Notify: w.hear, Warm: w.warm, Life: w.life,
 	}).open(w.t.Context(), parts{launcher: w.launch, groups: w.groups, released: testReleased})
 	if err != nil {
 		w.t.Fatal(err)
@@ -835,6 +836,9 @@ func (w *world) hear(ev Event) {
 	}
 	if code, ok := ev.Attributes["exitCode"]; ok && ev.Action == "die" {
 		line += " " + code
+	}
+	if p := ev.Attributes["policy"]; p != "" {
+		line += " (" + p + ", " + ev.Attributes["restarts"] + ")"
 	}
 	w.events = append(w.events, line)
 	w.mu.Unlock()

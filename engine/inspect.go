@@ -21,6 +21,8 @@ type document struct {
 	Finished time.Time         `json:"finished,omitzero"`
 	Exit     *Exit             `json:"exit,omitempty"`
 	Error    string            `json:"error,omitempty"`
+	Restarts int               `json:"restarts,omitempty"`  // by its restart policy, since somebody started it
+	Next     time.Time         `json:"next_start,omitzero"` // by its restart policy
 	Labels   map[string]string `json:"labels,omitempty"`
 	Settings json.RawMessage   `json:"settings"`
 	Pending  []string          `json:"pending,omitempty"`
@@ -75,7 +77,7 @@ func (e *Engine) Inspect(id string) ([]byte, error) {
 	c := s.snapshot.Load()
 	d := document{
 		ID: c.ID, Name: c.Name, Owner: c.Owner, Created: c.Created, Image: c.Image, ImageID: c.ImageID, Platform: c.Platform,
-		Status: c.State, PID: c.PID, Started: c.Started, Finished: c.Finished, Exit: c.Exit, Error: c.Error,
+		Status: c.State, PID: c.PID, Started: c.Started, Finished: c.Finished, Exit: c.Exit, Error: c.Error, Restarts: c.Restarts, Next: c.NextStart,
 		Labels: c.Labels, Settings: c.SettingsJSON(), Pending: c.Pending, Process: c.process,
 		Stop: c.stop, Limits: limitsDocument{c.limits.Memory, c.limits.MemorySwap, c.limits.CPUs, c.limits.CPUShares, c.limits.Pids},
 	}

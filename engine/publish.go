@@ -9,7 +9,7 @@ import (
 func (s *supervisor) publish() {
 	c := &Container{
 		ID: s.id, Name: s.rec.Name, Owner: s.rec.Owner, Image: s.imageName(),
-		State: s.st.State, Created: s.rec.Created, Started: s.st.Run.Started, Finished: s.st.Finished,
+		State: s.st.State, Restarts: s.st.Restarts.Count, NextStart: s.st.Restarts.Due, Created: s.rec.Created, Started: s.st.Run.Started, Finished: s.st.Finished,
 		Exit: s.st.Exit, OOM: s.st.OOMKills > 0, Error: s.st.Error,
 		Command: s.set.command(s.imageOrNone()), Labels: s.set.labels(s.rec.Image),
 		TTY: s.set.flag("tty"), Stdin: s.set.flag("stdin"), Settings: s.rec.Settings, limits: s.set.limits(), stop: s.set.stop(s.rec.Image), process: s.st.Run.Process,

@@ -51,6 +51,7 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	for _, rec := range gone {
 		e.dropVolumes(recovery, rec)
 	}
+	e.fresh = e.isFresh()
 	for _, s := range all { // all of them say which ranges are theirs before any starts
 		h := held[s.id]
 		delete(held, s.id)
@@ -65,6 +66,13 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	}
 	if err := e.parts.groups.Sweep(ctx, func(id string) bool { return keep[id] }); err != nil {
 		e.o.Logger.Warn("cgroups of earlier containers cannot be removed", "op", "open", "err", err)
+	}
+	if e.fresh {
+		for _, s := range all {
+			s.comeBack()
+			s.publish()
+		}
+		e.keepLife()
 	}
 	e.startRecovered(all)
 	return nil

@@ -28,6 +28,8 @@ type record struct {
 	Volumes map[string]string `json:"volumes,omitempty"`
 	// Recreate is set while its writable layer is to be replaced by an empty one.
 	Recreate bool `json:"recreate,omitempty"`
+	// Stopped is set when somebody has stopped it, until it is started again: it has a restart policy, which may heed that.
+	Stopped bool `json:"stopped,omitempty"`
 	// Provisional is set while a container that was made together with its start has not started: a crash undoes it.
 	Provisional bool `json:"provisional,omitempty"`
 }
@@ -43,6 +45,9 @@ type state struct {
 	Error    string    `json:"error,omitempty"`
 	OOMKills int64     `json:"oom_kills,omitempty"` // how often the kernel ended something in the run for want of memory
 	Then     sequel    `json:"then,omitempty"`
+	// Stopped is set when somebody has ended the last run, or wants none.
+	Stopped  bool        `json:"stopped,omitempty"`
+	Restarts restartNote `json:"restarts,omitzero"`
 	// Health is of the run under way or the last one; nil if nobody examined it.
 	Health *healthNote `json:"health,omitempty"`
 }

@@ -141,11 +141,13 @@ func (s *supervisor) decide() {
 // decided notes that the command runs.
 func (s *supervisor) decided() {
 	s.undecided = false
+	attributes := s.startAttributes()
+	s.st.Stopped, s.st.Restarts.Due = false, time.Time{}
 	s.save()
-	if !s.rec.Started {
+	if !s.rec.Started || s.rec.Stopped {
 		s.keepStarted()
 	}
-	s.say(actStart)
+	s.say(actStart, attributes...)
 }
 
 // released tells whether the process runs the command; not if it has ended. The pidfd makes sure that the number is
@@ -196,6 +198,12 @@ func (s *supervisor) attemptUndone() {
 		s.recoverSequel()
 		return
 	}
+	if s.st.Restarts.pending() { // the policy's
+		s.enter(inRetry)
+		s.armRestart()
+		s.save()
+		return
+	}
 	s.failed("start", errors.New("the start was interrupted, because hull's daemon ended; start it again"))
 }
 
@@ -205,6 +213,7 @@ func (s *supervisor) recoverEnded(x *monitor.Exit) {
 		s.st.Attempt = nil
 		if x == nil || !x.Started.Equal(attempt.Started) || x.Code == exitAbandoned {
 			s.forget()
+			s.waitingNoMore()
 			s.attemptUndone()
 			return
 		}
@@ -217,11 +226,13 @@ func (s *supervisor) recoverEnded(x *monitor.Exit) {
 	case s.st.State.Alive():
 		s.runEnded(s.lastSeen(x))
 	case s.st.State == Waiting:
-		s.st.State = Created
-		if s.rec.Started {
-			s.st.State = Exited
+		s.waitingNoMore()
+		s.later(recovery, s.startOrRetry)
+	case s.st.State == Restarting:
+		if x != nil {
+			s.forget()
 		}
-		s.later(recovery, func() { s.start(nil, func(error) {}) })
+		s.armRestart()
 	case s.rec.Provisional:
 		s.attemptUndone()
 	default:
@@ -234,6 +245,17 @@ func (s *supervisor) recoverEnded(x *monitor.Exit) {
 			}
 		}
 		s.recoverSequel()
+	}
+}
+
+// waitingNoMore is the state that a wait came from.
+func (s *supervisor) waitingNoMore() {
+	switch {
+	case s.st.State != Waiting:
+	case s.rec.Started:
+		s.st.State = Exited
+	default:
+		s.st.State = Created
 	}
 }
 

@@ -34,7 +34,7 @@ func (e *Engine) recreateNow(ctx context.Context, id string) error {
 	}
 	running := false
 	check := func(s *supervisor, answer func(error)) {
-		running = s.st.State.Alive()
+		running = s.st.State.Alive() || s.st.State == Restarting
 		if running && s.set.flag("auto_remove") {
 			answer(fail("recreate", s.id, Busy, "the container %s is removed when it ends, so there is nothing to recreate; write false into config/auto_remove first", s.rec.Name))
 			return
@@ -87,7 +87,7 @@ func (s *supervisor) unhold(image *Image) { s.swapHold(image, s.rec.Image) }
 // recreate is the change itself. The record says first that the layer is to go: a crash after that is followed by
 // finishing it, a crash before by the container as it was.
 func (s *supervisor) recreate() error {
-	if s.st.State.Alive() || s.st.State == Waiting {
+	if s.st.State.Alive() || s.st.State == Waiting || s.st.State == Restarting {
 		return fail("recreate", s.id, Busy, "the container %s is %s; stop it first", s.rec.Name, s.st.State)
 	}
 	image, err := s.newImage()

@@ -210,6 +210,10 @@ func table() []Setting {
 			parse: parseSpan, Summary: "how long it may be unwell after a start",
 		},
 		{
+			Name: "restart", Type: Text, Default: "no", Live: true, Flag: "restart", JSON: "restart", parse: parseRestart,
+			Summary: "whether it is started again when it has ended: no, on-failure[:TIMES], always, or unless-stopped",
+		},
+		{
 			Name: "auto_remove", Type: Bool, Default: "false", Live: true, Flag: "rm", JSON: "auto_remove", parse: parseBool,
 			Summary: "remove the container when it has ended",
 		},

@@ -23,6 +23,15 @@ func (s *supervisor) start(b *boarding, answer func(error)) {
 		answer(fail("start", s.id, Invalid, "the container %s is dead: %s", s.rec.Name, s.st.Error))
 		return
 	}
+	s.restarting.end()
+	s.restarting = nil
+	s.enter(inCallOff)
+	s.st.Restarts = restartNote{}
+	s.startNow(b, answer)
+}
+
+// startNow is a start of a container that neither runs nor is being started, whoever wants it.
+func (s *supervisor) startNow(b *boarding, answer func(error)) {
 	if s.rec.Recreate { // it failed half-way
 		if err := s.freshLayer(); err != nil {
 			answer(err)
@@ -95,21 +104,22 @@ func (s *supervisor) begin(l *launching) {
 	s.enter(inStarted)
 	s.forgetSessions()
 	s.sent = nil
-	s.st = state{State: s.st.State, Run: *l.note}
+	attributes, restarts := s.startAttributes(), restartNote{Count: s.st.Restarts.Count, Delay: s.st.Restarts.Delay}
+	s.st = state{State: s.st.State, Run: *l.note, Restarts: restarts}
 	s.examine()
 	s.save()
 	s.e.crash(startWritten)
 	s.watchOOM()
-	if !s.rec.Started {
+	if !s.rec.Started || s.rec.Stopped {
 		s.keepStarted()
 	}
-	s.say(actStart)
+	s.say(actStart, attributes...)
 }
 
 // keepStarted makes the record say that a start has succeeded: the container is there to stay.
 func (s *supervisor) keepStarted() {
 	rec := *s.rec
-	rec.Started, rec.Provisional = true, false
+	rec.Started, rec.Provisional, rec.Stopped = true, false, false
 	if err := s.keepSoon(&rec); err != nil {
 		s.failed("start", fmt.Errorf("the container runs, and its record cannot be written: %w", err))
 	}
@@ -128,6 +138,9 @@ func (s *supervisor) startFailed(err error) {
 		s.st.Finished = s.st.Exit.At
 	}
 	s.save()
+	if s.st.State == Created || s.st.State == Exited { // it was called off for a start by hand
+		s.tellWaiters()
+	}
 }
 
 // settle waits until a process that the monitor has and that will not run is gone, so that nothing is written into the

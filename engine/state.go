@@ -10,8 +10,10 @@ const (
 	Up       State = "running"  // its first process lives
 	Paused   State = "paused"   // frozen
 	Stopping State = "stopping" // the stop signal is sent, the grace is running out
-	Exited   State = "exited"   // it ran and has ended
-	Dead     State = "dead"     // its record or its removal is broken; only remove helps
+	// Restarting is what has ended and is started again by its restart policy, after a pause.
+	Restarting State = "restarting"
+	Exited     State = "exited" // it ran and has ended
+	Dead       State = "dead"   // its record or its removal is broken; only remove helps
 )
 
 // input is what may happen to a container; with a state it names a row of the transition table.
@@ -24,9 +26,11 @@ const (
 	inGaveIn  input = "gave in" // the same for a container that ran before
 	inPause   input = "pause"
 	inUnpause input = "unpause"
-	inStop    input = "stop"  // the stop signal was sent
-	inExit    input = "exit"  // the first process ended
-	inBreak   input = "break" // the record cannot be read, or a removal stuck half-way
+	inStop    input = "stop"     // the stop signal was sent
+	inExit    input = "exit"     // the first process ended
+	inRetry   input = "retry"    // its restart policy is to start it
+	inCallOff input = "call off" // it is not, after all
+	inBreak   input = "break"    // the record cannot be read, or a removal stuck half-way
 	inRemove  input = "remove"
 )
 
@@ -36,13 +40,14 @@ const gone State = ""
 // transitions is the whole life of a container. What is not in it cannot happen: the supervisor asks here
 // before it acts, and refuses or ignores what has no row.
 var transitions = map[State]map[input]State{
-	Created:  {inAwait: Waiting, inStarted: Up, inBreak: Dead, inRemove: gone},
-	Waiting:  {inStarted: Up, inGaveUp: Created, inGaveIn: Exited},
-	Up:       {inPause: Paused, inStop: Stopping, inExit: Exited},
-	Paused:   {inUnpause: Up, inStop: Stopping, inExit: Exited},
-	Stopping: {inExit: Exited},
-	Exited:   {inAwait: Waiting, inStarted: Up, inBreak: Dead, inRemove: gone},
-	Dead:     {inBreak: Dead, inRemove: gone},
+	Created:    {inAwait: Waiting, inStarted: Up, inBreak: Dead, inRemove: gone},
+	Waiting:    {inStarted: Up, inGaveUp: Created, inGaveIn: Exited},
+	Up:         {inPause: Paused, inStop: Stopping, inExit: Exited},
+	Paused:     {inUnpause: Up, inStop: Stopping, inExit: Exited},
+	Stopping:   {inExit: Exited},
+	Restarting: {inAwait: Waiting, inStarted: Up, inRetry: Restarting, inCallOff: Exited},
+	Exited:     {inAwait: Waiting, inStarted: Up, inRetry: Restarting, inBreak: Dead, inRemove: gone},
+	Dead:       {inBreak: Dead, inRemove: gone},
 }
 
 // next answers the state after an input, and whether that input can happen in that state at all.

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-var inputs = []input{inAwait, inStarted, inGaveUp, inGaveIn, inPause, inUnpause, inStop, inExit, inBreak, inRemove}
+var inputs = []input{inAwait, inStarted, inGaveUp, inGaveIn, inPause, inUnpause, inStop, inExit, inRetry, inCallOff, inBreak, inRemove}
 
 func TestTransitions(t *testing.T) {
 	for s, row := range transitions {
@@ -33,6 +33,11 @@ func TestTransitions(t *testing.T) {
 			if _, ok := next(s, inRemove); ok {
 				t.Errorf("%s must not be removable", s)
 			}
+		}
+	}
+	for _, s := range []State{Waiting, Restarting} {
+		if _, ok := next(s, inRemove); ok {
+			t.Errorf("%s must not be removable: somebody waits for its start", s)
 		}
 	}
 	for _, s := range []State{Created, Exited, Dead} {

@@ -37,11 +37,21 @@ func (p *stopping) end() {
 	}
 }
 
-// halt is Stop: the answer comes when the container has ended.
+// stop is Stop.
+func (s *supervisor) stop(seconds int, answer func(error)) {
+	s.stoppedByHand(s.st.State.Alive() || s.st.State == Waiting || s.st.State == Restarting)
+	s.halt(seconds, answer)
+}
+
+// halt ends the run: the answer comes when the container has ended.
 func (s *supervisor) halt(seconds int, answer func(error)) {
 	switch {
 	case s.st.State == Waiting:
 		s.giveUp(fail("start", s.id, Interrupted, "the start was called off by a stop"), "")
+		answer(nil)
+	case s.st.State == Restarting:
+		s.callOff("")
+		s.say(actStop)
 		answer(nil)
 	case !s.st.State.Alive():
 		answer(nil)
@@ -86,11 +96,15 @@ func (s *supervisor) discard(force bool, answer func(error)) {
 	case s.st.State == Waiting:
 		s.giveUp(fail("start", s.id, Interrupted, "the start was called off by the removal"), "")
 		answer(s.remove())
+	case s.st.State == Restarting && force:
+		s.callOff("")
+		answer(s.remove())
+	case s.st.State == Restarting:
+		answer(s.stillRuns())
 	case !s.st.State.Alive():
 		answer(s.remove())
 	case !force:
-		answer(fail("remove", s.id, Running,
-			"the container %s is %s; stop it first, or write 'remove force' into its ctl", s.rec.Name, s.st.State))
+		answer(s.stillRuns())
 	default:
 		p := s.noteStop()
 		p.remove, p.removal = append(p.remove, answer), s.why
@@ -99,6 +113,11 @@ func (s *supervisor) discard(force bool, answer func(error)) {
 			s.failed("remove", err) // the answer comes if it ends all the same
 		}
 	}
+}
+
+func (s *supervisor) stillRuns() error {
+	return fail("remove", s.id, Running,
+		"the container %s is %s; stop it first, or write 'remove force' into its ctl", s.rec.Name, s.st.State)
 }
 
 // noteStop makes the state stopping, with no signal and no grace yet.
@@ -157,9 +176,18 @@ func (s *supervisor) kill(name string, answer func(error)) {
 		answer(fail("kill", s.id, Invalid, "%w", err))
 		return
 	}
-	if !s.st.State.Alive() {
+	ends := sig == syscall.SIGKILL || sig == s.set.stopSignal(s.rec.Image)
+	switch {
+	case s.st.State == Restarting && ends:
+		s.stoppedByHand(true)
+		s.callOff("")
+		answer(nil)
+		return
+	case !s.st.State.Alive():
 		answer(s.notRunning("kill"))
 		return
+	case ends: // as docker sees it; other signals may mean anything
+		s.stoppedByHand(false)
 	}
 	err = s.signal(sig)
 	if err != nil || sig != syscall.SIGKILL {
@@ -266,7 +294,7 @@ func (s *supervisor) unpause() error {
 
 // await is Wait: tell is called once, when the container does not run.
 func (s *supervisor) await(tell func(Exit, error)) {
-	if s.st.State.Alive() || s.st.State == Waiting {
+	if s.st.State.Alive() || s.st.State == Waiting || s.st.State == Restarting {
 		s.waiters = append(s.waiters, tell)
 		return
 	}

@@ -24,16 +24,17 @@ type supervisor struct {
 	commands commandCache
 
 	// ---
-	rec      *record
-	set      values // rec.Settings, parsed
-	st       state
-	run      *run     // the first process, nil unless the state is live
-	waiting  *waiting // the start that waits for an image, nil unless the state is Waiting
-	stopping *stopping
-	waiters  []func(Exit, error)
-	sessions []*session
-	pauses   []pausing // who wants it frozen, and waits until no session is entering
-	lease    *lease
+	rec        *record
+	set        values // rec.Settings, parsed
+	st         state
+	run        *run     // the first process, nil unless the state is live
+	waiting    *waiting // the start that waits for an image, nil unless the state is Waiting
+	stopping   *stopping
+	restarting *restarting // the back-off before a start by the policy, nil unless the state is Restarting
+	waiters    []func(Exit, error)
+	sessions   []*session
+	pauses     []pausing // who wants it frozen, and waits until no session is entering
+	lease      *lease
 	// examination is how the run's health is kept an eye on; nil if it is not.
 	examination *examination
 	unmount     chan struct{} // closed when the last run's overlay is unmounted; nil if there was none
@@ -75,6 +76,7 @@ func (s *supervisor) closeDescriptors() {
 		s.run.close()
 	}
 	s.stopping.end()
+	s.restarting.end()
 	s.examination.end()
 	s.view.forget()
 }
@@ -119,6 +121,8 @@ func (s *supervisor) supervise() {
 			}
 		case <-s.stopping.over():
 			s.because(s.stopping.why, s.graceOver)
+		case <-s.restarting.due():
+			s.backOffOver()
 		case <-s.examination.due():
 			s.because(origin{cause: Examined}, s.lookDue)
 		}

@@ -119,6 +119,7 @@ func (s *supervisor) giveUp(err error, op string) {
 		s.startFailed(err)
 		s.say(actError, "op", op, "error", err.Error())
 	} else {
+		s.st.Restarts.Due = time.Time{}
 		s.save()
 	}
 	if w != nil {
@@ -129,5 +130,8 @@ func (s *supervisor) giveUp(err error, op string) {
 	}
 	for _, tell := range waiters {
 		tell(s.lastExit(), nil)
+	}
+	if op != "" && s.st.Restarts.pending() {
+		s.restartFailed(err)
 	}
 }

@@ -170,23 +170,24 @@ type NewContainer struct {
 
 // Container is an immutable snapshot of a container.
 type Container struct {
-	ID      string // 64 hex digits
-	Name    string
-	Image   string // the reference it was given
-	ImageID string // what that was when it was created or last started; empty before
-	Command string // the command line in force, as docker container ls shows it, not quoted nor cut
-	Status  string // created waiting running paused stopping exited dead
-	Error   string // the sentence of the last failure
-	ErrorAt time.Time
-	Process string // host's id of its first process; empty if it does not run
-	Exit    int    // of a container that has run and ended: the code, 128+n for a signal
-	Health  string // one word; "none" or "" of one that does not run or that nobody examines
-	OOM     bool   // in its last run the kernel has ended something for want of memory
-	Owner   uint32
-	Reaches bool // it acts on the host with rights of its owner's: its files, its devices, its kernel
-	Created time.Time
-	Started time.Time // zero if it never was
-	Ended   time.Time // zero if it never did
+	ID       string // 64 hex digits
+	Name     string
+	Image    string // the reference it was given
+	ImageID  string // what that was when it was created or last started; empty before
+	Command  string // the command line in force, as docker container ls shows it, not quoted nor cut
+	Status   string // created waiting running paused stopping restarting exited dead
+	Error    string // the sentence of the last failure
+	ErrorAt  time.Time
+	Process  string // host's id of its first process; empty if it does not run
+	Exit     int    // of a container that has run and ended: the code, 128+n for a signal
+	Restarts int    // how often its restart policy has started it, or is about to, since somebody did
+	Health   string // one word; "none" or "" of one that does not run or that nobody examines
+	OOM      bool   // in its last run the kernel has ended something for want of memory
+	Owner    uint32
+	Reaches  bool // it acts on the host with rights of its owner's: its files, its devices, its kernel
+	Created  time.Time
+	Started  time.Time // zero if it never was
+	Ended    time.Time // zero if it never did
 }
 
 // ContainerSession is an immutable snapshot of something executed in a container, or of somebody attached to it.
@@ -209,6 +210,9 @@ func (c *Container) Running() bool {
 	}
 	return false
 }
+
+// Lives tells whether it runs or is to be started again without anybody asking.
+func (c *Container) Lives() bool { return c.Running() || c.Status == "restarting" }
 
 // Setting is one row of the table of settings.
 type Setting struct {

@@ -146,7 +146,7 @@ func idle(e *entry, name string) error {
 	if err != nil {
 		return err
 	}
-	if c.Running() {
+	if c.Lives() {
 		return fail(Busy, "unlink", e.path()+"/"+name, fmt.Sprintf("The container %s is %s: stop it first, or echo 'remove force' > containers/%s/ctl.", c.Name, c.Status, c.Name))
 	}
 	return nil

@@ -11,21 +11,22 @@ import (
 // names; what is not known is left out.
 
 type containerItem struct {
-	ID      string    `json:"id"`
-	Name    string    `json:"name"`
-	Image   string    `json:"image,omitempty"`
-	ImageID string    `json:"image_id,omitempty"`
-	Command string    `json:"command,omitempty"`
-	Status  string    `json:"status"`
-	Error   string    `json:"error,omitempty"`
-	PID     string    `json:"pid,omitempty"`
-	Exit    *int      `json:"exit,omitempty"` // of one that has ended
-	Health  string    `json:"health,omitempty"`
-	OOM     bool      `json:"oom,omitempty"`
-	Owner   uint32    `json:"owner"`
-	Created time.Time `json:"created"`
-	Started time.Time `json:"started,omitzero"`
-	Ended   time.Time `json:"finished,omitzero"`
+	ID       string    `json:"id"`
+	Name     string    `json:"name"`
+	Image    string    `json:"image,omitempty"`
+	ImageID  string    `json:"image_id,omitempty"`
+	Command  string    `json:"command,omitempty"`
+	Status   string    `json:"status"`
+	Error    string    `json:"error,omitempty"`
+	PID      string    `json:"pid,omitempty"`
+	Exit     *int      `json:"exit,omitempty"` // of one that has ended
+	Restarts int       `json:"restarts,omitempty"`
+	Health   string    `json:"health,omitempty"`
+	OOM      bool      `json:"oom,omitempty"`
+	Owner    uint32    `json:"owner"`
+	Created  time.Time `json:"created"`
+	Started  time.Time `json:"started,omitzero"`
+	Ended    time.Time `json:"finished,omitzero"`
 }
 
 func containersJSON(ctx context.Context, t *Tree, _ *entry) ([]byte, error) {
@@ -35,7 +36,7 @@ func containersJSON(ctx context.Context, t *Tree, _ *entry) ([]byte, error) {
 	for _, c := range all {
 		item := containerItem{
 			ID: c.ID, Name: c.Name, Image: c.Image, ImageID: c.ImageID, Command: c.Command, Status: c.Status, Error: c.Error,
-			PID: c.Process, OOM: c.OOM, Owner: c.Owner, Created: c.Created, Started: c.Started,
+			PID: c.Process, OOM: c.OOM, Restarts: c.Restarts, Owner: c.Owner, Created: c.Created, Started: c.Started,
 		}
 		if c.Health != "none" {
 			item.Health = c.Health

@@ -140,11 +140,14 @@ func TestDockerWording(t *testing.T) {
 	}
 	now := time.Now()
 	for want, c := range map[string]*Container{
-		"Up 5 seconds":                        {Status: "running", Started: now.Add(-5 * time.Second)},
-		"Up About an hour (Paused)":           {Status: "paused", Started: now.Add(-time.Hour)},
-		"Exited (0) 3 minutes ago":            {Status: "exited", Ended: now.Add(-3 * time.Minute)},
-		"Exited (137) Less than a second ago": {Status: "exited", Exit: 137, Ended: now},
-		"Created":                             {Status: "created"},
+		"Up 5 seconds":                            {Status: "running", Started: now.Add(-5 * time.Second)},
+		"Up About an hour (Paused)":               {Status: "paused", Started: now.Add(-time.Hour)},
+		"Exited (0) 3 minutes ago":                {Status: "exited", Ended: now.Add(-3 * time.Minute)},
+		"Exited (137) Less than a second ago":     {Status: "exited", Exit: 137, Ended: now},
+		"Created":                                 {Status: "created"},
+		"Restarting (3) 2 seconds ago, 1 restart": {Status: "restarting", Exit: 3, Restarts: 1, Ended: now.Add(-2 * time.Second)},
+		"Up 5 seconds (healthy), 12 restarts":     {Status: "running", Health: "healthy", Restarts: 12, Started: now.Add(-5 * time.Second)},
+		"Exited (1) 2 seconds ago":                {Status: "exited", Exit: 1, Restarts: 3, Ended: now.Add(-2 * time.Second)},
 	} {
 		if got := statusText(c, now); got != want {
 			t.Errorf("%+v is %q, want %q", c, got, want)

@@ -18,7 +18,7 @@ func allContainers(ctx context.Context, t *Tree, _ *entry) ([]byte, error) {
 }
 
 func runningContainers(ctx context.Context, t *Tree, _ *entry) ([]byte, error) {
-	return t.containerTable(ctx, (*Container).Running)
+	return t.containerTable(ctx, (*Container).Lives)
 }
 
 func (t *Tree) containerTable(ctx context.Context, want func(*Container) bool) ([]byte, error) {
@@ -67,8 +67,20 @@ func short(id string) string {
 	return id[:min(12, len(id))]
 }
 
-// statusText is docker's STATUS. hull's waiting is shown as Created, with what it waits for.
+// statusText is docker's STATUS, and how often a restart policy was at work. hull's waiting is shown as Created, with what
+// it waits for.
 func statusText(c *Container, now time.Time) string {
+	text := statusNow(c, now)
+	switch {
+	case !c.Lives() || c.Restarts == 0:
+		return text
+	case c.Restarts == 1:
+		return text + ", 1 restart"
+	}
+	return text + ", " + strconv.Itoa(c.Restarts) + " restarts"
+}
+
+func statusNow(c *Container, now time.Time) string {
 	switch c.Status {
 	case "running":
 		return "Up " + ago(now.Sub(c.Started)) + healthText(c)
@@ -78,6 +90,8 @@ func statusText(c *Container, now time.Time) string {
 		return "Up " + ago(now.Sub(c.Started)) + " (Paused)"
 	case "exited":
 		return fmt.Sprintf("Exited (%d) %s ago", c.Exit, ago(now.Sub(c.Ended)))
+	case "restarting":
+		return fmt.Sprintf("Restarting (%d) %s ago", c.Exit, ago(now.Sub(c.Ended)))
 	case "dead":
 		return "Dead"
 	case "waiting":

@@ -207,6 +207,26 @@ var meanings = []meaning{
 	{name: "removed at its end", line: `run --rm --name $N $R/cmd:1 true; run --rm --name $N $R/cmd:1 echo again`},
 	{name: "what has changed", line: `run --name $N $R/cmd:1 sh -c 'echo x > /new; rm /etc/motd; echo y >> /etc/release'; look $N changes | grep -v hosts | sort`},
 
+	// Restart policies.
+	{name: "restart on failure", line: `detached --name $N --restart on-failure:2 $R/cmd:1 sh -c 'echo x; exit 3'
+		until test "$(logs $N | wc -l)" = 3 -a "$(look $N status)" = exited; do sleep 0.1; done; look $N exit; look $N restarts`},
+	{name: "restart on failure of what succeeds", line: `detached --name $N --restart on-failure $R/cmd:1 sh -c 'echo x'
+		until test "$(look $N status)" = exited; do sleep 0.1; done; logs $N; look $N restarts`},
+	{name: "restart always", line: `detached --name $N --restart always $R/cmd:1 sh -c 'echo x'; until test "$(logs $N | wc -l)" -ge 3; do sleep 0.1; done
+		ctl $N stop; look $N status; look $N exit`},
+	{name: "restarting", line: `detached --name $N --restart always $R/cmd:1 sh -c 'exit 4'; until test "$(look $N status)" = restarting; do :; done
+		ctl $N stop; look $N status; look $N exit`},
+	{name: "restart and stop", line: `detached --name $N --restart always $R/cmd:1 ` + script + `; ` + isReady + `ctl $N stop 0; look $N status; look $N restarts`},
+	{name: "restart and kill", line: `detached --name $N --restart unless-stopped $R/cmd:1 sleep 1000; ctl $N kill; code $N; look $N status; look $N restarts`},
+	{name: "restart of what is started again", line: `detached --name $N --restart on-failure:1 $R/cmd:1 sh -c 'echo x; exit 3'
+		until test "$(logs $N | wc -l)" = 2 -a "$(look $N status)" = exited; do sleep 0.1; done
+		ctl $N start; until test "$(logs $N | wc -l)" = 4 -a "$(look $N status)" = exited; do sleep 0.1; done; look $N restarts`},
+	{name: "restart and wait", line: `detached --name $N --restart always $R/cmd:1 sh -c 'sleep 1; exit 7'; code $N; code $N; look $N restarts | grep -c '[1-9]'`},
+	{name: "restart of what is sick", line: `detached --name $N --restart always $R/sick:1 sleep 1000; until test "$(look $N health)" = unhealthy; do sleep 0.1; done
+		look $N status; look $N restarts`},
+	{name: "restart and remove", line: `run --rm --restart always $R/cmd:1 true 2>/dev/null || echo refused; run --rm --restart no $R/cmd:1 echo fine`},
+	{name: "restart policies", line: `for p in never always:1 no:1 on-failure:-1 on-failure:x; do run --rm --restart $p $R/cmd:1 true 2>/dev/null && echo $p; done; echo`},
+
 	// Health.
 	{name: "health by the image", line: `detached --name $N $R/sick:1 sleep 1000; until test "$(look $N health)" = unhealthy; do sleep 0.1; done
 		into $N "" touch /well; until test "$(look $N health)" = healthy; do sleep 0.1; done; look $N status`},

@@ -64,6 +64,7 @@ logs() { docker logs $1; }
 look() {
 	case $2 in
 	status) docker inspect -f '{{.State.Status}}' $1 ;;
+	restarts) docker inspect -f '{{.RestartCount}}' $1 ;;
 	exit) docker inspect -f '{{.State.ExitCode}}' $1 ;;
 	health) docker inspect -f '{{.State.Health.Status}}' $1 ;;
 	changes) docker diff $1 ;;

@@ -147,10 +147,8 @@ func (d *daemon) end(ctx context.Context, mode monitor.Ending) error {
 			return err
 		}
 	case monitor.Kill:
-		for _, c := range d.engine.List() {
-			if err := d.engine.Kill(engine.Unmounts(ctx), c.ID, "KILL"); err != nil && engine.KindOf(err) != engine.NotRunning {
-				return err
-			}
+		if err := d.engine.KillAll(ctx); err != nil {
+			return err
 		}
 	case monitor.Leave:
 	}
@@ -169,7 +167,7 @@ func (d *daemon) begins() {
 func (d *daemon) running() []string {
 	var names []string
 	for _, c := range d.engine.List() {
-		if c.State.Alive() {
+		if c.State.Alive() || c.State == engine.Restarting {
 			names = append(names, c.Name)
 		}
 	}
@@ -210,7 +208,7 @@ func (d *daemon) openStore(ctx context.Context) (func() error, error) {
 func (d *daemon) openEngine(ctx context.Context) (func() error, error) {
 	var err error
 	d.engine, err = engine.Open(ctx, engine.Options{
-		Dir: d.Store, Tree: treeName(d.Store), Warm: d.Warm, Roots: roots{d.store}, Monitor: d.monitor,
+		Dir: d.Store, Tree: treeName(d.Store), Life: monitorLife(), Warm: d.Warm, Roots: roots{d.store}, Monitor: d.monitor,
 		Logger: d.log, Notify: d.containerEvent, Caller: caller, Crash: crashPoints(),
 	})
 	if err != nil {

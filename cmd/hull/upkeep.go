@@ -187,7 +187,7 @@ func (u upkeep) prune(ctx context.Context, what string, all, dry bool) (string, 
 // stopped are the containers that do not run.
 func (u upkeep) stopped() []*engine.Container {
 	return slices.DeleteFunc(u.engine.List(), func(c *engine.Container) bool {
-		return c.State.Alive() || c.State == engine.Waiting
+		return c.State.Alive() || c.State == engine.Waiting || c.State == engine.Restarting
 	})
 }
 

@@ -45,6 +45,7 @@ func Causes() []Cause {
 		{"memory", "the kernel has ended a process for want of memory"},
 		{"health", "a health check found it so"},
 		{"auto_remove", "the setting: it was to go when it ends"},
+		{"restart", "the setting: it was to be started again"},
 		{"umount", "hull was unmounted"},
 		{"log", "what the container writes could not be kept"},
 		{"recovery", "hull's daemon has found it so when it came, or has finished what the last one had begun"},
@@ -55,7 +56,7 @@ func Causes() []Cause {
 func Kinds() []Kind {
 	return []Kind{
 		{"container", "create", nil, "it was made"},
-		{"container", "start", nil, "its command runs"},
+		{"container", "start", []string{"policy", "restarts"}, "its command runs; if its restart policy has started it, which that is, and how often it has since somebody did"},
 		{"container", "kill", []string{"signal"}, "its process was sent a signal"},
 		{"container", "oom", nil, "the kernel has ended a process in it"},
 		{"container", "die", []string{"exitCode"}, "it has ended"},

@@ -84,7 +84,7 @@ func (p *parser) parse() ([]wire.Option, []string, error) {
 
 // later are docker run's flags for what hull does not do yet.
 const later = " -p --publish -P --publish-all --network --net" +
-	" --restart --volumes-from --volume-driver" +
+	" --volumes-from --volume-driver" +
 	" --dns --add-host -a --attach --health-cmd "
 
 func noFlag(flag string) error {
