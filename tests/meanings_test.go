@@ -213,8 +213,8 @@ var meanings = []meaning{
 	{name: "restart on failure of what succeeds", line: `detached --name $N --restart on-failure $R/cmd:1 sh -c 'echo x'
 		until test "$(look $N status)" = exited; do sleep 0.1; done; logs $N; look $N restarts`},
 	{name: "restart always", line: `detached --name $N --restart always $R/cmd:1 sh -c 'echo x'; until test "$(logs $N | wc -l)" -ge 3; do sleep 0.1; done
-		ctl $N stop; look $N status; look $N exit`},
-	{name: "restarting", line: `detached --name $N --restart always $R/cmd:1 sh -c 'exit 4'; until test "$(look $N status)" = restarting; do :; done
+		ctl $N stop; look $N status`},
+	{name: "restarting", line: `detached --name $N --restart always $R/cmd:1 sh -c 'exit 4'; until test "$(look $N restarts)" -ge 4 -a "$(look $N status)" = restarting; do sleep 0.1; done
 		ctl $N stop; look $N status; look $N exit`},
 	{name: "restart and stop", line: `detached --name $N --restart always $R/cmd:1 ` + script + `; ` + isReady + `ctl $N stop 0; look $N status; look $N restarts`},
 	{name: "restart and kill", line: `detached --name $N --restart unless-stopped $R/cmd:1 sleep 1000; ctl $N kill; code $N; look $N status; look $N restarts`},
