@@ -27,6 +27,10 @@ echo 'sleep 1000' > containers/d/config/command
 echo start > containers/d/ctl
 echo 100 > containers/d/config/pids
 echo 'stop 1' > containers/d/ctl
+echo "sh -c 'exit 4'" > containers/d/config/command
+echo on-failure:1 > containers/d/config/restart
+echo start > containers/d/ctl
+test "$(cat containers/d/status) $(cat containers/d/restarts)" = 'exited 1'
 echo recreate > containers/d/ctl
 rmdir containers/d
 ./prune volumes
