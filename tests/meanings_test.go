@@ -45,6 +45,12 @@ const script = `sh -c 'for s in HUP INT QUIT TERM USR1; do trap "echo $s" $s; do
 const isReady = `until logs $N 2>/dev/null | grep -q ready; do sleep 0.1; done; `
 
 var meanings = []meaning{
+	// The images of a name, one after the other: what is for another machine has this one's programs.
+	{name: "platform", line: `M=${R%/means}/machines:1
+		run --rm --platform linux/arm64 $M cat /etc/machine; run --rm $M cat /etc/machine
+		run --rm --platform linux/amd64 $M cat /etc/machine; run --rm --platform aarch64 $M cat /etc/machine
+		for p in windows/amd64 nosuch linux/nosuch linux/s390x linux/arm64/v8/x; do run --rm --platform $p $M true; echo $?; done`},
+
 	// The command and its arguments.
 	{name: "command of the image", line: `run --rm $R/cmd:1`},
 	{name: "other command", line: `run --rm $R/cmd:1 echo mine`},

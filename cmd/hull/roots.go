@@ -31,8 +31,12 @@ func (r roots) Image(_ context.Context, name, platform string) (*engine.Image, e
 		return nil, toEngine("start", err)
 	}
 	if other, here := r.store.Find(name); !ok && here {
+		last := ""
+		if other.Error != "" {
+			last = "; the last pull failed: " + other.Error
+		}
 		return nil, &engine.Error{Op: "start", Kind: engine.NotFound, Err: fmt.Errorf(
-			"the image %s that is here is for %s, and the setting platform asks for %s: pull it for that first, with ./pull --platform %[3]s %[1]s", name, other.Platform, platform)}
+			"the image %s that is here is for %s, and the setting platform asks for %s: pull it for that first, with ./pull --platform %[3]s %[1]s%s", name, other.Platform, platform, last)}
 	}
 	if !ok {
 		return nil, &engine.Error{Op: "start", Kind: engine.NotFound, Err: errors.New("there is no image " + name + " here: pull it first with mkdir images/" + name)}
