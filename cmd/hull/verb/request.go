@@ -15,6 +15,8 @@ const (
 	optionDetach = "detach"
 	optionKeys   = "detach-keys"
 	optionNoIn   = "no-stdin"
+	// optionPlatform is run's setting, and pull's own option.
+	optionPlatform = "platform"
 )
 
 // request makes the request of the arguments and of what the standard descriptors are. Nil means that there is none to
@@ -32,7 +34,7 @@ func (h *helper) request(t wire.Ticket, args []string) (*wire.Request, error) {
 		flags = []Flag{
 			{Name: "quiet", Short: "q", Setting: "quiet", Kind: Switch, Summary: "print only what was pulled"},
 			{Name: "all-tags", Short: "a", Setting: "all", Kind: Switch, Summary: "every tag of the repository"},
-			{Name: "platform", Setting: "platform", Summary: "for another machine than this, as linux/arm64; the name then leads to that image"},
+			{Name: "platform", Setting: optionPlatform, Summary: "for another machine than this, as linux/arm64; the name then leads to that image"},
 		}
 		usage = "pull [-q] [-a] [--platform PLATFORM] REFERENCE"
 	case "enter":
@@ -71,6 +73,7 @@ func (h *helper) request(t wire.Ticket, args []string) (*wire.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+	h.platform(t.Verb, r)
 	switch t.Verb {
 	case "run":
 		return r, h.window(r)
@@ -86,6 +89,15 @@ func (h *helper) request(t wire.Ticket, args []string) (*wire.Request, error) {
 		return r, h.stream(r, 0)
 	}
 	return r, nil
+}
+
+// platform asks for the platform of docker's variable where no flag names another.
+func (h *helper) platform(verb string, r *wire.Request) {
+	name, set := h.lookup("DOCKER_DEFAULT_PLATFORM")
+	if verb != "run" && verb != "pull" || !set || name == "" || last(r.Options, optionPlatform) != "" {
+		return
+	}
+	r.Options = append(r.Options, wire.Option{Name: optionPlatform, Value: name})
 }
 
 // window tells the size of the caller's terminal for a container that is to have one.

@@ -196,6 +196,11 @@ func TestRunDetached(t *testing.T) {
 	if n := status(t, err); n != 0 || string(out) != want {
 		t.Errorf("%d, %q", n, out)
 	}
+	t.Setenv("DOCKER_DEFAULT_PLATFORM", "linux/arm64")
+	out, err = r.command("run", "-d", "image").Output()
+	if n := status(t, err); n != 0 || string(out) != "detach=true platform=linux/arm64 image\n" {
+		t.Errorf("%d, %q", n, out)
+	}
 	both, err := r.command("run", "-it", "image").CombinedOutput()
 	if n := status(t, err); n != 125 || !strings.Contains(string(both), "the input device is not a TTY") {
 		t.Errorf("%d, %q", n, both)
