@@ -179,6 +179,40 @@ func TestPullForPlatformRefused(t *testing.T) {
 	}
 }
 
+// What was pulled with a login is not had by a name that others may look at.
+func TestPlatformBehindALogin(t *testing.T) {
+	needRoot(t)
+	r := newRegistry(t)
+	images := platforms(t, r, "acme/app:1", "")
+	s := openStore(t, t.TempDir(), onAMD64())
+	ref := r.ref("acme/app:1")
+	mustPullFor(t, s, ref, "")
+	mustPullFor(t, s, ref, "linux/arm64")
+	amd := idOf(t, images["linux/amd64"])
+	for _, c := range []struct {
+		own, other privacy
+		found      bool
+	}{
+		{privacy{}, privacy{}, true},
+		{privacy{}, privacy{true, 7}, false},
+		{privacy{true, 8}, privacy{true, 7}, false},
+		{privacy{true, 7}, privacy{true, 7}, true},
+		{privacy{true, 7}, privacy{}, true},
+	} {
+		s.mu.Lock()
+		for name, p := range map[string]privacy{ref: c.own, amd: c.other} {
+			copied := *s.names[name]
+			copied.privacy = p
+			s.names[name] = &copied
+		}
+		s.publish()
+		s.mu.Unlock()
+		if got := findFor(t, s, ref, "linux/amd64"); (got == amd) != c.found {
+			t.Errorf("beside %+v, %+v is found as %q", c.own, c.other, got)
+		}
+	}
+}
+
 // A digest of an index means another image for each platform.
 func TestPlatformsOfADigest(t *testing.T) {
 	needRoot(t)

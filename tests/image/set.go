@@ -43,7 +43,8 @@ const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 //	oci:1               the same programs as OCI media types with a zstd layer
 //	multi:1             an index: the host's platform and another
 //	foreign:1           only for another platform
-//	machines:1          an index for amd64 and arm64: the same programs in both, etc/machine says which, and /hello of the second is for arm64
+//	machines:1          an index for amd64 and arm64: the same programs in both, etc/machine says which, and /hello of the second is for arm64;
+//	                    /emulated is that with "hull-emulates" behind its 132 bytes
 //	seeded:1            host with VOLUMEs: one with files of every kind, one that is empty, one that is missing
 //	linked:1            host with links where things are to be mounted, into the image and out of it
 //	team/app:1          a path of two components, user app, workdir, env, labels
@@ -291,7 +292,8 @@ func (s *set) indexes() {
 func (s *set) machine(arch string) v1.Image {
 	name := "machine/" + arch
 	s.image(name, v1.Config{Env: []string{path}, Cmd: []string{"/hello"}},
-		File{Name: "etc/machine", Mode: 0o644, Body: []byte(arch + "\n")}, File{Name: "hello", Mode: 0o755, Body: program(arch)})
+		File{Name: "etc/machine", Mode: 0o644, Body: []byte(arch + "\n")}, File{Name: "hello", Mode: 0o755, Body: program(arch)},
+		File{Name: "emulated", Mode: 0o755, Body: append(program(arch), "hull-emulates"...)})
 	img, ok := s.out[name].(v1.Image)
 	delete(s.out, name)
 	if !ok {
