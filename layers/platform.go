@@ -5,6 +5,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"hull/layers/reference"
 	"hull/layers/registry"
 )
 
@@ -86,7 +87,7 @@ func (s *Store) FindFor(name, platform string) (im *Image, ok bool, err error) {
 	if own == nil {
 		return nil, false, nil
 	}
-	if fit := s.fit(sn, own, asked); fit != nil {
+	if fit := s.fit(sn, own, sn.indexOf(name, own), asked); fit != nil {
 		return sn.now(fit), true, nil
 	}
 	if sn.coming(own, asked) {
@@ -95,13 +96,26 @@ func (s *Store) FindFor(name, platform string) (im *Image, ok bool, err error) {
 	return nil, false, nil
 }
 
-// fit is the best for a platform of an image and those that came by the same index. What
-// fewer may look at than the image itself is not to be had by its name.
-func (s *Store) fit(sn *snapshot, own *Image, asked string) *Image {
+// indexOf is the index that a name means which leads to an image; empty if the name means
+// that very image, as its ID and its manifest's digest do.
+func (sn *snapshot) indexOf(name string, own *Image) string {
+	ref, err := reference.Parse(name)
+	if err != nil || ref.Digest != "" && ref.Digest != own.Digest {
+		return ""
+	}
+	if familiar := ref.Familiar(); sn.names[familiar] == nil && sn.digest[familiar] == "" {
+		return ""
+	}
+	return own.Digest
+}
+
+// fit is the best for a platform of an image and those that came by an index, if that is
+// not empty. What fewer may look at than the image itself is not to be had by its name.
+func (s *Store) fit(sn *snapshot, own *Image, index, asked string) *Image {
 	list := []*Image{own}
 	for _, im := range sn.list {
 		hidden := im.Private && (!own.Private || own.Reader != im.Reader)
-		if im.ID != "" && im.ID != own.ID && own.Digest != "" && im.Digest == own.Digest && !hidden {
+		if im.ID != "" && im.ID != own.ID && index != "" && im.Digest == index && !hidden {
 			list = append(list, im)
 		}
 	}
@@ -129,13 +143,14 @@ func (sn *snapshot) coming(im *Image, asked string) bool {
 	return r.Status == Pulling && r.Asked == asked
 }
 
-// forPull is the image that a digest means to a pull for a platform, if it is here.
-func (s *Store) forPull(sn *snapshot, id, asked string) *Image {
-	own := sn.ids[id]
+// forPull is the image that a name with a digest means to a pull for a platform, if it is
+// here.
+func (s *Store) forPull(sn *snapshot, name, asked string) *Image {
+	own := sn.ids[sn.digest[name]]
 	if own == nil {
 		return nil
 	}
-	return s.fit(sn, own, asked)
+	return s.fit(sn, own, sn.indexOf(name, own), asked)
 }
 
 // isFor is the platform that was asked for, for who pulls again; empty is the machine's.

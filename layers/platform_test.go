@@ -121,8 +121,15 @@ func TestPullForPlatform(t *testing.T) {
 				t.Errorf("for %q there is %s, want %s", platform, got, want)
 			}
 		}
-		if got := findFor(t, s, arm, "linux/amd64"); got != amd {
-			t.Errorf("beside an ID there is %s", got)
+		// An ID and a manifest's digest mean that very image.
+		for name, own := range map[string]string{
+			arm: arm, arm[7:]: arm, amd[7:19]: amd, r.ref("acme/app@" + s.names[ref].Image.Manifest): now,
+		} {
+			for platform, id := range map[string]string{"linux/arm64": arm, "linux/amd64": amd} {
+				if got := findFor(t, s, name, platform); (got == id) != (own == id) {
+					t.Errorf("by %s for %s there is %s", name, platform, got)
+				}
+			}
 		}
 	}
 	both(s, arm)
@@ -230,6 +237,11 @@ func TestPlatformsOfADigest(t *testing.T) {
 	if got := findFor(t, s, ref, "linux/amd64"); got != idOf(t, images["linux/amd64"]) {
 		t.Errorf("beside it there is %s", got)
 	}
+	manifest, err := images["linux/arm64"].Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantKind(t, pullFor(t, s, r.ref("acme/app@"+manifest.String()), "linux/amd64"), Platform)
 }
 
 // Two who want other platforms of a name at once come one after the other.

@@ -127,7 +127,7 @@ func (s *Store) pullHere(ctx context.Context, ref reference.Reference, o PullOpt
 	}
 	defer s.unlockChange()
 	sn := s.snapshot.Load()
-	im := s.forPull(sn, sn.digest[name], o.Platform)
+	im := s.forPull(sn, name, o.Platform)
 	if im == nil || sn.names[name] != nil {
 		return false, nil
 	}

@@ -180,7 +180,7 @@ func unsuited(host v1.Platform, offered []v1.Platform) string {
 	if more := len(names) - 12; more > 0 {
 		names = append(names[:12], fmt.Sprintf("%d more", more))
 	}
-	wanted := ", and this host is " + platformName(host)
+	wanted := ", and this host is " + platformName(host) + "; pull it with --platform to have it nevertheless"
 	if p := normalize(host); !p.Equals(HostPlatform()) {
 		wanted = ", and " + platformName(p) + " is asked for"
 	}
