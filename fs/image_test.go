@@ -187,6 +187,10 @@ func TestTags(t *testing.T) {
 	m.want("stat -c %F images/mine:1; cat images/mine:1/tags", "directory\nmine:1\nredis:7\n")
 	m.ok("ln -s ../../images/redis:7 images/cache; cd images && ln -s redis:7/ ./other:2")
 	m.want("ls images; cat images/cache/status", "cache:latest\ndebian:12\nmine:1\nother:2\nredis:7\nready\n")
+	m.ok("mkdir -p images/ghcr.io/acme && ln -s redis:7 images/ghcr.io/acme/cache:1 && ln -s cache:1 images/ghcr.io/acme/cache:2")
+	m.ok("mkdir -p images/ghcr.io/team && cd images/ghcr.io/team && ln -s ../acme/cache:2 own:1 && rm -r ../../ghcr.io/acme && cat own:1/tags")
+	m.want("cat images/redis:7/tags", "cache:latest\nghcr.io/team/own:1\nmine:1\nother:2\nredis:7\n")
+	m.ok("rm -r images/ghcr.io")
 	errno(t, "ln onto a name", os.Symlink("redis:7", m.path("images/mine:1")), syscall.EEXIST)
 	for _, there := range []string{"images/mine:1", "images/cache", "images/cache:latest"} {
 		if out, code := m.run("ln -s images/redis:7 " + there); code == 0 || !strings.Contains(out, "File exists") {
@@ -212,7 +216,7 @@ func TestTags(t *testing.T) {
 	m.want("ls images; cat images/debian:12/tags", "debian:12\nredis:7\ndebian:12\nredis:7\n")
 	m.ok("echo 'tag store:9' > images/redis:7/ctl && echo untag > images/redis:7/ctl")
 	m.want("ls images", "debian:12\nstore:9\n")
-	m.ok("mkdir -p images/ghcr.io/acme; mv images/store:9 images/ghcr.io/acme/store:9 && cat images/ghcr.io/acme/store:9/tags")
+	m.ok("mkdir -p images/ghcr.io/acme && mv images/store:9 images/ghcr.io/acme/store:9 && cat images/ghcr.io/acme/store:9/tags")
 	m.want("cat images/images.txt 2>/dev/null; head -1 images.txt; grep -c ghcr.io/acme/store images.txt", "REPOSITORY           TAG       IMAGE ID       CREATED       SIZE\n1\n")
 }
 

@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"fmt"
+	"path"
 	"strings"
 )
 
@@ -13,8 +14,8 @@ func (p *images) rename(ctx context.Context, name string, to place, toName strin
 	if err != nil || e == nil {
 		return absent("rename", p.e.path(), name, err)
 	}
-	path, _ := p.step(name)
-	source := t.latest(path)
+	at, _ := p.step(name)
+	source := t.latest(at)
 	if e.obj.kind == imageObject {
 		source, err = e.image()
 	}
@@ -39,10 +40,10 @@ func (p *images) rename(ctx context.Context, name string, to place, toName strin
 	if target == source.Reference {
 		return fail(Exists, "rename", "images/"+target, fmt.Sprintf("%s is that image's name already.", target))
 	}
+	t.inside(ctx, other.path)
 	if err := t.Images.Tag(ctx, source.Reference, target, !keep); err != nil {
 		return err
 	}
-	t.inside(ctx, other.path)
 	if err := t.keepAccess(source, target); err != nil {
 		return err
 	}
@@ -75,11 +76,11 @@ func (t *Tree) keepAccess(from *Image, target string) error {
 
 // target is the reference that a name here would be.
 func (p *images) target(op, name string) (string, error) {
-	path, kind := p.step(name)
+	at, kind := p.step(name)
 	if dot(name) || p.top() && p.e.t.registry(name) || kind == hubImages || kind == libraryOnly || p.kind == libraryLeaf {
 		return "", p.no(op, name, "it is no name for an image")
 	}
-	return p.e.t.Images.Parse(path)
+	return p.e.t.Images.Parse(at)
 }
 
 // symlink tags: ln -s images/redis:7 images/mine:1. It only creates.
@@ -92,23 +93,38 @@ func (p *images) symlink(ctx context.Context, target, name string) (*entry, erro
 	if err != nil {
 		return nil, err
 	}
-	source := LinkSource(target)
-	if _, err := t.Images.Parse(source); err != nil {
+	source, err := p.linked(target, ref)
+	if err != nil {
 		return nil, err
-	}
-	if _, ok := t.Images.Find(source); !ok {
-		return nil, fail(NotFound, "symlink", "images/"+ref, fmt.Sprintf("There is no image %s to give the name %s.", source, ref))
 	}
 	if err := t.mayUseImage(ctx, source); err != nil {
 		return nil, err
 	}
+	t.inside(ctx, p.path)
 	if err := t.Images.Tag(ctx, source, ref, false); err != nil {
 		return nil, err
 	}
-	t.inside(ctx, p.path)
 	e := p.below(name)
 	e.row, e.key = &row{name: name, kind: linkRow, mode: 0o777, target: func(*Tree, *entry) string { return target }}, e.key+"#link"
 	return e, nil
+}
+
+// linked is the image that a link's target means: a reference, or a way from here to its directory, as links have it.
+func (p *images) linked(target, ref string) (string, error) {
+	t := p.e.t
+	source := LinkSource(target)
+	if _, err := t.Images.Parse(source); err != nil {
+		return "", err
+	}
+	if _, ok := t.Images.Find(source); ok {
+		return source, nil
+	}
+	if way := path.Join(p.path, target); !path.IsAbs(target) && p.path != "" {
+		if _, ok := t.Images.Find(way); ok {
+			return way, nil
+		}
+	}
+	return "", fail(NotFound, "symlink", "images/"+ref, fmt.Sprintf("There is no image %s to give the name %s.", source, ref))
 }
 
 // LinkSource is the reference that a link's target means: the text after its last images/, else what is left when
