@@ -113,21 +113,26 @@ func detect(mountinfo, own io.Reader, read func(name string) (string, error)) (*
 	return h, nil
 }
 
-// place finds the cgroup at or above this process's own whose children can have controllers: one without processes, or
-// the root, which is the only one without a file cgroup.type.
+// place finds the nearest cgroup at or above this process's own whose children can have controllers: one without
+// processes, or the root, which is the only one without a file cgroup.type. It goes higher for controllers that are not
+// handed down so far: systemd gives those of a session memory and pids alone.
 func (h *Hierarchy) place(read func(string) (string, error)) {
+	in := func(dir string) []string {
+		s, _ := read(path.Join(dir, "cgroup.controllers"))
+		have := strings.Fields(s)
+		return slices.DeleteFunc(slices.Clone(usedV2), func(c string) bool { return !slices.Contains(have, c) })
+	}
+	most, found := len(in(h.Mount)), false
 	for dir := h.Base; ; dir = path.Dir(dir) {
-		controllers, _ := read(path.Join(dir, "cgroup.controllers"))
 		procs, err := read(path.Join(dir, "cgroup.procs"))
 		_, typed := read(path.Join(dir, "cgroup.type"))
 		if err == nil && (strings.TrimSpace(procs) == "" || errors.Is(typed, os.ErrNotExist)) {
-			have := strings.Fields(controllers)
-			h.Base = dir
-			h.Controllers = slices.DeleteFunc(slices.Clone(usedV2), func(c string) bool { return !slices.Contains(have, c) })
-			return
+			if have := in(dir); !found || len(have) > len(h.Controllers) {
+				h.Base, h.Controllers, found = dir, have, true
+			}
 		}
-		if dir == h.Mount || len(dir) <= 1 {
-			return // no limits, but groups all the same
+		if found && len(h.Controllers) >= most || dir == h.Mount || len(dir) <= 1 {
+			return // if nothing was found: no limits, but groups all the same
 		}
 	}
 }

@@ -57,6 +57,18 @@ func TestDetect(t *testing.T) {
 			want: []Hierarchy{{Controllers: []string{"pids", "memory", "cpu", "io"}, Mount: "/sys/fs/cgroup", Base: "/sys/fs/cgroup/user.slice", V2: true}},
 		},
 		{
+			name: "v2, in a session that is given few controllers", mounts: v2, own: "0::/user.slice/user-0.slice/session.scope\n", mode: V2,
+			files: map[string]string{
+				"/sys/fs/cgroup/user.slice/user-0.slice/session.scope/cgroup.procs": "12\n", "/sys/fs/cgroup/user.slice/user-0.slice/session.scope/cgroup.type": "domain\n",
+				"/sys/fs/cgroup/user.slice/user-0.slice/cgroup.procs": "", "/sys/fs/cgroup/user.slice/user-0.slice/cgroup.type": "domain\n",
+				"/sys/fs/cgroup/user.slice/user-0.slice/cgroup.controllers": "memory pids\n",
+				"/sys/fs/cgroup/user.slice/cgroup.procs":                    "", "/sys/fs/cgroup/user.slice/cgroup.type": "domain\n",
+				"/sys/fs/cgroup/user.slice/cgroup.controllers": "cpuset cpu io memory pids\n",
+				"/sys/fs/cgroup/cgroup.procs":                  "1\n", "/sys/fs/cgroup/cgroup.controllers": "cpuset cpu io memory hugetlb pids rdma misc\n",
+			},
+			want: []Hierarchy{{Controllers: []string{"pids", "memory", "cpu", "io"}, Mount: "/sys/fs/cgroup", Base: "/sys/fs/cgroup/user.slice", V2: true}},
+		},
+		{
 			name: "hybrid, with nothing to limit by in version 2", mounts: hybridMounts, own: hybridOwn, mode: Hybrid, missing: 2,
 			files: map[string]string{
 				"/sys/fs/cgroup/unified/cgroup.procs": "1\n", "/sys/fs/cgroup/unified/cgroup.controllers": "io hugetlb\n",
