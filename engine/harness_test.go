@@ -118,7 +118,8 @@ type testLauncher struct {
 type testStaged struct {
 	l     *testLauncher
 	dead  bool
-	dying bool // and nobody has seen it yet
+	dying bool // it will be killed when it has been handed over, before it runs its command
+	death chan struct{}
 }
 
 func (s *testStaged) Serves(spec launch.Spec) bool { return spec.ShmSize == 0 }
@@ -129,9 +130,35 @@ func (s *testStaged) Alive() bool {
 	return !s.dead
 }
 
+func (s *testStaged) Died(ctx context.Context) bool {
+	select {
+	case <-s.death:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// die has it killed.
+func (s *testStaged) die() {
+	s.l.mu.Lock()
+	defer s.l.mu.Unlock()
+	s.dead = true
+	close(s.death)
+}
+
 func (s *testStaged) Park(ctx context.Context, spec launch.Spec) (parked, error) {
 	s.Abort()
 	if s.dying {
+		p, err := s.l.start(spec.Args, spec.Env, spec.Stdin, spec.Stdout, spec.Stderr)
+		if err != nil {
+			return nil, err
+		}
+		err = spec.Begun(p)
+		p.Abort()
+		if err = errors.Join(err, p.Close()); err != nil {
+			return nil, err
+		}
 		return nil, &launch.Error{Op: "start", Kind: launch.Gone, Text: "it is dead"}
 	}
 	return s.l.Park(ctx, spec)
@@ -197,7 +224,7 @@ func (l *testLauncher) Stage(context.Context, launch.Spec) (staged, error) {
 	if l.staged == nil {
 		l.staged = map[*testStaged]bool{}
 	}
-	s := &testStaged{l: l}
+	s := &testStaged{l: l, death: make(chan struct{})}
 	l.staged[s] = true
 	return s, nil
 }

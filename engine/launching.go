@@ -252,10 +252,8 @@ func (l *launching) parkNow() (parked, error) {
 		if !errors.As(err, &known) || known.Kind != launch.Gone {
 			return p, err
 		}
-		if l.unhand != nil { // it was killed while the monitor had it already
-			l.unhand()
-			closeAll(l.run.pidfd, l.run.pty, l.run.root)
-			l.board.close()
+		if err := l.startAgain(); err != nil {
+			return nil, err
 		}
 		if l.spec.Cgroups, err = l.run.group.Join(); err != nil {
 			return nil, err
@@ -263,6 +261,18 @@ func (l *launching) parkNow() (parked, error) {
 		defer closeAll(l.spec.Cgroups...)
 	}
 	return e.parts.launcher.Park(e.ctx, l.spec)
+}
+
+// startAgain takes the process that has been killed back from the monitor, if that has it already. What it leaves in its
+// pipes is not read by two: the next has pipes of its own.
+func (l *launching) startAgain() error {
+	if l.unhand == nil {
+		return nil
+	}
+	closeAll(l.spec.Stdin, l.spec.Stdout, l.spec.Stderr)
+	l.unhand()
+	closeAll(l.run.pidfd, l.run.pty, l.run.root, l.run.stdin, l.adopt.Stdout, l.adopt.Stderr)
+	return l.makeStdio()
 }
 
 // keepFiles takes what the run keeps of the process: the rest of the launcher's descriptors goes when it runs.
@@ -312,8 +322,9 @@ func (l *launching) mount(users *os.File) (*os.File, error) {
 	return m, err
 }
 
-// handOver gives the process to the monitor while it is still being made, attaches whoever is to see it from the
-// beginning, and lets it execute the command as soon as it can.
+// handOver gives the process to the monitor while it is still being made, and lets it execute the command as soon as it
+// can. Who is to see it from the beginning is attached before that, and not before the process has come so far: of one
+// that dies on the way, and in whose place comes another, they must not hear.
 func (l *launching) handOver(p launch.Begun) error {
 	s := l.s
 	s.e.crash(startParked)
@@ -339,19 +350,23 @@ func (l *launching) handOver(p launch.Begun) error {
 	})
 	s.e.crash(startAdopted)
 	if l.board != nil {
-		if l.board.attachment, err = s.attach(l.run, l.note.Process, l.board.options, true); err != nil {
-			return err
-		}
+		return nil
 	}
 	return p.Release(s.e.ctx)
 }
 
 // see waits until the process executes the command. It is the last step that can fail.
-func (l *launching) see() error {
-	if err := l.parked.Run(l.s.e.ctx); err != nil {
+func (l *launching) see() (err error) {
+	s := l.s
+	if l.board != nil {
+		if l.board.attachment, err = s.attach(l.run, l.note.Process, l.board.options, true); err != nil {
+			return err
+		}
+	}
+	if err := l.parked.Run(s.e.ctx); err != nil {
 		return err
 	}
-	l.s.e.crash(startReleased)
+	s.e.crash(startReleased)
 	return nil
 }
 

@@ -52,6 +52,8 @@ type launcher interface {
 type staged interface {
 	Serves(spec launch.Spec) bool
 	Alive() bool
+	// Died waits for its death; false if ctx ends before.
+	Died(ctx context.Context) bool
 	Park(ctx context.Context, spec launch.Spec) (parked, error)
 	Abort()
 }

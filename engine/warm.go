@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"hull/engine/launch"
@@ -9,8 +10,8 @@ import (
 
 // pool makes containers' first processes before they are needed, with their id range, cgroup, namespaces and all that
 // comes from the kernel in them, so that a start does only what cannot be done before. A start takes one that serves it,
-// and makes its own if there is none; the pool is filled up again in the background when the start is over. On their own
-// the processes sleep: nothing in the daemon wakes up for them.
+// and makes its own if there is none; the pool is filled up again in the background when the start is over, and when
+// somebody has killed one. On their own the processes sleep: nothing in the daemon wakes up for them.
 //
 // They are born of the monitor like all others. Those of a daemon that is killed end by themselves, the monitor reaps
 // them, and the next daemon sweeps their cgroups away.
@@ -19,8 +20,9 @@ type pool struct {
 	size   int
 	ctx    context.Context //nolint:containedctx // the pool's own life
 	cancel context.CancelFunc
-	done   chan struct{} // closed when nothing fills the pool any more
-	short  chan struct{} // has a token when it should be looked after
+	done   chan struct{}  // closed when nothing fills the pool any more
+	short  chan struct{}  // has a token when it should be looked after
+	eyes   sync.WaitGroup // each waits for the death of a process that is ready
 
 	mu    sync.Mutex
 	ready []*warmInit
@@ -32,6 +34,7 @@ type warmInit struct {
 	group  group
 	name   string // of the group
 	lease  *lease
+	ignore context.CancelFunc // ends the waiting for its death
 }
 
 // newPool makes an empty pool.
@@ -74,6 +77,7 @@ func (p *pool) fill() {
 			return
 		case <-p.short:
 		}
+		p.throwAway()
 		for p.wants() {
 			w, err := p.make()
 			if err != nil && p.ctx.Err() == nil && !failed {
@@ -94,9 +98,34 @@ func (p *pool) wants() bool {
 }
 
 func (p *pool) put(w *warmInit) {
+	ctx, cancel := context.WithCancel(p.ctx)
+	w.ignore = cancel
+	p.eyes.Go(func() {
+		if w.staged.Died(ctx) {
+			p.refill()
+		}
+	})
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ready = append(p.ready, w)
+}
+
+// throwAway takes back those that somebody has killed.
+func (p *pool) throwAway() {
+	p.mu.Lock()
+	var dead, ready []*warmInit
+	for _, w := range p.ready {
+		if w.staged.Alive() {
+			ready = append(ready, w)
+		} else {
+			dead = append(dead, w)
+		}
+	}
+	p.ready = ready
+	p.mu.Unlock()
+	for _, w := range dead {
+		p.discard(w)
+	}
 }
 
 // make makes a process for a container with no settings.
@@ -133,30 +162,20 @@ const warmPrefix = "warm-"
 // take gives a process that can become the container of a Spec; nil if there is none. It never waits.
 func (p *pool) take(spec launch.Spec) *warmInit {
 	p.mu.Lock()
-	var dead []*warmInit
-	var found *warmInit
-	for i := len(p.ready) - 1; i >= 0 && found == nil; i-- {
-		w := p.ready[i]
-		alive := w.staged.Alive()
-		if alive && !w.staged.Serves(spec) {
-			continue
-		}
-		p.ready = append(p.ready[:i], p.ready[i+1:]...)
-		if alive {
-			found = w
-		} else {
-			dead = append(dead, w)
+	defer p.mu.Unlock()
+	for i, w := range slices.Backward(p.ready) {
+		if w.staged.Alive() && w.staged.Serves(spec) {
+			p.ready = slices.Delete(p.ready, i, i+1)
+			w.ignore()
+			return w
 		}
 	}
-	p.mu.Unlock()
-	for _, w := range dead { // somebody has killed it
-		p.discard(w)
-	}
-	return found
+	return nil
 }
 
 // discard takes back a process that nobody will need.
 func (p *pool) discard(w *warmInit) {
+	w.ignore()
 	w.staged.Abort()
 	p.remove(w.group)
 	w.lease.drop()
@@ -172,6 +191,7 @@ func (p *pool) remove(g group) {
 func (p *pool) close() {
 	p.cancel()
 	<-p.done
+	p.eyes.Wait()
 	p.mu.Lock()
 	ready := p.ready
 	p.ready = nil

@@ -57,6 +57,13 @@ func (s *Staged) Serves(spec Spec) bool {
 // Alive tells whether the process is there still: somebody may have killed it.
 func (s *Staged) Alive() bool { return !sys.Exited(s.p.Pidfd()) }
 
+// Died waits for the process's death. It is false if ctx ends before, or if
+// that cannot be waited for. Unlike all else of a Staged it may be called, and
+// go on, whatever other goroutines do with it.
+func (s *Staged) Died(ctx context.Context) bool {
+	return sys.AwaitExit(ctx, s.p.stub.PID)
+}
+
 // Park makes the process a container up to the last step, as Launcher.Park
 // does. The Spec's Range and Cgroups are not looked at: the process has its
 // own. Whatever becomes of it, the Staged is used up.

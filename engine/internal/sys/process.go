@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strconv"
@@ -39,6 +40,30 @@ func ExitsWithin(pidfd *os.File, within time.Duration) bool {
 			return err == nil && n == 1
 		}
 	}
+}
+
+// AwaitExit waits for the end of a process, without a thread of its own. It is
+// false if ctx ends before, or if there is no such process.
+func AwaitExit(ctx context.Context, pid int) bool {
+	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK) // Go's poller takes it because of that flag
+	if err != nil {
+		return false
+	}
+	f := os.NewFile(uintptr(fd), "pidfd")
+	defer f.Close()
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return false
+	}
+	defer context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) })()
+	ended := false
+	err = raw.Read(func(fd uintptr) bool {
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, _ := unix.Poll(poll, 0)
+		ended = n == 1
+		return ended
+	})
+	return err == nil && ended
 }
 
 // EnterPIDs makes the children of the calling thread be born in the pid
