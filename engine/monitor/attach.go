@@ -17,6 +17,7 @@ type status struct {
 	key       string     // of who is attached, if the daemon wants to know when it leaves
 	started   time.Time
 	label     []byte
+	hold      string    // what the daemon calls its duplicates, see keep
 	keyboard  *keyboard // nil if nothing is typed
 	file      *os.File
 	src       *source
@@ -32,7 +33,7 @@ func (s *server) attach(m *message) *Error {
 	if f == nil {
 		return &Error{Op: string(opAttach), ID: m.ID, Kind: Invalid, Sentence: "no status socket was given"}
 	}
-	t := &status{server: s, container: c, key: m.Key, started: m.Started, label: m.Payload, file: f}
+	t := &status{server: s, container: c, key: m.Key, started: m.Started, label: m.Payload, hold: m.Hold, file: f}
 	err := t.watch()
 	if keys := m.take(slotKeys); keys != nil && err == nil {
 		t.keyboard, err = c.addKeyboard(t, keys)
@@ -91,6 +92,7 @@ func (t *status) heard(b []byte) {
 	}
 	if isEndInput(b) {
 		c.stdin = closed(c.stdin)
+		t.server.tellStdin(c.id)
 	}
 }
 
@@ -152,6 +154,7 @@ func (t *status) detach() {
 	if c := t.container; c != nil {
 		c.statuses = slices.DeleteFunc(c.statuses, func(o *status) bool { return o == t })
 		t.container = nil
+		t.server.tellOver(t.hold)
 	}
 	t.keyboard.end()
 	t.keyboard = nil

@@ -53,7 +53,7 @@ type Session struct {
 // Session gives a session's process, parked, to the monitor, which reaps it and tells its exit, whether a daemon lives
 // then or not. The files stay the caller's.
 func (c *Client) Session(ctx context.Context, s Session) error {
-	m := &message{Op: opSession, ID: s.ID, Key: s.Key, PID: s.PID, Started: s.Started, Report: s.Report, Payload: s.Label}
+	m := &message{Op: opSession, ID: s.ID, Key: s.Key, PID: s.PID, Started: s.Started, Report: s.Report, Payload: s.Label, Hold: newHold()}
 	m.put(slotPidfd, s.Pidfd)
 	m.put(slotStatus, s.Status)
 	return c.do(ctx, m, nil)
@@ -76,7 +76,7 @@ type Attach struct {
 // has called Forget, or some time after the exit if no daemon does. The files stay the caller's: close them, or the
 // reader sees no end of file if the monitor dies. NotFound means that the exit was over: use WriteStatus.
 func (c *Client) Attach(ctx context.Context, a Attach) error {
-	m := &message{Op: opAttach, ID: a.ID, Key: a.Key, Started: a.Started, Payload: a.Label}
+	m := &message{Op: opAttach, ID: a.ID, Key: a.Key, Started: a.Started, Payload: a.Label, Hold: newHold()}
 	m.put(slotStatus, a.Status)
 	m.put(slotKeys, a.Keys)
 	return c.do(ctx, m, nil)
@@ -97,12 +97,17 @@ func (c *Client) Signal(ctx context.Context, id, key string, signal int) error {
 // Forget says that a container's exit has been dealt with: the monitor drops it and answers its attached sockets.
 // Busy if it still runs. What is unknown is forgotten already: no error.
 func (c *Client) Forget(ctx context.Context, id string) error {
-	return c.do(ctx, &message{Op: opForget, ID: id}, nil)
+	err := c.do(ctx, &message{Op: opForget, ID: id}, nil)
+	if err == nil {
+		c.kept.forget(id)
+	}
+	return err
 }
 
 // CloseStdin has the monitor drop its write end of a container's standard input, so that the end of input comes when
 // the last other holder closes its own. No error if it has none.
 func (c *Client) CloseStdin(ctx context.Context, id string) error {
+	c.kept.dropStdin(id)
 	return c.do(ctx, &message{Op: opCloseStdin, ID: id}, nil)
 }
 
@@ -156,7 +161,12 @@ func (c *Client) List(ctx context.Context) ([]Held, error) {
 }
 
 // Ready says that the mount answers: `hull mount --background` returns.
-func (c *Client) Ready(ctx context.Context) error { return c.do(ctx, &message{Op: opReady}, nil) }
+func (c *Client) Ready(ctx context.Context) error {
+	c.kept.mu.Lock()
+	c.kept.ready = true
+	c.kept.mu.Unlock()
+	return c.do(ctx, &message{Op: opReady}, nil)
+}
 
 // Fail says why this daemon cannot run, in a sentence for `hull mount` to print. It should exit then: it is not tried
 // again, unless an earlier one was Ready.

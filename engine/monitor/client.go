@@ -19,6 +19,7 @@ type Client struct {
 	stops  *feed[*StopRequest]
 	lost   chan struct{}
 	joined sync.WaitGroup
+	kept   *keep
 
 	mu      sync.Mutex
 	seq     uint64
@@ -31,6 +32,7 @@ type Client struct {
 type call struct {
 	reply chan *message
 	gone  chan struct{}
+	keep  *kept // what is kept if the answer is good; nil for nothing
 }
 
 // Trouble is something a monitor met about a container that its user should hear of: a log that cannot be written.
@@ -51,7 +53,7 @@ func Connect(socket *os.File) (*Client, error) {
 	}
 	c := &Client{
 		conn: conn, exits: newFeed[Exit](), faults: newFeed[Trouble](), stops: newFeed[*StopRequest](),
-		lost: make(chan struct{}), waiting: map[uint64]*call{},
+		lost: make(chan struct{}), waiting: map[uint64]*call{}, kept: newKeep(),
 	}
 	c.joined.Go(c.read)
 	return c, nil
@@ -65,6 +67,7 @@ func (c *Client) Close() error {
 	c.exits.close()
 	c.faults.close()
 	c.stops.close()
+	c.kept.close()
 	return err
 }
 
@@ -97,7 +100,14 @@ func (c *Client) deliver(m *message) {
 	if m.Seq != 0 {
 		c.mu.Lock()
 		w := c.waiting[m.Seq]
+		if w != nil && w.keep != nil && m.Op == opAnswer && m.Failure == nil {
+			c.kept.add(w.keep)
+			w.keep = nil
+		}
 		c.mu.Unlock()
+		if w != nil && m.Op == opHeld && !m.cut {
+			c.kept.addHeld(m)
+		}
 		if w == nil {
 			m.close()
 			return
@@ -113,10 +123,19 @@ func (c *Client) deliver(m *message) {
 	switch m.Op {
 	case opExit:
 		if m.Exit != nil {
+			c.kept.ended(*m.Exit)
 			c.exits.put(*m.Exit)
 		}
 	case opTrouble:
 		c.faults.put(Trouble{ID: m.ID, Sentence: m.Text})
+	case opKept:
+		if one := m.duplicate(op(m.Text)); one != nil && !m.cut && m.Hold != "" {
+			c.kept.add(one)
+		}
+	case opCloseStdin:
+		c.kept.dropStdin(m.ID)
+	case opOver:
+		c.kept.over(m.Hold)
 	case opStop:
 		c.stops.put(&StopRequest{Mode: m.Mode, client: c})
 	default: // a later monitor's news
@@ -135,9 +154,13 @@ func (c *Client) fail(err error) {
 func (c *Client) do(ctx context.Context, m *message, each func(*message)) error {
 	w := &call{reply: make(chan *message), gone: make(chan struct{})}
 	defer close(w.gone)
+	if m.Op == opAdopt || m.Op == opSession || m.Op == opAttach {
+		w.keep = m.duplicate(m.Op)
+	}
 	c.mu.Lock()
 	if err := c.dead; err != nil {
 		c.mu.Unlock()
+		w.keep.close()
 		return err
 	}
 	c.seq++
@@ -147,7 +170,9 @@ func (c *Client) do(ctx context.Context, m *message, each func(*message)) error 
 	defer func() {
 		c.mu.Lock()
 		delete(c.waiting, m.Seq)
+		refused := w.keep
 		c.mu.Unlock()
+		refused.close()
 	}()
 	if err := c.conn.send(m); err != nil {
 		return lost(string(m.Op), err)

@@ -19,6 +19,7 @@ type container struct {
 	pid      int
 	started  time.Time
 	volatile bool
+	orphan   bool    // another monitor's child
 	daemon   *daemon // that adopted it
 	journal  *journal
 	streams  []*stream
@@ -45,16 +46,22 @@ func (s *server) adopt(d *daemon, m *message) *Error {
 		}
 		s.forget(old)
 	}
-	if !isChild(m.files[slotPidfd]) {
+	orphan := !isChild(m.files[slotPidfd])
+	if orphan && !m.Again {
 		return &Error{Op: string(opAdopt), ID: m.ID, Kind: Invalid, Sentence: "the container's process is not the monitor's child"}
 	}
 	c := &container{
 		server: s, id: m.ID, dir: m.Dir, pid: m.PID, started: m.Started, volatile: m.Volatile, daemon: d,
+		orphan: orphan, exit: m.Exit, recorded: m.Exit != nil,
 		pidfd: m.take(slotPidfd), stdin: m.take(slotStdin), oom: m.take(slotOOM),
 	}
-	c.oomBefore = oomKills(c.oom)
-	if err := reserve(c.dir); err != nil { // it is tried again at the exit
-		s.log.Warn("there may be no room for a container's exit record", "container", c.id, "err", err)
+	if m.Again { // its record may be there
+		c.oomBefore = m.OOMBefore
+	} else {
+		c.oomBefore = oomKills(c.oom)
+		if err := reserve(c.dir); err != nil { // it is tried again at the exit
+			s.log.Warn("there may be no room for a container's exit record", "container", c.id, "err", err)
+		}
 	}
 	c.journal = s.openJournal(c.id, c.dir)
 	s.containers[c.id] = c
@@ -91,7 +98,10 @@ func (c *container) connect(m *message) error {
 			}
 		}
 	}
-	src, err := s.onExit(c.pidfd, c.ended)
+	if c.exit != nil {
+		return nil
+	}
+	src, err := s.onEnd(c.pidfd, c.orphan, c.ended)
 	c.src = src
 	return err
 }
@@ -106,8 +116,7 @@ func duplicate(f *os.File) (*os.File, error) {
 
 // ended goes the way of an exit: output drained, record written, then told.
 func (c *container) ended(e ended) {
-	exit := exitOf(c.id, e.code, e.status, c.started)
-	exit.OOM = oomKills(c.oom) > c.oomBefore
+	exit := c.endOf(e)
 	c.exit = &exit
 	for _, t := range slices.Clone(c.streams) {
 		t.drain()

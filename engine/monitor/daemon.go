@@ -131,7 +131,7 @@ func (s *server) daemonEnded(d *daemon, e ended) {
 		s.finish(s.ending)
 		return
 	}
-	exit := exitOf("", e.code, e.status, d.started)
+	exit := exitOf("", e, d.started)
 	how := fmt.Sprintf("it ended with status %d", exit.Code)
 	if exit.Signal != 0 {
 		how = "it was killed by signal " + unix.SignalName(syscall.Signal(exit.Signal))
@@ -142,6 +142,10 @@ func (s *server) daemonEnded(d *daemon, e ended) {
 // daemonGone decides whether another daemon is tried.
 func (s *server) daemonGone(how, failed string, lived time.Duration) {
 	m := &s.mount
+	if s.upgrading != nil {
+		s.exchange()
+		return
+	}
 	if !m.wanted { // it was killed, because it took too long to end
 		s.abandon()
 		s.finish(s.ending)
@@ -269,13 +273,8 @@ func (s *server) list(d *daemon, seq uint64) {
 			if s.containers[c.id] != c {
 				return nil
 			}
-			m := &message{Op: opHeld, Seq: seq, ID: c.id, Dir: c.dir, PID: c.pid, Started: c.started}
-			if c.recorded {
-				m.Exit = c.exit
-			}
-			m.put(slotPidfd, c.pidfd)
-			m.put(slotPty, c.pty)
-			m.put(slotStdin, c.stdin)
+			m := c.message(opHeld)
+			m.Seq = seq
 			return m
 		})
 	}

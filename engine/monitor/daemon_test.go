@@ -25,6 +25,7 @@ func daemonRole() {
 		check(d.client.Ready(d.ctx))
 	}
 	d.say("up", fmt.Sprint(os.Getpid()), nil)
+	go d.followMonitor()
 	go func() {
 		for e := range d.client.Exits() {
 			d.say("exit", e.ID, &e)
@@ -54,6 +55,18 @@ type fakeDaemon struct {
 	client *Client
 	gates  map[string]*os.File
 	stop   *StopRequest
+}
+
+// followMonitor starts another monitor when this one is killed, as the real daemon does.
+func (d *fakeDaemon) followMonitor() {
+	<-d.client.Lost()
+	check(unix.Dup3(script, highScript, 0))
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = []string{"monitor"}
+	cmd.Env = append(os.Environ(), roleVar+"=monitor", "HULL_SCRIPT=high")
+	cmd.Stderr = os.Stderr
+	check(d.client.Succeed(cmd))
+	check(unix.Kill(os.Getpid(), unix.SIGKILL))
 }
 
 func check(err error) {

@@ -24,7 +24,8 @@ type Exit struct {
 	Session string    `json:"session,omitempty"` // the session's key, if it is a session's exit and Session.Report was set
 	Code    int       `json:"code"`
 	Signal  int       `json:"signal,omitempty"`
-	OOM     bool      `json:"oom,omitempty"` // the kernel killed something in the container's cgroup for want of memory
+	Unknown bool      `json:"unknown,omitempty"` // nobody could know how it ended: Code says nothing
+	OOM     bool      `json:"oom,omitempty"`     // the kernel killed something in the container's cgroup for want of memory
 	Started time.Time `json:"started"`
 	At      time.Time `json:"finished"`
 }

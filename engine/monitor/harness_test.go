@@ -23,6 +23,16 @@ const roleVar = "HULL_MONITOR_TEST"
 // script is the descriptor of that socket, in both roles.
 const script = 4
 
+// highScript is its number in a monitor that follows one which was killed, whose low numbers are a handover's.
+const highScript = 900
+
+func scriptFD() uintptr {
+	if os.Getenv("HULL_SCRIPT") != "" {
+		return highScript
+	}
+	return script
+}
+
 func TestMain(m *testing.M) {
 	switch os.Getenv(roleVar) {
 	case "":
@@ -47,10 +57,10 @@ func TestMain(m *testing.M) {
 }
 
 func monitorRole() int {
-	inherited := os.NewFile(script, "script")
+	inherited := os.NewFile(scriptFD(), "script")
 	defer func() { _ = inherited.Close() }()
 	o := Options{
-		Run: os.Getenv("HULL_RUN"), Front: os.NewFile(FrontFD, "front"),
+		Run:    os.Getenv("HULL_RUN"),
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		Daemon: func(payload []byte) (*exec.Cmd, error) {
 			cmd := exec.Command("/proc/self/exe")
@@ -64,6 +74,14 @@ func monitorRole() int {
 			return cmd, nil
 		},
 		Abandon: func() { check(os.WriteFile(filepath.Join(os.Getenv("HULL_RUN"), "abandoned"), nil, 0o600)) },
+	}
+	o.Again = func(payload []byte) ([]string, error) { return []string{string(payload)}, nil }
+	if len(os.Args) > 1 {
+		number, err := strconv.Atoi(os.Args[len(os.Args)-1])
+		check(err)
+		o.Handover = os.NewFile(uintptr(number), "handover")
+	} else {
+		o.Front = os.NewFile(FrontFD, "front")
 	}
 	for name, to := range map[string]*time.Duration{"HULL_ANSWER_WITHIN": &o.AnswerWithin, "HULL_END_WITHIN": &o.EndWithin, "HULL_HANG_UP_WITHIN": &o.HangUpWithin} {
 		if v := os.Getenv(name); v != "" {

@@ -37,6 +37,14 @@ func (k *keyboard) watch() (err error) {
 	return err
 }
 
+// pipe is where it is typed; nil if nothing is.
+func (k *keyboard) pipe() *os.File {
+	if k == nil {
+		return nil
+	}
+	return k.file
+}
+
 // ready types what has come. A terminal whose container does not read has no room after a while: then nothing is taken
 // from the pipe, and whoever types waits, until it has. A size that was told before comes before.
 func (k *keyboard) ready(uint32) {

@@ -28,6 +28,11 @@ func (s *server) openControl() error {
 	if c.dir, err = openRun(s.o.Run); err != nil {
 		return err
 	}
+	if h := s.handover; h != nil && h.Lock > 0 {
+		c.lock, c.fd = inherited(h.Lock, lockName), h.Listener
+		unix.CloseOnExec(c.fd)
+		return s.listenOn(c)
+	}
 	fd, err := unix.Openat(rawFD(c.dir), lockName, unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return os.NewSyscallError("open", err)
@@ -40,7 +45,7 @@ func (s *server) openControl() error {
 	if err := c.listen(s.o.Run); err != nil {
 		return err
 	}
-	if c.src, err = s.loop.watch(c.fd, unix.EPOLLIN, func(uint32) { s.accept() }); err != nil {
+	if err := s.listenOn(c); err != nil {
 		return err
 	}
 	if s.o.Front != nil {
@@ -49,9 +54,15 @@ func (s *server) openControl() error {
 			return os.NewSyscallError("fcntl", err)
 		}
 		closed(s.o.Front)
-		return s.addPeer(fd)
+		_, err = s.addPeer(fd)
+		return err
 	}
 	return nil
+}
+
+func (s *server) listenOn(c *control) (err error) {
+	c.src, err = s.loop.watch(c.fd, unix.EPOLLIN, func(uint32) { s.accept() })
+	return err
 }
 
 func (c *control) listen(run string) (err error) {
@@ -117,22 +128,21 @@ func (s *server) accept() {
 			_ = unix.Close(fd)
 			continue
 		}
-		_ = s.addPeer(fd)
+		_, _ = s.addPeer(fd)
 	}
 }
 
-func (s *server) addPeer(fd int) error {
+func (s *server) addPeer(fd int) (*peer, error) {
 	p, err := newPeer(s.loop, fd, s.fromControl, func(p *peer) { delete(s.control.peers, p) })
 	if err == nil {
 		s.control.peers[p] = true
 	}
-	return err
+	return p, err
 }
 
 // fromControl handles a request of `hull mount` or `hull umount`.
 func (s *server) fromControl(p *peer, m *message) {
-	seq := m.Seq
-	r := func(err *Error) { p.answer(seq, err) }
+	r := s.owe(p, m.Op, m.Seq)
 	switch m.Op {
 	case opReady:
 		s.whenReady(r)
@@ -144,6 +154,8 @@ func (s *server) fromControl(p *peer, m *message) {
 		s.mount.watchers = append(s.mount.watchers, r)
 	case opUmount:
 		s.end(&ending{mode: m.Mode, reply: r})
+	case opUpgrade:
+		s.upgrade(m, r)
 	case opMount:
 		if s.mount.wanted || s.daemon != nil || s.ending != nil {
 			r(&Error{Op: "mount", Kind: Exists, Sentence: "hull is mounted already with this run directory"})

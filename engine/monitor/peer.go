@@ -17,6 +17,7 @@ type peer struct {
 	gone    func(*peer)
 	blocked bool // the other end's buffer is full: EPOLLOUT is watched
 	closed  bool
+	owed    map[uint64]op // requests that are not answered yet, of a control connection
 }
 
 // newPeer takes over fd.

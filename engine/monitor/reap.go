@@ -17,8 +17,11 @@ type childInfo struct {
 	_                     [100]byte
 }
 
-// ended is what a process left: si_code and si_status.
-type ended struct{ code, status int }
+// ended is what a process left: si_code and si_status, if that is known.
+type ended struct {
+	code, status int
+	unknown      bool
+}
 
 // cldExited is CLD_EXITED; any other code that ends a process is a signal's.
 const cldExited = 1
@@ -35,7 +38,7 @@ func wait(pidfd *os.File, options int) (e ended, ok bool, err error) {
 	if err != nil {
 		return ended{}, false, err
 	}
-	return ended{int(info.code), int(info.status)}, info.pid != 0, nil
+	return ended{code: int(info.code), status: int(info.status)}, info.pid != 0, nil
 }
 
 // isChild says whether this process is the one to wait for it: Adopt refuses others, whose exits could never be known.

@@ -26,7 +26,13 @@ type Options struct {
 	Daemon func(payload []byte) (*exec.Cmd, error)
 	// Abandon is called when the mount ends without a daemon that unmounted it: it detaches what is left. May be nil.
 	Abandon func()
-	Logger  *slog.Logger
+	// Handover is what an earlier monitor held, see Client.Succeed and Control.Upgrade; nil if there was none. Whoever
+	// starts this monitor was told the number of its descriptor by the last argument.
+	Handover *os.File
+	// Again gives the arguments with which a program is to be this monitor, for a payload that came with Control.Upgrade;
+	// the number of the handover's descriptor is put behind them. nil if that cannot be.
+	Again  func(payload []byte) ([]string, error)
+	Logger *slog.Logger
 	// EndWithin bounds an ending: after it, what is left is killed. 0 means two minutes.
 	EndWithin time.Duration
 	// AnswerWithin is how long attached sockets wait for their exit when no daemon lives to call Forget. 0 means ten seconds.
@@ -72,14 +78,16 @@ type server struct {
 	syncing    sync.WaitGroup
 	timers     map[*time.Timer]bool
 
-	control  *control
-	daemon   *daemon // nil while none lives
-	mount    mount
-	ending   *ending
-	queue    []*ending // asked for meanwhile
-	signals  int       // SIGTERMs and SIGINTs
-	over     bool
-	mounting error // what Serve returns
+	handover  *handover // what it goes on from; nil if it is the first
+	upgrading *upgrade  // another program is to take this one's place; nil if none is
+	control   *control
+	daemon    *daemon // nil while none lives
+	mount     mount
+	ending    *ending
+	queue     []*ending // asked for meanwhile
+	signals   int       // SIGTERMs and SIGINTs
+	over      bool
+	mounting  error // what Serve returns
 }
 
 // Serve is the monitor. It returns when the mount has ended and no container is left to watch: nil if it ended as it was
@@ -93,6 +101,7 @@ func Serve(ctx context.Context, o Options) error {
 	s.log = s.o.Logger
 	defer s.close()
 	if err := s.open(); err != nil {
+		s.endPredecessor()
 		err := asError("serve", err)
 		s.tellFront(err)
 		return err
@@ -108,7 +117,11 @@ func Serve(ctx context.Context, o Options) error {
 	defer close(stop)
 	defer signal.Stop(signals)
 
-	s.begin(nil)
+	if s.handover != nil {
+		s.resume(s.handover)
+	} else {
+		s.begin(nil)
+	}
 	if err := s.loop.run(func() bool { return s.over }); err != nil {
 		return &Error{Op: "serve", Kind: System, Sentence: "hull's monitor has failed", Err: err}
 	}
@@ -134,6 +147,13 @@ func (s *server) listen(ctx context.Context, signals <-chan os.Signal, stop <-ch
 }
 
 func (s *server) open() (err error) {
+	if s.o.Handover != nil {
+		s.handover, err = readHandover(s.o.Handover)
+		closed(s.o.Handover)
+		if err != nil {
+			return err
+		}
+	}
 	if s.loop, err = newLoop(); err != nil {
 		return err
 	}

@@ -18,25 +18,31 @@ type session struct {
 	pidfd   *os.File
 	status  *status // nil if nobody waits for it
 	hungUp  bool
+	orphan  bool   // another monitor's child
+	hold    string // what the daemon calls its duplicates, see keep
 }
 
 func (s *server) session(m *message) *Error {
 	pidfd := m.files[slotPidfd]
-	if pidfd == nil || !isChild(pidfd) {
+	orphan := pidfd != nil && !isChild(pidfd)
+	if pidfd == nil || orphan && !m.Again {
 		return &Error{Op: string(opSession), ID: m.ID, Kind: Invalid, Sentence: "the session's process is not the monitor's child"}
 	}
 	t := &session{
 		server: s, id: m.ID, key: m.Key, pid: m.PID, started: m.Started, report: m.Report, label: m.Payload,
-		pidfd: m.take(slotPidfd),
+		pidfd: m.take(slotPidfd), orphan: orphan, hold: m.Hold,
 	}
 	if t.started.IsZero() {
 		t.started = time.Now()
 	}
 	s.sessions[t] = true
-	src, err := s.onExit(t.pidfd, func(e ended) { s.sessionEnded(t, exitOf(t.id, e.code, e.status, t.started)) })
+	src, err := s.onEnd(t.pidfd, t.orphan, func(e ended) { s.sessionEnded(t, exitOf(t.id, e, t.started)) })
 	if f := m.take(slotStatus); f != nil && err == nil {
 		t.status = &status{server: s, file: f, session: t}
 		err = t.status.watch()
+	}
+	if m.HungUp && err == nil {
+		t.hangUp()
 	}
 	if err != nil {
 		src.drop()
@@ -54,6 +60,7 @@ func (s *server) sessionEnded(t *session, e Exit) {
 	if t.status != nil {
 		t.status.finish(e.status())
 	}
+	s.tellOver(t.hold)
 	if t.report && s.daemon != nil {
 		e.Session = t.key
 		s.tellExit(e)
@@ -79,6 +86,10 @@ func (t *session) hangUp() {
 // signalAll reaches the group that the process leads from its release on, and before that the process. It has not been
 // waited for, so its number is its own.
 func (t *session) signalAll(n unix.Signal) {
+	if t.orphan {
+		t.signalOrphan(n)
+		return
+	}
 	if unix.Kill(-t.pid, n) != nil {
 		_ = signalTo(t.pidfd, n)
 	}
@@ -123,27 +134,41 @@ func (s *server) signal(id, key string, n unix.Signal) {
 func (s *server) listSessions(d *daemon, seq uint64) {
 	for t := range s.sessions {
 		if !t.report {
+			s.tellKept(t.hold, func() *message {
+				if !s.sessions[t] {
+					return nil
+				}
+				return t.message(opSession)
+			})
 			continue
 		}
 		d.peer.send(func() *message {
 			if !s.sessions[t] {
 				return nil
 			}
-			m := &message{Op: opHeld, Seq: seq, ID: t.id, Key: t.key, PID: t.pid, Started: t.started, Payload: t.label}
-			m.put(slotPidfd, t.pidfd)
+			m := t.message(opHeld)
+			m.Seq = seq
 			return m
 		})
 	}
 	for _, c := range s.containers {
 		for _, t := range c.statuses {
 			if t.key == "" {
+				s.tellKept(t.hold, func() *message {
+					if t.container == nil {
+						return nil
+					}
+					return t.message(opAttach)
+				})
 				continue
 			}
 			d.peer.send(func() *message {
 				if t.container == nil {
 					return nil
 				}
-				return &message{Op: opHeld, Seq: seq, ID: c.id, Key: t.key, Started: t.started, Payload: t.label}
+				m := t.message(opHeld)
+				m.Seq = seq
+				return m
 			})
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -107,18 +106,6 @@ func NewStatus() (near, far *os.File, err error) {
 }
 
 func (e Exit) status() Status { return Status{Code: e.Code, Signal: e.Signal, OOM: e.OOM} }
-
-// exitOf reads what waitid(2) said about a child.
-func exitOf(id string, code, status int, started time.Time) Exit {
-	e := Exit{ID: id, Started: started, At: time.Now()}
-	if code == cldExited {
-		e.Code = status & 0xff
-	} else {
-		e.Signal = status & 0x7f
-		e.Code = 128 + e.Signal
-	}
-	return e
-}
 
 // EndInput says, on the near end of an attached status socket, that the attached input has ended: the monitor closes the
 // container's standard input. (It must be the last that holds it: neither daemon nor helper may keep its write end.)

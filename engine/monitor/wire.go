@@ -43,7 +43,10 @@ const (
 	opStop    op = "stop"
 	opUmount  op = "umount"
 	opMount   op = "mount"
+	opUpgrade op = "upgrade"
 	opEnded   op = "ended"
+	opKept    op = "kept" // what a daemon is not told of, and keeps all the same; Text is how it came
+	opOver    op = "over" // of a session or attachment: the daemon lets go of what it keeps of it
 	opAnswer  op = "answer"
 )
 
@@ -59,6 +62,8 @@ const (
 	slotKeys   slot = "keys"
 	slotOOM    slot = "oom"
 	slotStatus slot = "status"
+
+	slotProgram slot = "program" // of opUpgrade
 )
 
 // message is everything that either socket carries: one flat record, so that a daemon of another version still
@@ -78,8 +83,15 @@ type message struct {
 	Text     string    `json:"text,omitempty"`
 	Payload  []byte    `json:"payload,omitempty"`
 	Exit     *Exit     `json:"exit,omitempty"`
-	Failure  *Error    `json:"failure,omitempty"`
-	Slots    []slot    `json:"slots,omitempty"`
+
+	Hold      string `json:"hold,omitempty"`       // what the daemon calls its duplicates, see keep
+	OOMBefore int64  `json:"oom_before,omitempty"` // of a container that is handed over
+	HungUp    bool   `json:"hung_up,omitempty"`    // of a session that is
+	Again     bool   `json:"again,omitempty"`      // another monitor has held it before, and may be its parent
+	Failure   *Error `json:"failure,omitempty"`
+	Slots     []slot `json:"slots,omitempty"`
+	Version   int    `json:"version,omitempty"` // of the handover that opUpgrade knows
+	Numbers   []int  `json:"numbers,omitempty"` // of the descriptors, in a handover
 
 	files map[slot]*os.File
 	cut   bool // the descriptors did not come
