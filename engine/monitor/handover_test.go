@@ -55,7 +55,7 @@ func (r *rig) upgrade() {
 // monitor: after one that was killed, several times, and after one that executed another program.
 func TestHandOver(t *testing.T) {
 	changes := map[string]func(*rig){
-		"killed":   func(r *rig) { r.killMonitor(); r.dial() },
+		"killed":   (*rig).killMonitor,
 		"upgraded": (*rig).upgrade,
 	}
 	for name, change := range changes {
@@ -82,6 +82,7 @@ func testHandOver(t *testing.T, change func(*rig)) {
 	for range 3 {
 		change(r)
 		r.await("up")
+		r.dial()
 		r.must(&message{Op: "list"})
 		held := map[string]bool{}
 		for range 3 {
