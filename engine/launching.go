@@ -298,9 +298,9 @@ func (l *launching) mount(users *os.File) (*os.File, error) {
 		l.onFailure(s.view.runEnded) // else it were kept for a run that never was
 		return m, err
 	}
-	if s.view.differs(l.note.Process.Privileges.HostUsers) { // it was mounted before privileged or userns changed
+	if !s.yieldView(l.note.Process.Privileges.HostUsers) { // it was mounted before privileged or userns changed
 		return nil, fail("start", s.id, Busy,
-			"somebody looks into the container's file system, which is shown with the owners it had before its settings changed; try again in a few seconds")
+			"somebody has a file of the container's rootfs open, with the owners it had before privileged or userns changed; close it, and start it again")
 	}
 	if s.unmount != nil { // never a second overlay on one upper directory
 		select {

@@ -89,6 +89,7 @@ func (s *supervisor) openView(whole bool) (*View, error) {
 	if s.st.State == Dead {
 		return nil, fail("view", s.id, Invalid, "the container %s is dead: %s", s.rec.Name, s.st.Error)
 	}
+	s.yieldView(s.hostUsers())
 	mounts := s.shownMounts()
 	print := s.fingerprint(mounts)
 	if v, err := s.view.open(print, whole); v != nil || err != nil {
@@ -248,6 +249,15 @@ func (v *rootView) differs(host bool) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.mount != nil && v.host != host
+}
+
+// yieldView has those who look give back a mount that is not for a container with the host's users, or with users of its
+// own, as is wanted now: there is never a second overlay on one upper directory. False if somebody keeps it.
+func (s *supervisor) yieldView(host bool) bool {
+	if s.view.differs(host) && s.e.o.Yield != nil {
+		s.e.o.Yield(s.id)
+	}
+	return !s.view.differs(host)
 }
 
 // idle tells whether nobody looks.

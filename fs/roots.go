@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -153,6 +154,19 @@ func (t *Tree) Gone(object string) {
 		delete(v.open, object)
 		v.closing.Go(o.tree.Close)
 	}
+}
+
+// yieldWithin is how long whoever looks into an object's files may take to have nothing open for a moment.
+const yieldWithin = 2 * time.Second
+
+// Yield has whoever looks into an object's files give back what is mounted for that: "containers/ID". False if somebody
+// has a file open there. The next look mounts it again.
+func (t *Tree) Yield(object string) bool {
+	v := &t.views
+	v.mu.Lock()
+	o := v.open[object]
+	v.mu.Unlock()
+	return o == nil || o.tree.Yield(yieldWithin)
 }
 
 // source lends a tree to fs/rootfs.

@@ -164,6 +164,12 @@ func (d *daemon) begins() {
 	d.record(journal.Event{Type: "daemon", Action: "mount", Object: d.Dir, Cause: string(cause), Extra: map[string]string{"version": version}})
 }
 
+// yield has those who browse a container let go of its file system.
+func (d *daemon) yield(id string) bool {
+	tree := d.told.Load()
+	return tree == nil || tree.Yield("containers/"+id)
+}
+
 func (d *daemon) running() []string {
 	var names []string
 	for _, c := range d.engine.List() {
@@ -209,7 +215,7 @@ func (d *daemon) openEngine(ctx context.Context) (func() error, error) {
 	var err error
 	d.engine, err = engine.Open(ctx, engine.Options{
 		Dir: d.Store, Tree: treeName(d.Store), Life: monitorLife(), Warm: d.Warm, Roots: roots{d.store}, Monitor: d.monitor,
-		Logger: d.log, Notify: d.containerEvent, Caller: caller, Crash: crashPoints(),
+		Logger: d.log, Notify: d.containerEvent, Caller: caller, Yield: d.yield, Crash: crashPoints(),
 	})
 	if err != nil {
 		return nil, err

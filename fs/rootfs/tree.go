@@ -183,6 +183,26 @@ func (t *Tree) end() {
 	}
 }
 
+// Yield gives the view back; the next look borrows another. It waits for somebody who walks through it to have nothing
+// open for a moment; false if that does not come within a time.
+func (t *Tree) Yield(within time.Duration) bool {
+	for by := time.Now().Add(within); ; time.Sleep(time.Millisecond) {
+		t.mu.Lock()
+		h := t.held
+		unused := h != nil && h.open == 0 && h.refs == 0 && h.drop()
+		t.mu.Unlock()
+		switch {
+		case unused:
+			h.view.Release()
+			return true
+		case h == nil:
+			return true
+		case time.Now().After(by):
+			return false
+		}
+	}
+}
+
 // borrow gives the view that is held, or asks for one. Each borrow needs a giveBack.
 func (t *Tree) borrow(ctx context.Context) (*held, syscall.Errno) {
 	for {
