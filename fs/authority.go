@@ -3,6 +3,8 @@ package fs
 import (
 	"strings"
 	"syscall"
+
+	"hull/fs/session"
 )
 
 // May tells whether a credential may do something with what is at a path of the tree: "containers" to make a
@@ -14,6 +16,22 @@ func (t *Tree) May(by Credential, path string, op Operation) error {
 		return err
 	}
 	return may(by, e, op)
+}
+
+// VerbPath is where in the tree the file of a verb stands, for May. Every name of an image has a colon, a container's ID
+// has none.
+func VerbPath(v session.Verb) string {
+	switch {
+	case v.Object == "":
+		return v.Name
+	case v.Kind == "login" || v.Kind == "search" || v.Kind == "tags":
+		return "registries/" + v.Object + "/" + v.Name
+	case strings.Contains(v.Object, ":"):
+		return "images/" + v.Object + "/" + v.Name
+	case v.Kind == "exec":
+		return "containers/" + v.Object + "/exec/" + v.Name
+	}
+	return "containers/" + v.Object + "/" + v.Name
 }
 
 // Owner is the uid that what is at a path belongs to; root's if nothing is there.

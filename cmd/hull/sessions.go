@@ -18,7 +18,7 @@ type verbs struct{ *daemon }
 func (v verbs) handle(ctx context.Context, c *session.Call) (*session.Answer, error) {
 	by := fs.Credential(c.By)
 	ctx = fs.WithCaller(ctx, by)
-	path := place(c.Verb)
+	path := fs.VerbPath(c.Verb)
 	err := v.tree.May(by, path, fs.Session)
 	if err == nil {
 		var a *session.Answer
@@ -66,21 +66,6 @@ func (v verbs) do(ctx context.Context, c *session.Call) (*session.Answer, error)
 		return v.tags(ctx, c)
 	}
 	return nil, errors.New("this file cannot be executed")
-}
-
-// place is where in the tree a verb file stands.
-func place(v session.Verb) string {
-	switch {
-	case v.Object == "":
-		return v.Name
-	case ofRegistry(v.Kind):
-		return "registries/" + v.Object + "/" + v.Name
-	case isImage(v.Object):
-		return "images/" + v.Object + "/" + v.Name
-	case v.Kind == "exec":
-		return "containers/" + v.Object + "/exec/" + v.Name
-	}
-	return "containers/" + v.Object + "/" + v.Name
 }
 
 // exitCode is what the helper exits with: Docker's statuses, or 1 where no
