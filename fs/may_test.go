@@ -98,9 +98,16 @@ func trial(r fs.Row, op fs.Operation, path string) (func() error, bool) {
 // named is the path of a row with the names that the test's mount has.
 func named(path, layer, image string) string {
 	for _, name := range [][2]string{
-		{"rootfs/images/ID", "rootfs/images/" + image}, {"rootfs/layers/ID", "rootfs/layers/" + layer[strings.IndexByte(layer, ':')+1:]},
-		{"images/REF", "images/redis:7"}, {"containers/NAME", "containers/web"}, {"exec/COMMAND", "exec/sh"}, {"sessions/N", "sessions/1"},
-		{"volumes/NAME", "volumes/db"}, {"registries/HOST", "registries/docker.io"}, {"layers/ID", "layers/" + layer}, {"layers/N", "layers/0"},
+		{"rootfs/images/ID", "rootfs/images/" + image},
+		{"rootfs/layers/ID", "rootfs/layers/" + layer[strings.IndexByte(layer, ':')+1:]},
+		{"images/REF", "images/redis:7"},
+		{"containers/NAME", "containers/web"},
+		{"exec/COMMAND", "exec/sh"},
+		{"sessions/N", "sessions/1"},
+		{"volumes/NAME", "volumes/db"},
+		{"registries/HOST", "registries/docker.io"},
+		{"layers/ID", "layers/" + layer},
+		{"layers/N", "layers/0"},
 	} {
 		path = strings.Replace(path, name[0], name[1], 1)
 	}
