@@ -92,10 +92,15 @@ func (s *supervisor) examine() {
 	s.examination = &examination{check: check, timer: time.NewTimer(check.pause(s.st.Health.Health, s.st.Run.Started, time.Now()))}
 }
 
-// endLook kills what a look executes.
+// endLook ends what a look executes, with what that has started and waits for: a check that hangs time and again would
+// fill the container.
 func (s *supervisor) endLook(session string) {
 	s.e.spawn(func() {
-		if err := s.e.o.Monitor.Signal(s.e.ctx, s.id, session, int(unix.SIGKILL)); err != nil {
+		err := s.e.o.Monitor.HangUp(s.e.ctx, s.id, session)
+		if err == nil {
+			err = s.e.o.Monitor.Signal(s.e.ctx, s.id, session, int(unix.SIGKILL))
+		}
+		if err != nil {
 			s.e.o.Logger.Debug("a health check cannot be ended", "container", s.id, "op", "health", "err", err)
 		}
 	})
