@@ -29,19 +29,18 @@ type AttachOptions struct {
 // Attachment is what a helper needs to be a container's terminal: the log to follow, and where input goes. It is the
 // caller's to close.
 type Attachment struct {
-	Log, Index *os.File // the log's two files, for logs.FromFiles
-	From       int64    // how long the log was: what is older is not this run's, or was there before the attachment
-	Stdin      *os.File // a pipe's write end, where input goes: to the terminal if there is one; nil if none is wanted
-	TTY        bool     // the container has a terminal
-
-	log *logs.Log
+	// Segments are those of the log: the last, or for who asked for Watch all. The monitor gives those that follow.
+	Segments []logs.Segment
+	From     int64    // how long they were: what is older is not this run's, or was there before the attachment
+	Stdin    *os.File // a pipe's write end, where input goes: to the terminal if there is one; nil if none is wanted
+	TTY      bool     // the container has a terminal
 }
 
 // Close closes every descriptor of the attachment.
 func (a *Attachment) Close() {
 	closeAll(a.Stdin)
-	if a.log != nil {
-		_ = a.log.Close()
+	for _, x := range a.Segments {
+		_ = x.Close()
 	}
 }
 
@@ -106,14 +105,7 @@ func (s *supervisor) attach(r *run, p *process, o AttachOptions, first bool) (_ 
 			err = fail("attach", s.id, kindOfErrno(err), "nobody can be attached to the container: %w", err)
 		}
 	}()
-	if a.log, err = logs.Open(s.dir); err != nil {
-		return nil, err
-	}
-	a.Log, a.Index = a.log.Files()
-	if a.Log == nil {
-		return nil, errors.New("it has no log")
-	}
-	if a.From, err = a.log.Both().Size(); err != nil {
+	if err := a.openLog(s.dir, o.Watch); err != nil {
 		return nil, err
 	}
 	if o.Stdin && p != nil && p.Stdin {
@@ -122,9 +114,46 @@ func (s *supervisor) attach(r *run, p *process, o AttachOptions, first bool) (_ 
 		}
 	}
 	if o.Status != nil {
-		err = s.attachStatus(o, keys, a.TTY)
+		err = s.attachStatus(o, keys, a, first)
 	}
 	return a, err
+}
+
+// openLog takes the log's segments.
+func (a *Attachment) openLog(dir string, all bool) error {
+	l, err := logs.Open(dir)
+	if err != nil {
+		return err
+	}
+	if a.From, err = l.Both().Size(); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	if all {
+		a.Segments, _, err = l.Take(0)
+	} else {
+		a.Segments, a.From, err = l.Take(a.From)
+	}
+	if err == nil && len(a.Segments) == 0 {
+		err = errors.New("it has no log")
+	}
+	return err
+}
+
+// catchUp takes the segments that have come since.
+func (a *Attachment) catchUp(dir string) error {
+	l, err := logs.Open(dir)
+	if err != nil {
+		return err
+	}
+	all, _, err := l.Take(0)
+	for _, x := range all {
+		if x.Number > a.Segments[len(a.Segments)-1].Number {
+			a.Segments = append(a.Segments, x)
+		} else {
+			_ = x.Close()
+		}
+	}
+	return err
 }
 
 // attachInput makes where input goes; keys is what the monitor is to type on the container's terminal.
@@ -146,11 +175,12 @@ func (s *supervisor) attachInput(a *Attachment, r *run, first bool) (keys *os.Fi
 
 // attachStatus gives the monitor the socket for the exit, and lists the session. A run that is over by now, which the
 // supervisor has not been told of yet, is answered from its record.
-func (s *supervisor) attachStatus(o AttachOptions, keys *os.File, tty bool) error {
-	call := monitor.Attach{ID: s.id, Status: o.Status, Keys: keys}
+func (s *supervisor) attachStatus(o AttachOptions, keys *os.File, a *Attachment, first bool) error {
+	last := a.Segments[len(a.Segments)-1].Number
+	call := monitor.Attach{ID: s.id, Status: o.Status, Keys: keys, Segment: last, Paced: first}
 	var x Session
 	if !o.Watch {
-		x = s.reserveSession(Session{Attached: true, Command: []string{"attach"}, TTY: tty, Terminal: o.Terminal})
+		x = s.reserveSession(Session{Attached: true, Command: []string{"attach"}, TTY: a.TTY, Terminal: o.Terminal})
 		call.Key, call.Started, call.Label = x.ID, x.Started, x.label(s.why)
 	}
 	err := s.e.o.Monitor.Attach(s.e.ctx, call)
@@ -165,6 +195,9 @@ func (s *supervisor) attachStatus(o AttachOptions, keys *os.File, tty bool) erro
 	if errors.As(err, &m) && m.Kind == monitor.NotFound {
 		x, err := monitor.ReadExit(s.dir)
 		if err != nil {
+			return err
+		}
+		if err := a.catchUp(s.dir); err != nil {
 			return err
 		}
 		return monitor.WriteStatus(o.Status, x)

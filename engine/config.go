@@ -107,6 +107,7 @@ func (s *supervisor) change(raw map[string]string) error {
 			return err
 		}
 	}
+	bounds := s.set.bounds()
 	undo, err := s.applyLimits(set)
 	if err == nil {
 		if err = s.keep(&rec, set); err != nil {
@@ -119,6 +120,9 @@ func (s *supervisor) change(raw map[string]string) error {
 	}
 	s.swapHold(before, rec.Image)
 	s.watchOOM()
+	if s.set.bounds() != bounds {
+		s.boundLog()
+	}
 	if rec.Image != before {
 		s.view.forget() // it shows the other image's files
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"hull/engine/cgroup"
+	"hull/engine/logs"
 )
 
 // Owner is whose rights a container acts with.
@@ -59,6 +60,7 @@ type Container struct {
 
 	limits cgroup.Limits
 	stop   stopDocument
+	logs   logs.Bounds
 	// Health is NoHealth unless it runs and is examined.
 	Health Health
 	Looks  []Look // the latest ones, oldest first

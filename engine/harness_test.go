@@ -593,6 +593,7 @@ type testMonitor struct {
 	mu       sync.Mutex
 	held     map[string]*monitor.Held
 	attached map[string][]*os.File
+	bounds   map[string]logs.Bounds
 	adopted  int
 	work     sync.WaitGroup
 }
@@ -600,19 +601,20 @@ type testMonitor struct {
 func newTestMonitor() *testMonitor {
 	return &testMonitor{
 		exits: make(chan monitor.Exit, 1000), troubles: make(chan monitor.Trouble, 10),
-		held: map[string]*monitor.Held{}, attached: map[string][]*os.File{},
+		held: map[string]*monitor.Held{}, attached: map[string][]*os.File{}, bounds: map[string]logs.Bounds{},
 	}
 }
 
 func (m *testMonitor) Exits() <-chan monitor.Exit       { return m.exits }
 func (m *testMonitor) Troubles() <-chan monitor.Trouble { return m.troubles }
 
-func (m *testMonitor) Adopt(_ context.Context, a monitor.Adopt) error {
+func (m *testMonitor) Adopt(ctx context.Context, a monitor.Adopt) error {
 	_ = os.Remove(filepath.Join(a.Dir, "exit.json"))
-	w, err := logs.Create(a.Dir)
+	w, err := logs.Create(a.Dir, a.Bounds)
 	if err != nil {
 		return err
 	}
+	_ = m.Bound(ctx, a.ID, a.Dir, a.Bounds)
 	h := &monitor.Held{ID: a.ID, Dir: a.Dir, PID: a.PID, Started: a.Started}
 	if h.Pidfd, err = dup(a.Pidfd); err != nil {
 		return err
@@ -754,6 +756,13 @@ func (m *testMonitor) Forget(_ context.Context, id string) error {
 	delete(m.attached, id)
 	delete(m.held, id)
 	h.Pidfd.Close()
+	return nil
+}
+
+func (m *testMonitor) Bound(_ context.Context, id, _ string, b logs.Bounds) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.bounds[id] = b
 	return nil
 }
 

@@ -28,6 +28,7 @@ type document struct {
 	Pending  []string          `json:"pending,omitempty"`
 	Limits   limitsDocument    `json:"limits"` // in force, or at the next start
 	Stop     stopDocument      `json:"stop"`
+	Logs     logsDocument      `json:"logs"`
 	Process  *process          `json:"process,omitempty"` // of the last run
 	Health   *healthDocument   `json:"health,omitempty"`
 	Sessions []sessionDocument `json:"sessions,omitempty"`
@@ -46,6 +47,12 @@ type limitsDocument struct {
 type stopDocument struct {
 	Signal  string `json:"signal"`
 	Timeout int    `json:"timeout"` // seconds; -1 is for ever
+}
+
+// logsDocument is what is kept of the log: the container's settings, or hull's.
+type logsDocument struct {
+	Max   int64 `json:"log_max,omitempty"` // of each file, in bytes; none if there is no limit
+	Files int   `json:"log_files"`
 }
 
 // healthDocument is how a container that runs is, and what the latest looks found.
@@ -79,7 +86,7 @@ func (e *Engine) Inspect(id string) ([]byte, error) {
 		ID: c.ID, Name: c.Name, Owner: c.Owner, Created: c.Created, Image: c.Image, ImageID: c.ImageID, Platform: c.Platform,
 		Status: c.State, PID: c.PID, Started: c.Started, Finished: c.Finished, Exit: c.Exit, Error: c.Error, Restarts: c.Restarts, Next: c.NextStart,
 		Labels: c.Labels, Settings: c.SettingsJSON(), Pending: c.Pending, Process: c.process,
-		Stop: c.stop, Limits: limitsDocument{c.limits.Memory, c.limits.MemorySwap, c.limits.CPUs, c.limits.CPUShares, c.limits.Pids},
+		Stop: c.stop, Logs: logsDocument(c.logs), Limits: limitsDocument{c.limits.Memory, c.limits.MemorySwap, c.limits.CPUs, c.limits.CPUShares, c.limits.Pids},
 	}
 	if c.Health != NoHealth {
 		d.Health = &healthDocument{c.Health, c.Looks}

@@ -168,7 +168,7 @@ func (l *launching) limits() cgroup.Limits {
 
 // makeStdio makes the pipes between the command and the monitor; with a terminal the launcher makes that instead.
 func (l *launching) makeStdio() error {
-	l.adopt = monitor.Adopt{ID: l.s.id, Dir: l.s.dir, Started: l.note.Started, Volatile: l.s.set.flag("auto_remove")}
+	l.adopt = monitor.Adopt{ID: l.s.id, Dir: l.s.dir, Started: l.note.Started, Volatile: l.s.set.flag("auto_remove"), Bounds: l.s.set.bounds()}
 	l.spec.TTY = l.note.Process.TTY
 	if l.spec.TTY {
 		l.spec.Rows, l.spec.Cols = l.board.size()

@@ -328,7 +328,7 @@ func TestRunAttached(t *testing.T) {
 	w.ok(err)
 	far.Close()
 	defer a.Close()
-	if a.Stdin == nil || a.Log == nil || a.Index == nil || a.From != 0 {
+	if a.Stdin == nil || len(a.Segments) != 1 || a.From != 0 {
 		t.Fatalf("%+v", a)
 	}
 	fmt.Fprint(a.Stdin, "hello")
@@ -339,7 +339,7 @@ func TestRunAttached(t *testing.T) {
 	if _, ok := w.e.Find(c.ID); ok {
 		t.Error("the container is still there when run --rm returns")
 	}
-	l := logs.FromFiles(a.Log, a.Index)
+	l := logs.Follow(a.Segments)
 	data := make([]byte, 100)
 	size, err := l.Both().ReadAt(data, a.From)
 	if got := string(data[:size]); got != "hello" {

@@ -6,6 +6,7 @@ import (
 
 	"hull/engine/cgroup"
 	"hull/engine/launch"
+	"hull/engine/logs"
 	"hull/engine/monitor"
 )
 
@@ -17,6 +18,8 @@ type Monitor interface {
 	HangUp(ctx context.Context, id, key string) error
 	Signal(ctx context.Context, id, key string, signal int) error
 	Forget(ctx context.Context, id string) error
+	// Bound sets other bounds of the log in a container's directory.
+	Bound(ctx context.Context, id, dir string, b logs.Bounds) error
 	CloseStdin(ctx context.Context, id string) error
 	Reap(ctx context.Context, pidfd *os.File) error
 	List(ctx context.Context) ([]monitor.Held, error)

@@ -12,7 +12,7 @@ func (s *supervisor) publish() {
 		State: s.st.State, Restarts: s.st.Restarts.Count, NextStart: s.st.Restarts.Due, Created: s.rec.Created, Started: s.st.Run.Started, Finished: s.st.Finished,
 		Exit: s.st.Exit, OOM: s.st.OOMKills > 0, Error: s.st.Error,
 		Command: s.set.command(s.imageOrNone()), Labels: s.set.labels(s.rec.Image),
-		TTY: s.set.flag("tty"), Stdin: s.set.flag("stdin"), Settings: s.rec.Settings, limits: s.set.limits(), stop: s.set.stop(s.rec.Image), process: s.st.Run.Process,
+		TTY: s.set.flag("tty"), Stdin: s.set.flag("stdin"), Settings: s.rec.Settings, limits: s.set.limits(), stop: s.set.stop(s.rec.Image), logs: s.set.bounds(), process: s.st.Run.Process,
 		group: s.groupName(),
 	}
 	c.Reaches = s.reaches()

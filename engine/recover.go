@@ -90,6 +90,7 @@ func (s *supervisor) recoverLive(h *monitor.Held) {
 		s.watchOOM()
 		s.missedOOM()
 	}
+	s.boundLog() // the old daemon may have died between a change of them and the monitor's hearing of it
 	s.examine()
 	if s.st.State == Stopping {
 		s.later(recovery, s.resumeStop)

@@ -190,6 +190,14 @@ func table() []Setting {
 			parse: parseLabels, Summary: "labels, NAME=VALUE each, added to the image's",
 		},
 		{
+			Name: "log_max", Type: Size, Default: "20m", Live: true, JSON: "log_max", parse: parseLogMax,
+			Summary: "most bytes of each file of its log, times included (run --log-opt max-size=20m); -1 is no limit",
+		},
+		{
+			Name: "log_files", Type: Number, Default: "5", Live: true, JSON: "log_files", parse: parseLogFiles,
+			Summary: "how many such files are kept (run --log-opt max-file=5); the oldest goes when one more is begun",
+		},
+		{
 			Name: "health_cmd", Type: Text, FromImage: true, Flag: "health-cmd", JSON: "health_cmd", parse: parseHealthCommand,
 			Summary: "what is executed from time to time to see whether it is well: a line for sh, a JSON array of words, or none",
 		},

@@ -42,7 +42,7 @@ func TestSettingsTable(t *testing.T) {
 	}
 	for _, name := range strings.Fields("image command entrypoint env workdir user hostname tty stdin stop_signal " +
 		"stop_timeout init cap_add cap_drop no_new_privileges privileged devices userns seccomp sysctls labels auto_remove " +
-		"memory memory_swap cpus cpu_shares pids ulimits") {
+		"memory memory_swap cpus cpu_shares pids ulimits log_max log_files") {
 		if !names[name] {
 			t.Errorf("there is no setting %s", name)
 		}
@@ -199,6 +199,18 @@ func TestParse(t *testing.T) {
 		{"cpu_shares", "0", int64(0)},
 		{"cpu_shares", "1", nil},
 		{"cpu_shares", "262145", nil},
+		{"log_max", "10m", int64(10 << 20)},
+		{"log_max", "64k", int64(64 << 10)},
+		{"log_max", "63k", nil},
+		{"log_max", "0", nil},
+		{"log_max", "-1", int64(-1)},
+		{"log_max", "-2", nil},
+		{"log_max", "much", nil},
+		{"log_files", "1", int64(1)},
+		{"log_files", "100", int64(100)},
+		{"log_files", "101", nil},
+		{"log_files", "0", nil},
+		{"log_files", "-1", nil},
 		{"pids", "100", int64(100)},
 		{"pids", "-1", int64(-1)},
 		{"pids", "-2", nil},

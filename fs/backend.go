@@ -93,6 +93,10 @@ type Growing interface {
 	Size() int64
 }
 
+// Dropping is a Growing of which the beginning may be dropped: it then goes on as it is, and those that are opened later
+// begin later and have another Number.
+type Dropping interface{ Number() int64 }
+
 // Containers is what the tree needs of an engine. What is said of [Images] about contexts and snapshots holds here.
 // Methods that take an id take a container's full ID: it stays while names change.
 type Containers interface {
@@ -142,7 +146,7 @@ type Containers interface {
 	Commands(id string) ([]string, error)
 	// Command tells whether one command is on the container's PATH.
 	Command(id, name string) (bool, error)
-	// Logs opens what a container has written: stream is "logs" (both, in order), "stdout" or "stderr".
+	// Logs opens what a container has written: stream is "logs" (both, in order), "stdout" or "stderr". It may be Dropping.
 	Logs(id, stream string) (Growing, error)
 	// Sessions are those under way in a container and the last that ended, in any order.
 	Sessions(id string) ([]*ContainerSession, error)

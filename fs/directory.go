@@ -51,7 +51,7 @@ func (t *Tree) root() *directory {
 
 // add makes the node for an entry and fills in what the kernel is told about it.
 func (d *directory) add(ctx context.Context, e *entry, out *fuse.EntryOut) *fusefs.Inode {
-	e.attr(ctx, &out.Attr)
+	e = e.now(ctx, &out.Attr)
 	if e.row.kind.steady() {
 		out.SetAttrTimeout(attrTimeout)
 	}

@@ -222,6 +222,28 @@ func (e *entry) attrSized(a *fuse.Attr, size int64) {
 	a.SetTimes(&at, &at, &at)
 }
 
+// now fills in the attributes of an entry that has been looked up, and gives the entry that it is now: a growing text of
+// which the beginning has been dropped is another file, in which the old one's offsets mean nothing.
+func (e *entry) now(ctx context.Context, a *fuse.Attr) *entry {
+	if e.row.kind != growingRow {
+		e.attr(ctx, a)
+		return e
+	}
+	g, err := e.row.growing(ctx, e.t, e)
+	if err != nil || g == nil {
+		e.attrSized(a, 0)
+		return e
+	}
+	defer g.Close()
+	if d, ok := g.(Dropping); ok && d.Number() != 0 {
+		other := *e
+		other.key += fmt.Sprintf("#%d", d.Number())
+		e = &other
+	}
+	e.attrSized(a, g.Size())
+	return e
+}
+
 // size is the length of what a read would give now.
 func (e *entry) size(ctx context.Context) int64 {
 	switch e.row.kind {

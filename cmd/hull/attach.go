@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"hull/engine"
+	"hull/engine/logs"
 	"hull/engine/monitor"
 	"hull/fs"
 	"hull/fs/session"
@@ -42,8 +43,16 @@ func (v verbs) attach(ctx context.Context, c *session.Call) (*session.Answer, er
 func attached(a *engine.Attachment, near *os.File) *session.Answer {
 	return &session.Answer{
 		Status: near, Stdin: a.Stdin, Terminal: a.TTY,
-		Follow: &session.Follow{Log: a.Log, Index: a.Index, From: a.From},
+		Follow: &session.Follow{Segments: segments(a.Segments), From: a.From},
 	}
+}
+
+func segments(all []logs.Segment) []session.Segment {
+	out := make([]session.Segment, 0, len(all))
+	for _, s := range all {
+		out = append(out, session.Segment(s))
+	}
+	return out
 }
 
 // signal hands signals on to a container's first process.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"sort"
@@ -228,6 +229,15 @@ func openLog(dir, which string) (fs.Growing, error) {
 		return stream{l.Only(logs.Stderr), l}, nil
 	}
 	return stream{l.Both(), l}, nil
+}
+
+// ReadAt reads from the stream.
+func (s stream) ReadAt(b []byte, off int64) (int, error) {
+	n, err := s.View.ReadAt(b, off)
+	if errors.Is(err, logs.ErrDropped) {
+		err = &fs.Error{Op: "read", Kind: fs.Removed, Sentence: "What is read here was dropped, for the log is kept within its bounds: open it again.", Err: err}
+	}
+	return n, err
 }
 
 // Size is the stream's length now; one that cannot be read has none.

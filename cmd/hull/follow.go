@@ -35,7 +35,7 @@ func (v verbs) follow(ctx context.Context, c *session.Call) (*session.Answer, er
 	}
 	answer := attached(a, near)
 	answer.Terminal = false
-	if err := begin(c, answer.Follow); err != nil {
+	if err := begin(c, answer.Follow, logs.Follow(a.Segments)); err != nil {
 		near.Close()
 		a.Close()
 		return nil, err
@@ -54,39 +54,48 @@ func (v verbs) printLog(c *session.Call) (*session.Answer, error) {
 		return nil, err
 	}
 	f := &session.Follow{}
-	if f.Log, f.Index = l.Files(); f.Log == nil { // it has never run
-		return &session.Answer{}, nil
-	}
-	if err := begin(c, f); err != nil {
+	if err := begin(c, f, l); err != nil {
 		return nil, errors.Join(err, l.Close())
+	}
+	if len(f.Segments) == 0 { // it has never run
+		return &session.Answer{}, nil
 	}
 	return &session.Answer{Follow: f}, nil
 }
 
-// begin sets where in a log to begin, as the flags say.
-func begin(c *session.Call, f *session.Follow) error {
-	f.From, f.Stamps = 0, on(c, "timestamps")
-	l := logs.FromFiles(f.Log, f.Index)
+// begin sets where in a log to begin, as the flags say, and takes the segments from there on.
+func begin(c *session.Call, f *session.Follow, l *logs.Log) error {
+	f.Stamps = on(c, "timestamps")
+	from, err := first(c, l)
+	if err != nil {
+		return err
+	}
+	all, rest, err := l.Take(from)
+	f.Segments, f.From = segments(all), rest
+	return err
+}
+
+// first is the offset in a log at which the flags say to begin.
+func first(c *session.Call, l *logs.Log) (from int64, err error) {
 	if s, ok := c.Option("since"); ok {
 		t, err := instant(s, time.Now())
 		if err != nil {
-			return err
+			return 0, err
 		}
-		if f.From, err = l.Since(t); err != nil {
-			return err
+		if from, err = l.Since(t); err != nil {
+			return 0, err
 		}
 	}
 	s, ok := c.Option("tail")
 	if !ok || s == "all" {
-		return nil
+		return from, nil
 	}
 	n, err := strconv.ParseUint(s, 10, 31)
 	if err != nil {
-		return fmt.Errorf("-n takes a number of lines, or all, not %q", s)
+		return 0, fmt.Errorf("-n takes a number of lines, or all, not %q", s)
 	}
 	at, err := l.Tail(int(n))
-	f.From = max(f.From, at)
-	return err
+	return max(from, at), err
 }
 
 // instant reads a time as docker logs does: a date, with or without a time and a

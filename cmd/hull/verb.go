@@ -26,6 +26,8 @@ func runFlags() []verb.Flag {
 	}, verb.Flag{
 		Name: "security-opt", Kind: verb.Security, Repeat: true,
 		Summary: "seccomp=FILE, a profile; seccomp=unconfined; no-new-privileges=false",
+	}, verb.Flag{
+		Name: "log-opt", Kind: verb.Log, Repeat: true, Summary: "max-size=20m, most of each file of its log; max-file=5, how many are kept",
 	})
 	for _, s := range engine.Settings() {
 		if s.Flag == "" {

@@ -10,45 +10,62 @@ import (
 // Since is the offset of the first byte that came at a time or later; the log's end if none has. Times in the index
 // need not rise, for a clock may be set back: the first that is late enough counts.
 func (l *Log) Since(t time.Time) (int64, error) {
-	e, err := l.refresh()
-	if err != nil || e.log == nil {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.update(); err != nil {
 		return 0, err
 	}
+	var end int64
+	for _, p := range l.parts {
+		e, err := p.refresh()
+		if err != nil {
+			return 0, err
+		}
+		at, found, err := e.since(t)
+		if err != nil || found {
+			return p.start + at, err
+		}
+		end = p.start + e.end
+	}
+	return end, nil
+}
+
+func (e *extents) since(t time.Time) (at int64, found bool, err error) {
 	buf := window.Get().(*[windowSize]byte)
 	defer window.Put(buf)
 	for i := int64(0); i < e.records; {
 		want := min(windowSize, (e.records-i)*recordSize)
 		if _, err := e.index.ReadAt(buf[:want], i*recordSize); err != nil {
-			return 0, err
+			return 0, false, err
 		}
 		for b := buf[:want]; len(b) > 0; b = b[recordSize:] {
-			if r := decode(b); r.time >= t.UnixNano() {
-				return clamp(r.offset, 0, e.end), nil
+			if r := decode(b); r.time >= t.UnixNano() && r.stream != sealed {
+				return clamp(r.offset, 0, e.end), true, nil
 			}
 		}
 		i += want / recordSize
 	}
-	return e.end, nil
+	return 0, false, nil
 }
 
 // Tail is the offset at which the last n lines begin. A last line without an end is one.
 func (l *Log) Tail(n int) (int64, error) {
-	e, err := l.refresh()
-	if err != nil || e.log == nil {
-		return 0, err
-	}
-	if n <= 0 {
-		return e.end, nil
+	v := l.Both()
+	last, err := v.Size()
+	if err != nil || n <= 0 {
+		return last, err
 	}
 	buf := window.Get().(*[windowSize]byte)
 	defer window.Put(buf)
-	for end := e.end; end > 0; {
+	for end := last; end > 0; {
 		at := max(0, end-windowSize)
 		b := buf[:end-at]
-		if _, err := e.log.ReadAt(b, at); err != nil && !errors.Is(err, io.EOF) {
+		if _, err := v.ReadAt(b, at); errors.Is(err, ErrDropped) {
+			return end, nil // there are no more lines
+		} else if err != nil && !errors.Is(err, io.EOF) {
 			return 0, err
 		}
-		if end == e.end { // the end of the last line begins none
+		if end == last { // the end of the last line begins none
 			b = bytes.TrimSuffix(b, []byte("\n"))
 		}
 		for i := bytes.LastIndexByte(b, '\n'); i >= 0; i = bytes.LastIndexByte(b[:i], '\n') {

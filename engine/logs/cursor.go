@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"errors"
 	"io"
 	"os"
 	"sort"
@@ -10,7 +11,9 @@ import (
 // Cursor walks over a log's chunks, for following it and for times. It is for one goroutine.
 type Cursor struct {
 	log    *Log
-	offset int64  // of the next byte
+	i      int // the part it is in
+	part   *part
+	offset int64  // in the part, of the next byte
 	record int64  // how many records have been passed; the last of them is current
 	now    record // that holds for offset
 	start  bool   // record and now have been found
@@ -18,7 +21,7 @@ type Cursor struct {
 }
 
 // Cursor starts at an offset of the log; 0 is its beginning, Both().Size() its end.
-func (l *Log) Cursor(offset int64) *Cursor { return &Cursor{log: l, offset: offset} }
+func (l *Log) Cursor(offset int64) *Cursor { return &Cursor{log: l, i: -1, offset: offset} }
 
 // Next reads the next chunk into buf, which must not be empty, and gives it; io.EOF at the end of what is there now:
 // call again when it has grown.
@@ -30,15 +33,15 @@ func (c *Cursor) Next(buf []byte) (Chunk, error) {
 	return c.chunk(&e, buf[:min(int64(len(buf)), end-c.offset)])
 }
 
-// Extent is a chunk that has not been read: the bytes of a log from Offset on.
+// Extent is a chunk that has not been read: the bytes of a segment's log from Offset on.
 type Extent struct {
-	File   *os.File // the log's
+	File   *os.File // the segment's
 	Stream Stream
-	Offset int64
+	Offset int64 // in the file
 	Length int64
 }
 
-// Extent gives the next chunk as a place in the log's file, for who moves it without reading it and then calls Pass;
+// Extent gives the next chunk as a place in a segment's file, for who moves it without reading it and then calls Pass;
 // io.EOF as Next.
 func (c *Cursor) Extent() (Extent, error) {
 	e, end, err := c.ahead()
@@ -51,14 +54,47 @@ func (c *Cursor) Extent() (Extent, error) {
 // Pass goes on behind the first n bytes of the chunk that Extent gave.
 func (c *Cursor) Pass(n int64) { c.offset += n }
 
+// Number is that of the segment it is in: it has passed all those before. -1 if there is none yet.
+func (c *Cursor) Number() int64 {
+	if c.part == nil {
+		return -1
+	}
+	return c.part.Number
+}
+
 // ahead finds how far the bytes at the cursor are of one chunk.
 func (c *Cursor) ahead() (extents, int64, error) {
-	e, err := c.log.refresh()
+	l := c.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.update(); err != nil {
+		return extents{}, 0, err
+	}
+	if len(l.parts) == 0 {
+		return extents{}, 0, io.EOF
+	}
+	if c.i < 0 {
+		c.i = l.holding(c.offset)
+		c.part = l.parts[c.i]
+		c.offset -= c.part.start
+	}
+	for {
+		e, end, err := c.within()
+		if !errors.Is(err, io.EOF) || c.part.last {
+			return e, end, err
+		}
+		c.i++
+		c.part = l.parts[c.i]
+		c.offset, c.record, c.now, c.start, c.cache = 0, 0, record{}, false, nil
+		l.passed(c.i)
+	}
+}
+
+// within is ahead in the part.
+func (c *Cursor) within() (extents, int64, error) {
+	e, err := c.part.refresh()
 	if err != nil {
 		return e, 0, err
-	}
-	if e.log == nil {
-		return e, 0, io.EOF
 	}
 	if !c.start {
 		c.seek(&e)
@@ -119,7 +155,7 @@ func (c *Cursor) chunk(e *extents, buf []byte) (Chunk, error) {
 	if n == 0 {
 		return Chunk{}, err
 	}
-	k := Chunk{Stream: c.now.stream, Offset: c.offset, Data: buf[:n]}
+	k := Chunk{Stream: c.now.stream, Offset: c.part.start + c.offset, Data: buf[:n]}
 	if c.now.time != 0 {
 		k.Time = time.Unix(0, c.now.time)
 	}

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 
 // writerRole moves descriptors 3 and 4 to the log until both are closed.
 func writerRole(dir string) int {
-	w, err := Create(dir)
+	w, err := Create(dir, Bounds{})
 	if err != nil {
 		return 1
 	}

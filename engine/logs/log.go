@@ -2,164 +2,29 @@ package logs
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"sort"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
-// markEvery is how many records lie between two marks: 24 bytes of memory for each 16 KiB of index.
-const markEvery = 1024
+// ErrDropped is that what a reader asks for was removed, because the log had grown beyond its bounds, and is held no more.
+var ErrDropped = errors.New("this part of the log has been removed, to keep the log within its bounds")
 
 // Log reads the log of one container. It is safe for use by many goroutines, and sees the log grow.
+//
+// A segment that is removed meanwhile stays readable until a later one has been read, so that whoever reads on from the
+// beginning gets everything; but of such segments no more are held than there were when the Log was opened, so that who
+// has stopped reading holds no more of the disk than one log's worth. What was let go of is ErrDropped, and the offsets
+// of all else stay.
 type Log struct {
-	dir string // where to look for files that are not there yet; empty if they were given
+	dir string // where to look for further segments; empty if they are given
 
-	mu         sync.Mutex
-	log, index *os.File
-	marks      []mark // marks[i] is the state before record i*markEvery
-	state      mark   // before the last record read, whose extent may still grow
-	tail       record // that record; a log begins with one implied, of Stdout at 0
-	records    int64  // how many have been read
-}
-
-// mark is what a reader must know to begin at a record: how many bytes of each stream lie before it.
-type mark struct {
-	sums   [streams]int64
-	offset int64
-}
-
-// Open gives the log of the container whose directory is dir. A container that has never run has an empty log, which
-// grows when it runs.
-func Open(dir string) (*Log, error) {
-	l := &Log{dir: dir}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l, l.find()
-}
-
-// FromFiles reads a log from its two files, which stay the caller's.
-func FromFiles(log, index *os.File) *Log { return &Log{log: log, index: index} }
-
-// find opens the files if they have appeared.
-func (l *Log) find() error {
-	if l.log != nil || l.dir == "" {
-		return nil
-	}
-	log, err := os.OpenFile(filepath.Join(l.dir, LogFile), os.O_RDONLY|unix.O_NOFOLLOW, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	index, err := os.OpenFile(filepath.Join(l.dir, IndexFile), os.O_RDONLY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return errors.Join(err, log.Close())
-	}
-	l.log, l.index = log, index
-	return nil
-}
-
-// Close closes what Open opened.
-func (l *Log) Close() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.dir == "" || l.log == nil {
-		return nil
-	}
-	return errors.Join(l.log.Close(), l.index.Close())
-}
-
-// Files gives the two open files, for a follower in another process. They are the log's: they must not be closed, and
-// live as long as it does. Nil before the container's first run.
-func (l *Log) Files() (log, index *os.File) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	_ = l.find()
-	return l.log, l.index
-}
-
-// extents is the state of the log at one instant: what has been read of the index, and how far the last extent goes.
-type extents struct {
-	log, index *os.File
-	marks      []mark
-	state      mark
-	tail       record
-	records    int64
-	end        int64 // of the tail's extent
-}
-
-// size is how many bytes of a stream there are.
-func (e *extents) size(s Stream) int64 {
-	n := e.state.sums[s]
-	if e.tail.stream == s {
-		n += e.end - e.state.offset
-	}
-	return n
-}
-
-// refresh reads what the index has grown by. The order makes it right while a writer writes: see the package comment.
-// The size is taken once more after the index: no true record lies beyond that.
-func (l *Log) refresh() (extents, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.find(); err != nil || l.log == nil {
-		return extents{}, err
-	}
-	end, err := sizeOf(l.log)
-	if err != nil {
-		return extents{}, err
-	}
-	buf := window.Get().(*[windowSize]byte)
-	defer window.Put(buf)
-	for {
-		n, err := l.index.ReadAt(buf[:], l.records*recordSize)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return extents{}, err
-		}
-		n -= n % recordSize
-		if n == 0 {
-			break
-		}
-		limit, err := sizeOf(l.log)
-		if err != nil {
-			return extents{}, err
-		}
-		l.scan(buf[:n], limit)
-	}
-	return extents{l.log, l.index, l.marks, l.state, l.tail, l.records, max(end, l.state.offset)}, nil
-}
-
-// scan counts records; limit is a size of the log, taken after they were read.
-func (l *Log) scan(b []byte, limit int64) {
-	for ; len(b) > 0; b = b[recordSize:] {
-		r := decode(b)
-		r.offset = clamp(r.offset, l.state.offset, limit)
-		if l.tail.stream < streams {
-			l.state.sums[l.tail.stream] += r.offset - l.state.offset
-		}
-		l.state.offset, l.tail = r.offset, r
-		if l.records%markEvery == 0 {
-			l.marks = append(l.marks, l.state)
-		}
-		l.records++
-	}
-}
-
-// clamp makes a broken index an index of something: offsets that rise, within the log.
-func clamp(offset, low, high int64) int64 { return max(low, min(offset, high)) }
-
-func sizeOf(f *os.File) (int64, error) {
-	st, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	return st.Size(), nil
+	mu    sync.Mutex
+	parts []*part
+	first int // how many there were at first
+	at    int // the part that was read last
 }
 
 // Chunk is a piece of output that arrived at one time.
@@ -168,4 +33,221 @@ type Chunk struct {
 	Stream Stream
 	Offset int64 // in the log
 	Data   []byte
+}
+
+// Open gives the log of the container whose directory is dir. A container that has never run has an empty log, which
+// grows when it runs.
+func Open(dir string) (*Log, error) {
+	l := &Log{dir: dir}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.update(); err != nil {
+		return nil, errors.Join(err, l.close())
+	}
+	return l, nil
+}
+
+// Follow reads a log from segments, which are its own from now on, and from those that Add gives it. Each is closed when
+// it has been passed.
+func Follow(segments []Segment) *Log {
+	l := &Log{}
+	for _, s := range segments {
+		l.add(s)
+	}
+	return l
+}
+
+// Add gives it a further segment, which is its own.
+func (l *Log) Add(s Segment) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.add(s)
+}
+
+func (l *Log) add(s Segment) {
+	p := &part{Segment: s, last: true, length: -1}
+	if n := len(l.parts); n > 0 {
+		before := l.parts[n-1]
+		before.last = false
+		length, err := before.size()
+		if err != nil {
+			length = before.state.offset
+		}
+		before.length, p.start = length, before.start+length
+	}
+	l.parts = append(l.parts, p)
+}
+
+// Close closes what it has open.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.close()
+}
+
+func (l *Log) close() error {
+	var err error
+	for _, p := range l.parts {
+		if !p.dropped {
+			p.dropped = true
+			err = errors.Join(err, p.Close())
+		}
+	}
+	return err
+}
+
+// update finds the segments that have been added.
+func (l *Log) update() error {
+	if l.dir == "" {
+		return nil
+	}
+	if len(l.parts) == 0 {
+		return l.find()
+	}
+	for grown := false; ; grown = true {
+		last := l.parts[len(l.parts)-1]
+		s, err := OpenSegment(l.dir, last.Number+1)
+		if errors.Is(err, fs.ErrNotExist) && !last.dropped && removed(last.Log) { // they have overtaken this reader
+			s, err = l.after(last.Number)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			if grown {
+				l.release()
+			}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		l.add(s)
+	}
+}
+
+// find opens all segments that are there.
+func (l *Log) find() error {
+	all, err := numbers(l.dir)
+	for _, n := range all {
+		s, e := OpenSegment(l.dir, n)
+		switch {
+		case errors.Is(e, fs.ErrNotExist): // removed since, and so are those before it
+			err = errors.Join(err, l.close())
+			l.parts = nil
+		case e != nil:
+			return errors.Join(err, e)
+		default:
+			l.add(s)
+		}
+	}
+	l.first = max(1, len(l.parts))
+	return err
+}
+
+// after opens the oldest segment above a number.
+func (l *Log) after(number int64) (Segment, error) {
+	all, err := numbers(l.dir)
+	if err != nil {
+		return Segment{}, err
+	}
+	for _, n := range all {
+		if n <= number {
+			continue
+		}
+		s, err := OpenSegment(l.dir, n)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return s, err
+		}
+	}
+	return Segment{}, fs.ErrNotExist
+}
+
+// release lets go of removed segments: those that have been passed, and the oldest of those that are too many.
+func (l *Log) release() {
+	var held []*part
+	for i, p := range l.parts[:len(l.parts)-1] {
+		switch {
+		case p.dropped || !removed(p.Log):
+		case i < l.at:
+			l.drop(p)
+		default:
+			held = append(held, p)
+		}
+	}
+	for _, p := range held[:max(0, len(held)-l.first)] {
+		l.drop(p)
+	}
+}
+
+// drop closes a part that is not the last.
+func (l *Log) drop(p *part) {
+	_, _ = p.sizeFor(Stdout) // its length is still counted
+	_, _ = p.size()
+	p.dropped = true
+	_ = p.Close()
+}
+
+// Take gives the segments that hold what is from an offset on, and where in the first of them that is, for a follower in
+// another process. They are the caller's, and the Log is closed. None before the container's first run.
+func (l *Log) Take(offset int64) (all []Segment, rest int64, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer func() { err = errors.Join(err, l.close()) }()
+	if err := l.update(); err != nil || len(l.parts) == 0 {
+		return nil, 0, err
+	}
+	i := l.holding(offset)
+	for _, p := range l.parts[i:] {
+		if p.dropped {
+			continue
+		}
+		p.dropped = true
+		all = append(all, p.Segment)
+	}
+	return all, offset - l.parts[i].start, nil
+}
+
+// holding is the part in which an offset lies. An offset where one ends and another begins lies in the later one.
+func (l *Log) holding(offset int64) int {
+	return max(0, sort.Search(len(l.parts), func(i int) bool { return l.parts[i].start > offset })-1)
+}
+
+// Number is that of its first segment: when it has changed, another Log has other bytes at an offset. 0 if there is none.
+func (l *Log) Number() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.parts) == 0 {
+		return 0
+	}
+	return l.parts[0].Number
+}
+
+// size is how many bytes there are, of both streams.
+func (l *Log) size() (int64, error) {
+	if err := l.update(); err != nil || len(l.parts) == 0 {
+		return 0, err
+	}
+	last := l.parts[len(l.parts)-1]
+	n, err := last.size()
+	return last.start + n, err
+}
+
+// passed notes that a part is being read, and lets go of those before it that nobody else has.
+func (l *Log) passed(i int) {
+	if i <= l.at {
+		return
+	}
+	l.at = i
+	for _, p := range l.parts[:i] {
+		if !p.dropped && (l.dir == "" || removed(p.Log)) {
+			l.drop(p)
+		}
+	}
+}
+
+// rawFD gives a file's number; File.Fd would make it blocking.
+func rawFD(f *os.File) int {
+	n := -1
+	if c, err := f.SyscallConn(); err == nil {
+		_ = c.Control(func(fd uintptr) { n = int(fd) })
+	}
+	return n
 }

@@ -58,7 +58,7 @@ func fill(t *testing.T, w *Writer, pieces []piece) {
 
 func create(t *testing.T, dir string) *Writer {
 	t.Helper()
-	w, err := Create(dir)
+	w, err := Create(dir, Bounds{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,12 +10,10 @@ const (
 	Stdout Stream = iota
 	Stderr
 	streams
-)
 
-// The files of a container's log in its directory.
-const (
-	LogFile   = "log"
-	IndexFile = "index"
+	// sealed is the stream of a seal, the last record of a finished segment: its offset is the log's length, and its time
+	// is how many of these bytes are Stderr's.
+	sealed Stream = 0xff
 )
 
 // recordSize divides every power of two from 16 on: no record lies across two pages or blocks.

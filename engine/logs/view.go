@@ -3,8 +3,6 @@ package logs
 import (
 	"errors"
 	"io"
-	"os"
-	"sort"
 	"sync"
 )
 
@@ -13,7 +11,8 @@ const windowSize = 64 << 10
 
 var window = sync.Pool{New: func() any { return new([windowSize]byte) }}
 
-// View is one reading of a log. It is an io.ReaderAt whose Size grows; bytes below a Size once given never change.
+// View is one reading of a log. It is an io.ReaderAt whose Size grows; bytes below a Size once given never change, though
+// they may be ErrDropped.
 type View struct {
 	log  *Log
 	only Stream // streams means both
@@ -27,125 +26,107 @@ func (l *Log) Only(s Stream) *View { return &View{l, s} }
 
 // Size is the view's length now.
 func (v *View) Size() (int64, error) {
+	l := v.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if v.only == streams {
-		log, _ := v.log.Files()
-		if log == nil {
-			return 0, nil
-		}
-		return sizeOf(log)
+		return l.size()
 	}
-	e, err := v.log.refresh()
-	if err != nil || e.log == nil {
+	if err := l.update(); err != nil {
 		return 0, err
 	}
-	return e.size(v.only), nil
+	var sum int64
+	for _, p := range l.parts {
+		n, err := p.sizeFor(v.only)
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum, nil
 }
+
+// Number is that of the log's first segment, see Log.Number.
+func (v *View) Number() int64 { return v.log.Number() }
 
 // ReadAt reads from the view; io.EOF at its end, which may grow later.
-func (v *View) ReadAt(p []byte, off int64) (int, error) {
-	if v.only == streams {
-		log, _ := v.log.Files()
-		if log == nil {
-			return 0, io.EOF
-		}
-		return log.ReadAt(p, off)
-	}
-	e, err := v.log.refresh()
-	if err != nil {
-		return 0, err
-	}
-	if e.log == nil || off < 0 || off >= e.size(v.only) {
+func (v *View) ReadAt(b []byte, off int64) (n int, err error) {
+	if off < 0 {
 		return 0, io.EOF
 	}
-	return e.read(p, v.only, off)
-}
-
-// read copies the bytes of one stream from an offset within it.
-func (e *extents) read(p []byte, s Stream, off int64) (n int, err error) {
-	buf := window.Get().(*[windowSize]byte)
-	defer window.Put(buf)
-	src := source{file: e.log, buf: buf}
-	err = e.walk(s, off, func(from, to int64) (bool, error) {
-		piece := p[n:min(len(p), n+int(min(to-from, int64(len(p)))))]
-		k, err := src.copy(piece, from)
+	for n < len(b) {
+		piece, err := v.stretch(off + int64(n))
+		if err != nil {
+			return n, v.end(n, err)
+		}
+		k, err := piece.read(b[n:])
 		n += k
-		return n < len(p), err
-	})
-	if err == nil && n < len(p) {
-		err = io.EOF
+		if err != nil && !errors.Is(err, io.EOF) || k == 0 {
+			return n, v.end(n, err)
+		}
 	}
-	return n, err
+	return n, nil
 }
 
-// walk calls visit with each extent of the log that is of stream s, beginning with the byte at off of the stream.
-func (e *extents) walk(s Stream, off int64, visit func(from, to int64) (bool, error)) error {
-	// The last mark that is not beyond off. What lies before the first is of the implied record.
-	i := sort.Search(len(e.marks), func(i int) bool { return e.marks[i].sums[s] > off }) - 1
-	var at mark
-	var next int64 // the record that ends the extent which begins at `at`
-	stream := Stdout
-	buf := window.Get().(*[windowSize]byte)
-	defer window.Put(buf)
-	if i >= 0 {
-		at, next = e.marks[i], int64(i)*markEvery+1
-		if _, err := e.index.ReadAt(buf[:recordSize], (next-1)*recordSize); err != nil {
-			return err
-		}
-		stream = decode(buf[:]).stream
+// end is how a reading ends: what has been read counts, and what is wrong is told to the next one.
+func (v *View) end(n int, err error) error {
+	if err == nil || n > 0 {
+		return io.EOF
 	}
-	passed := at.sums[s]
-	from := at.offset
-	step := func(to int64, following Stream) (bool, error) {
-		more, err := true, error(nil)
-		if stream == s {
-			skip := min(max(0, off-passed), to-from)
-			passed += to - from
-			if from+skip < to {
-				more, err = visit(from+skip, to)
-			}
-		}
-		from, stream = to, following
-		return more, err
-	}
-	for next < e.records {
-		want := min(int64(windowSize), (e.records-next)*recordSize)
-		if _, err := e.index.ReadAt(buf[:want], next*recordSize); err != nil {
-			return err
-		}
-		for b := buf[:want]; len(b) > 0; b = b[recordSize:] {
-			r := decode(b)
-			if more, err := step(clamp(r.offset, from, e.state.offset), r.stream); !more || err != nil {
-				return err
-			}
-		}
-		next += want / recordSize
-	}
-	_, err := step(e.end, streams)
 	return err
 }
 
-// source reads a file by windows, so that many short pieces near each other cost one system call.
-type source struct {
-	file *os.File
-	buf  *[windowSize]byte
-	at   int64
-	n    int
+// stretch is what can be read of one segment, from an offset in it on.
+type stretch struct {
+	e      extents
+	only   Stream
+	offset int64 // of the stream, or in the log
+	length int64
 }
 
-func (s *source) copy(p []byte, off int64) (int, error) {
-	if len(p) >= windowSize/4 {
-		return s.file.ReadAt(p, off)
+// stretch finds the segment in which an offset lies; io.EOF if it lies in none.
+func (v *View) stretch(off int64) (stretch, error) {
+	l := v.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.update(); err != nil {
+		return stretch{}, err
 	}
-	if off < s.at || off+int64(len(p)) > s.at+int64(s.n) {
-		n, err := s.file.ReadAt(s.buf[:], off)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return 0, err
+	var before int64
+	for i, p := range l.parts {
+		n, err := p.lengthFor(v.only)
+		if err != nil {
+			return stretch{}, err
 		}
-		s.at, s.n = off, n
+		if off >= before+n {
+			before += n
+			continue
+		}
+		if p.dropped {
+			return stretch{}, ErrDropped
+		}
+		l.passed(i)
+		x := stretch{e: extents{log: p.Log}, only: v.only, offset: off - before, length: n - (off - before)}
+		if v.only != streams {
+			x.e, err = p.refresh()
+		}
+		return x, err
 	}
-	n := copy(p, s.buf[off-s.at:s.n])
-	if n < len(p) {
-		return n, io.ErrUnexpectedEOF
+	return stretch{}, io.EOF
+}
+
+// lengthFor is how much it has of a stream, or of both.
+func (p *part) lengthFor(s Stream) (int64, error) {
+	if s == streams {
+		return p.size()
 	}
-	return n, nil
+	return p.sizeFor(s)
+}
+
+func (x *stretch) read(b []byte) (int, error) {
+	b = b[:min(int64(len(b)), x.length)]
+	if x.only == streams {
+		return x.e.log.ReadAt(b, x.offset)
+	}
+	return x.e.read(b, x.only, x.offset)
 }

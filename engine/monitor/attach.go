@@ -21,6 +21,7 @@ type status struct {
 	keyboard  *keyboard // nil if nothing is typed
 	file      *os.File
 	src       *source
+	supply    supply // of the log
 	last      []byte // the last message, which the socket had no room for
 }
 
@@ -43,6 +44,8 @@ func (s *server) attach(m *message) *Error {
 		return asError(string(opAttach), err)
 	}
 	c.statuses = append(c.statuses, t)
+	t.supply = supply{given: []int64{m.Segment}, paced: m.Paced}
+	t.provide()
 	return nil
 }
 
@@ -55,8 +58,7 @@ func (t *status) watch() error {
 
 // ready hears that the other end is closed, or wants something, or has room again.
 func (t *status) ready(events uint32) {
-	if events&unix.EPOLLOUT != 0 && t.last != nil && t.write(t.last) {
-		t.close()
+	if events&unix.EPOLLOUT != 0 && t.room() {
 		return
 	}
 	if events&^unix.EPOLLOUT != 0 {
@@ -89,6 +91,11 @@ func (t *status) heard(b []byte) {
 	}
 	if w, ok := sizeOf(b); ok && c.pty != nil {
 		_ = unix.IoctlSetWinsize(rawFD(c.pty), unix.TIOCSWINSZ, &w)
+	}
+	if n, ok := numberRead(b); ok {
+		t.supply.reads(n)
+		t.provide()
+		c.pace()
 	}
 	if isEndInput(b) {
 		c.stdin = closed(c.stdin)
@@ -131,16 +138,30 @@ func (t *status) grew() {
 	_ = unix.Sendto(rawFD(t.file), b[:], unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, nil)
 }
 
-// finish tells the exit and closes the socket.
+// finish tells the exit, after all that there is of the log, and closes the socket.
 func (t *status) finish(e Status) {
 	b := e.Encode()
-	if t.write(b[:]) {
-		t.close()
-		return
-	}
+	t.provideAll()
 	t.last = b[:]
 	t.detach()
-	t.src.change(unix.EPOLLOUT | unix.EPOLLRDHUP)
+	if !t.room() {
+		t.src.change(unix.EPOLLOUT | unix.EPOLLRDHUP)
+	}
+}
+
+// room sends what the socket had no room for. It says whether that was all there is to send ever, and the socket closed.
+func (t *status) room() (over bool) {
+	switch {
+	case !t.hand():
+		return false
+	case t.last == nil:
+		t.src.change(unix.EPOLLIN | unix.EPOLLRDHUP)
+		return false
+	case !t.write(t.last):
+		return false
+	}
+	t.close()
+	return true
 }
 
 // write says whether there is nothing more to do: the message is sent, or nobody is there to read it.
@@ -155,6 +176,7 @@ func (t *status) detach() {
 		c.statuses = slices.DeleteFunc(c.statuses, func(o *status) bool { return o == t })
 		t.container = nil
 		t.server.tellOver(t.hold)
+		c.pace()
 	}
 	t.keyboard.end()
 	t.keyboard = nil
@@ -165,6 +187,7 @@ func (t *status) close() {
 		return
 	}
 	t.detach()
+	t.supply.close()
 	t.src.drop()
 	t.file = closed(t.file)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"time"
+
+	"hull/engine/logs"
 )
 
 // Adopt is a container's first process, parked, with all that the monitor is to do for it. The files stay the
@@ -19,6 +21,7 @@ type Adopt struct {
 	Stdin   *os.File // write end of a pipe, kept open while the container lives; nil if none
 	OOM     *os.File // a file with a line "oom_kill N", cgroup.Group.OOM; nil if there is none
 	Started time.Time
+	Bounds  logs.Bounds // of the log
 	// Volatile spares the exit record its fsync: for a container that is thrown away when it ends.
 	Volatile bool
 }
@@ -26,7 +29,7 @@ type Adopt struct {
 // Adopt gives a container to the monitor: call it before the first process is released. An exit record of an earlier
 // run is removed. The exit comes on Exits; answer it with Forget when all that it leads to is done.
 func (c *Client) Adopt(ctx context.Context, a Adopt) error {
-	m := &message{Op: opAdopt, ID: a.ID, Dir: a.Dir, PID: a.PID, Started: a.Started, Volatile: a.Volatile}
+	m := &message{Op: opAdopt, ID: a.ID, Dir: a.Dir, PID: a.PID, Started: a.Started, Volatile: a.Volatile, LogMax: a.Bounds.Max, LogFiles: a.Bounds.Files}
 	m.put(slotPidfd, a.Pidfd)
 	m.put(slotStdout, a.Stdout)
 	m.put(slotStderr, a.Stderr)
@@ -68,6 +71,12 @@ type Attach struct {
 	// Exit.Session = Key. Empty: nobody needs to know.
 	Key   string
 	Label []byte // given back by List; at most 16 KiB
+	// Segment is the number of the last segment of the log that it has. It is given those that come after, in Statuses,
+	// as many as it reads.
+	Segment int64
+	// Paced is for whose output the container's is, as that of a program in a pipeline: it misses nothing, and the
+	// container waits when it is a whole log behind. Who is not paced is let alone, and misses what is dropped meanwhile.
+	Paced bool
 	// Keys is a pipe's read end: what comes from it is typed on the container's terminal. Nil if nothing is.
 	Keys *os.File
 }
@@ -76,10 +85,15 @@ type Attach struct {
 // has called Forget, or some time after the exit if no daemon does. The files stay the caller's: close them, or the
 // reader sees no end of file if the monitor dies. NotFound means that the exit was over: use WriteStatus.
 func (c *Client) Attach(ctx context.Context, a Attach) error {
-	m := &message{Op: opAttach, ID: a.ID, Key: a.Key, Started: a.Started, Payload: a.Label, Hold: newHold()}
+	m := &message{Op: opAttach, ID: a.ID, Key: a.Key, Started: a.Started, Payload: a.Label, Segment: a.Segment, Paced: a.Paced, Hold: newHold()}
 	m.put(slotStatus, a.Status)
 	m.put(slotKeys, a.Keys)
 	return c.do(ctx, m, nil)
+}
+
+// Bound sets other bounds of a container's log, whether it runs or not. What is beyond them goes at once.
+func (c *Client) Bound(ctx context.Context, id, dir string, b logs.Bounds) error {
+	return c.do(ctx, &message{Op: opBound, ID: id, Dir: dir, LogMax: b.Max, LogFiles: b.Files}, nil)
 }
 
 // HangUp ends what Session or Attach began, by its Key. A session's processes get SIGHUP, as from a terminal that goes

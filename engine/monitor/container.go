@@ -28,6 +28,7 @@ type container struct {
 	oomBefore              int64
 	src                    *source // of the pidfd
 
+	held     bool  // its outputs are not listened to, for one who reads them is too far behind
 	exit     *Exit // it has ended and is reaped
 	recorded bool  // and that is on disk
 	answerAt time.Time
@@ -63,7 +64,7 @@ func (s *server) adopt(d *daemon, m *message) *Error {
 			s.log.Warn("there may be no room for a container's exit record", "container", c.id, "err", err)
 		}
 	}
-	c.journal = s.openJournal(c.id, c.dir)
+	c.journal = s.openJournal(c.id, c.dir, m.bounds())
 	s.containers[c.id] = c
 	if err := c.connect(m); err != nil {
 		c.drop()

@@ -207,6 +207,8 @@ func (s *server) fromDaemon(d *daemon, m *message) {
 		err = s.session(m)
 	case opAttach:
 		err = s.attach(m)
+	case opBound:
+		s.bound(m.ID, m.Dir, m.bounds())
 	case opHangUp:
 		s.hangUp(m.ID, m.Key)
 	case opSignal:

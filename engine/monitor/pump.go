@@ -15,43 +15,6 @@ const (
 	pipeful    = 64 << 10
 )
 
-// journal is the log of one container's directory, shared by its runs: output of a run that has ended may still come
-// when the next one has begun.
-type journal struct {
-	dir      string
-	writer   *logs.Writer // nil if it could not be opened
-	users    int
-	reported bool // the container's user has heard that it cannot be written
-}
-
-func (s *server) openJournal(id, dir string) *journal {
-	j := s.journals[dir]
-	if j == nil {
-		j = &journal{dir: dir}
-		s.journals[dir] = j
-	}
-	j.users++
-	j.reported = false
-	if j.writer == nil {
-		w, err := logs.Create(dir)
-		if err != nil {
-			s.trouble(j, id, err)
-		}
-		j.writer = w
-	}
-	return j
-}
-
-func (s *server) closeJournal(j *journal) {
-	if j.users--; j.users > 0 {
-		return
-	}
-	delete(s.journals, j.dir)
-	if j.writer != nil {
-		_ = j.writer.Close()
-	}
-}
-
 // stream is one output of a container: a pipe's read end or a terminal's master.
 type stream struct {
 	server    *server
@@ -67,12 +30,11 @@ type stream struct {
 
 func (s *server) addStream(c *container, file *os.File, kind logs.Stream, terminal bool) error {
 	t := &stream{server: s, container: c, journal: c.journal, kind: kind, file: file, terminal: terminal}
-	events, ready := uint32(unix.EPOLLIN), t.pipeReady
+	ready := t.pipeReady
 	if terminal {
-		// A terminal nobody has open is hung up for as long as that lasts, and a process may open it again.
-		events, ready = unix.EPOLLIN|unix.EPOLLET, t.terminalReady
+		ready = t.terminalReady
 	}
-	src, err := s.loop.watch(rawFD(file), events, ready)
+	src, err := s.loop.watch(rawFD(file), t.events(), ready)
 	if err != nil {
 		return err
 	}
@@ -80,6 +42,24 @@ func (s *server) addStream(c *container, file *os.File, kind logs.Stream, termin
 	t.journal.users++
 	c.streams = append(c.streams, t)
 	return nil
+}
+
+// events are what is to be told of it: nothing but its end while the container is held.
+func (t *stream) events() (events uint32) {
+	if !t.container.held {
+		events = unix.EPOLLIN
+	}
+	if t.terminal { // one that nobody has open is hung up for as long as that lasts, and a process may open it again
+		events |= unix.EPOLLET
+	}
+	return events
+}
+
+// listen has what is there told again.
+func (t *stream) listen() {
+	if t.file != nil {
+		t.src.change(t.events())
+	}
 }
 
 func (t *stream) pipeReady(events uint32) {
@@ -107,14 +87,14 @@ func (t *stream) waiting() int {
 }
 
 func (t *stream) terminalReady(uint32) {
-	for left := moveAtOnce; left > 0; {
+	for left := moveAtOnce; left > 0 && !t.container.held; {
 		n := t.moveTerminal()
 		if n == 0 {
 			return
 		}
 		left -= n
 	}
-	t.src.change(unix.EPOLLIN | unix.EPOLLET)
+	t.listen()
 }
 
 // moveTerminal moves by way of a pipe, which splice needs at one side, and leaves it empty.
@@ -139,6 +119,7 @@ func (t *stream) move(pipe, limit int) (int64, error) {
 	if t.journal.writer != nil {
 		n, err := t.journal.writer.Splice(t.kind, pipe, limit)
 		if err == nil {
+			t.server.moved(t.journal)
 			t.container.grew()
 			return n, nil
 		}

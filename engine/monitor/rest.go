@@ -60,9 +60,7 @@ func (r *rest) wake() {
 	all := r.resting
 	r.resting = nil
 	for _, t := range all {
-		if t.file != nil {
-			t.src.change(unix.EPOLLIN)
-		}
+		t.listen()
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hull/engine/logs"
 )
 
 // FrontFD is the number under which a monitor that was started by Spawn inherits its end of the control connection.
@@ -76,6 +78,8 @@ type server struct {
 	rest       *rest
 	unsynced   map[string]string // exit records that are to be made durable: whose, by directory
 	syncing    sync.WaitGroup
+	trims      map[string]*logs.Bounds // logs that are being trimmed, by directory, and to what they are to be next
+	trimming   sync.WaitGroup
 	timers     map[*time.Timer]bool
 
 	handover  *handover // what it goes on from; nil if it is the first
@@ -96,7 +100,7 @@ type server struct {
 func Serve(ctx context.Context, o Options) error {
 	s := &server{
 		o: o.filled(), containers: map[string]*container{}, sessions: map[*session]bool{},
-		journals: map[string]*journal{}, timers: map[*time.Timer]bool{},
+		journals: map[string]*journal{}, timers: map[*time.Timer]bool{}, trims: map[string]*logs.Bounds{},
 	}
 	s.log = s.o.Logger
 	defer s.close()
@@ -178,6 +182,7 @@ func (s *server) close() {
 		t.Stop()
 	}
 	s.syncing.Wait()
+	s.trimming.Wait()
 	if s.loop == nil {
 		return
 	}

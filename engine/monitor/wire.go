@@ -30,6 +30,8 @@ const (
 
 	opCloseStdin op = "close-stdin"
 
+	opBound op = "bound"
+
 	opHangUp op = "hang-up"
 	opSignal op = "signal"
 
@@ -82,6 +84,10 @@ type message struct {
 	Mode     Ending    `json:"mode,omitempty"`
 	Text     string    `json:"text,omitempty"`
 	Payload  []byte    `json:"payload,omitempty"`
+	LogMax   int64     `json:"log_max,omitempty"`
+	LogFiles int       `json:"log_files,omitempty"`
+	Segment  int64     `json:"segment,omitempty"`
+	Paced    bool      `json:"paced,omitempty"`
 	Exit     *Exit     `json:"exit,omitempty"`
 
 	Hold      string `json:"hold,omitempty"`       // what the daemon calls its duplicates, see keep

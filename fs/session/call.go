@@ -98,9 +98,15 @@ func (c *Call) quiet() {
 
 // Follow is a container's log to print.
 type Follow struct {
+	Segments []Segment // not none
+	From     int64     // offset in them
+	Stamps   bool      // each line begins with its time
+}
+
+// Segment is a part of a log, as in package engine/logs.
+type Segment struct {
+	Number     int64
 	Log, Index *os.File
-	From       int64 // offset in the log
-	Stamps     bool  // each line begins with its time
 }
 
 // Answer is what a Call came to. Its files are closed when they have been sent.
@@ -154,11 +160,30 @@ func (a *Answer) message() (*wire.Answer, []*os.File) {
 	add(wire.RoleStdin, a.Stdin)
 	add(wire.RolePidfd, a.Pidfd)
 	if a.Follow != nil {
-		m.From, m.Stamps = a.Follow.From, a.Follow.Stamps
-		add(wire.RoleLog, a.Follow.Log)
-		add(wire.RoleIndex, a.Follow.Index)
+		last := a.Follow.Segments[len(a.Follow.Segments)-1]
+		m.From, m.Stamps, m.Segment = a.Follow.From, a.Follow.Stamps, last.Number
+		add(wire.RoleLog, last.Log)
+		add(wire.RoleIndex, last.Index)
 	}
 	return m, files
+}
+
+// send sends the answer. Its files are closed.
+func (a *Answer) send(conn *wire.Conn) error {
+	m, files := a.message()
+	defer closeAll(files)
+	if a.Follow != nil {
+		earlier := a.Follow.Segments[:len(a.Follow.Segments)-1]
+		for _, s := range earlier {
+			defer closeAll([]*os.File{s.Log, s.Index})
+		}
+		for _, s := range earlier {
+			if err := conn.Send(wire.KindSegment, wire.EncodeSegment(s.Number), s.Log, s.Index); err != nil {
+				return err
+			}
+		}
+	}
+	return conn.Send(wire.KindAnswer, m.Encode(), files...)
 }
 
 // Handler does what a Call asks. The context ends when the caller gives up or the server closes; what was accepted

@@ -105,10 +105,7 @@ func (s *Server) converse(conn *wire.Conn, call *Call, l *line) {
 		a = &Answer{}
 	}
 	l.answered(a.Err)
-	m, files := a.message()
-	err = conn.Send(wire.KindAnswer, m.Encode(), files...)
-	closeAll(files)
-	if err != nil {
+	if err = a.send(conn); err != nil {
 		cancel()
 	}
 	t.answered(a)

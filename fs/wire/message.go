@@ -8,6 +8,7 @@ const (
 	KindPrint   byte = 'P'
 	KindMeter   byte = 'M'
 	KindAnswer  byte = 'A'
+	KindSegment byte = 'L' // before the answer: an earlier segment of the log that is to be printed, its two files
 )
 
 // Option is what a flag gave: Name is the name of a setting of containers ("env", "tty") or of one of the verb's own
@@ -101,7 +102,7 @@ const (
 	RoleStatus Role = 's' // the exit comes here, as messages of engine/monitor's Status
 	RolePty    Role = 'p' // the master of a session's terminal
 	RoleStdin  Role = 'i' // what is read of the caller's input, or typed, goes here
-	RoleLog    Role = 'l' // the log to follow and print
+	RoleLog    Role = 'l' // the log to follow and print, or its last segment
 	RoleIndex  Role = 'x' // its index
 	RolePidfd  Role = 'd' // the process, for signals when no daemon is there to send them
 )
@@ -113,7 +114,8 @@ type Answer struct {
 	Sentence string // for the standard error, without "hull: "
 	Code     int
 	Roles    []Role
-	From     int64 // where in the log to begin
+	From     int64 // where to begin, in the log's segments of which the last comes with the answer
+	Segment  int64 // the number of that one
 	// Detach are the keys that end the helper and nothing else; empty if none do.
 	Detach string
 	// Signals has the helper hand on the signals it gets.
@@ -137,6 +139,7 @@ func (a *Answer) Encode() []byte {
 	}
 	e.string(string(roles))
 	e.number(a.From)
+	e.number(a.Segment)
 	e.string(a.Detach)
 	var flags int64
 	for i, on := range []bool{a.Signals, a.Terminal, a.Stamps} {
@@ -155,7 +158,7 @@ func DecodeAnswer(b []byte) (*Answer, error) {
 	for _, r := range []byte(d.string()) {
 		a.Roles = append(a.Roles, Role(r))
 	}
-	a.From = d.number()
+	a.From, a.Segment = d.number(), d.number()
 	a.Detach = d.string()
 	flags := d.number()
 	a.Signals, a.Terminal, a.Stamps = flags&1 != 0, flags&2 != 0, flags&4 != 0
@@ -178,6 +181,20 @@ func DecodeMeter(b []byte) (Meter, error) {
 	d := decoder{b: b}
 	m := Meter{Done: d.number(), Total: d.number()}
 	return m, d.end()
+}
+
+// EncodeSegment gives the body of a segment's frame.
+func EncodeSegment(number int64) []byte {
+	var e encoder
+	e.number(number)
+	return e.b
+}
+
+// DecodeSegment reads what EncodeSegment wrote.
+func DecodeSegment(b []byte) (int64, error) {
+	d := decoder{b: b}
+	n := d.number()
+	return n, d.end()
 }
 
 // EncodeSignal gives the body of a signal's frame.

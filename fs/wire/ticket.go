@@ -19,7 +19,7 @@ import (
 
 // Version is the version of all that is said here. A daemon and a helper of different versions do not talk: that
 // happens when the binary was replaced under a running daemon.
-const Version = 2
+const Version = 3
 
 // TicketSize is the size of a ticket in bytes, and part of the ioctl's number.
 const TicketSize = 256

@@ -2,6 +2,7 @@ package verb
 
 import (
 	"errors"
+	"io"
 	"os"
 	"syscall"
 
@@ -20,9 +21,12 @@ type running struct {
 	status  int // descriptor
 	term    *terminal
 	typing  bool // the caller's keys are being copied
-	log     *logs.Cursor
-	stamps  *stamper // nil if lines are printed without their times
-	reads   bool     // the log cannot be moved to the output without reading it
+	log     *logs.Log
+	cursor  *logs.Cursor // nil if there is none to follow
+	reading int64        // number of the log's segment that the monitor knows to be read
+	newest  int64        // and of the last that it has given
+	stamps  *stamper     // nil if lines are printed without their times
+	reads   bool         // the log cannot be moved to the output without reading it
 	sources []source
 	leave   chan int // a status to end with before the command does
 	wake    *os.File // writing to it wakes the loop
@@ -71,7 +75,10 @@ func (s *running) openLog() {
 	if log == nil || index == nil {
 		return
 	}
-	s.log = logs.FromFiles(log, index).Cursor(s.answer.From)
+	s.newest = s.answer.Segment
+	s.log = logs.Follow(append(s.segments, logs.Segment{Number: s.newest, Log: log, Index: index}))
+	s.cursor = s.log.Cursor(s.answer.From)
+	s.reading = s.newest
 	if s.answer.Stamps {
 		s.stamps = &stamper{}
 	}
@@ -93,7 +100,7 @@ func (s *running) run() (int, error) {
 		s.term.enter()
 		defer s.term.end()
 	}
-	if master := s.byRole[wire.RolePty]; master != nil && s.log == nil {
+	if master := s.byRole[wire.RolePty]; master != nil && s.cursor == nil {
 		s.sources = append(s.sources, source{master, number(master), s.out})
 	}
 	s.input()
@@ -170,7 +177,7 @@ func (s *running) loop(woken int) (int, error) {
 			switch {
 			case st.Left:
 				return s.finish(0)
-			case st.Grew:
+			case st.Grew, st.More:
 			case s.verb == "follow": // that the container has failed is no failure of this
 				return s.finish(0)
 			default:
@@ -185,20 +192,18 @@ func (s *running) loop(woken int) (int, error) {
 
 // told reads one message of the status socket.
 func (s *running) told() (monitor.Status, error) {
-	var b [monitor.StatusSize]byte
-	for {
-		n, err := unix.Read(s.status, b[:])
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if errors.Is(err, unix.EAGAIN) {
-			return monitor.Status{Grew: true}, nil
-		}
-		if err != nil || n == 0 {
-			return monitor.Status{}, errors.New("how it ended is not known: hull's monitor has gone away")
-		}
-		return monitor.DecodeStatus(b[:n])
+	st, more, err := monitor.ReadStatus(s.status)
+	switch {
+	case errors.Is(err, unix.EAGAIN):
+		return monitor.Status{Grew: true}, nil
+	case errors.Is(err, io.EOF), errors.Is(err, unix.ECONNRESET):
+		return st, errors.New("how it ended is not known: hull's monitor has gone away")
+	case err != nil:
+		return st, err
+	case st.More:
+		s.goesOn(more)
 	}
+	return st, nil
 }
 
 // finish prints what the command wrote before it ended. What its children, who may live on, write later is not waited

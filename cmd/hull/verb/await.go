@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hull/engine/logs"
 	"hull/fs/wire"
 )
 
@@ -30,6 +31,7 @@ func (h *helper) await() (a *wire.Answer, files []*os.File, status int, again bo
 	left := make(chan struct{})
 	defer close(left)
 	go receive(h.conn, frames, left)
+	h.segments = nil
 	var ended syscall.Signal
 	unread := false
 	var late <-chan time.Time
@@ -117,6 +119,10 @@ func (h *helper) print(f frame) {
 	switch f.kind {
 	case wire.KindPrint:
 		h.show.print(string(f.body))
+	case wire.KindSegment:
+		if n, err := wire.DecodeSegment(f.body); err == nil && len(f.files) == 2 {
+			h.segments = append(h.segments, logs.Segment{Number: n, Log: f.files[0], Index: f.files[1]})
+		}
 	case wire.KindMeter:
 		if m, err := wire.DecodeMeter(f.body); err == nil {
 			h.show.meter(m.Done, m.Total)

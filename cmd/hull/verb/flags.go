@@ -23,6 +23,7 @@ const (
 	Env                  // takes NAME=VALUE, or NAME for the caller's own value
 	EnvFile              // takes the path of a file of such lines
 	Security             // takes NAME=VALUE, each of which is a setting of its own
+	Log                  // takes NAME=VALUE as docker's log drivers do, each of which is a setting of its own
 	Mount                // takes docker's -v or --mount, whose path of the host may be relative to the caller's directory
 )
 
@@ -85,7 +86,7 @@ func (p *parser) parse() ([]wire.Option, []string, error) {
 // later are docker run's flags for what hull does not do yet.
 const later = " -p --publish -P --publish-all --network --net" +
 	" --volumes-from --volume-driver" +
-	" --dns --add-host -a --attach --health-cmd "
+	" --dns --add-host --log-driver -a --attach --health-cmd "
 
 func noFlag(flag string) error {
 	if strings.Contains(later, " "+flag+" ") {
@@ -179,6 +180,13 @@ func (p *parser) take(f Flag, as, value string, given bool) error {
 		}
 		p.options = append(p.options, o)
 		return nil
+	case Log:
+		o, err := logOption(value)
+		if err != nil {
+			return errors.New(as + ": " + err.Error())
+		}
+		p.options = append(p.options, o)
+		return nil
 	case Mount:
 		var err error
 		if value, err = p.mount(value); err != nil {
@@ -262,6 +270,18 @@ func (p *parser) security(s string) (wire.Option, error) {
 	return wire.Option{}, errors.New("there is seccomp=FILE, seccomp=unconfined and no-new-privileges, and not " + strconv.Quote(s))
 }
 
+// logOption reads docker's --log-opt.
+func logOption(s string) (wire.Option, error) {
+	name, value, _ := strings.Cut(s, "=")
+	switch name {
+	case "max-size":
+		return wire.Option{Name: "log_max", Value: value}, nil
+	case "max-file":
+		return wire.Option{Name: "log_files", Value: value}, nil
+	}
+	return wire.Option{}, errors.New("there is max-size=SIZE and max-file=COUNT, and not " + strconv.Quote(s))
+}
+
 // content reads a file of the caller's.
 func (p *parser) content(path string) ([]byte, error) {
 	if p.read == nil {
@@ -331,7 +351,7 @@ func help(usage string, flags []Flag) string {
 			value = " NAME[=VALUE]"
 		case EnvFile:
 			value = " FILE"
-		case Security:
+		case Security, Log:
 			value = " OPTION"
 		case Mount:
 			value = " MOUNT"

@@ -46,6 +46,7 @@ func testFlags() []Flag {
 		{Name: "env", Short: "e", Setting: "env", Kind: Env, Repeat: true},
 		{Name: "env-file", Setting: "env", Kind: EnvFile, Repeat: true},
 		{Name: "security-opt", Kind: Security, Repeat: true},
+		{Name: "log-opt", Kind: Log, Repeat: true},
 	}
 }
 
@@ -263,7 +264,7 @@ func (r *tree) container(c *session.Call) (*session.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := logs.Create(dir)
+	w, err := logs.Create(dir, logs.Bounds{})
 	if err != nil {
 		return nil, err
 	}
@@ -275,8 +276,11 @@ func (r *tree) container(c *session.Call) (*session.Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	log, index := l.Files()
-	a := &session.Answer{Status: near, Follow: &session.Follow{Log: log, Index: index}}
+	all, _, err := l.Take(0)
+	if err != nil {
+		return nil, err
+	}
+	a := &session.Answer{Status: near, Follow: &session.Follow{Segments: []session.Segment{session.Segment(all[0])}}}
 	out, writing, err := os.Pipe()
 	if err != nil {
 		return nil, err

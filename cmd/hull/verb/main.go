@@ -29,6 +29,7 @@ import (
 	"syscall"
 	"time"
 
+	"hull/engine/logs"
 	"hull/fs/wire"
 )
 
@@ -119,9 +120,10 @@ type helper struct {
 	device      bool // it serves an opened descriptor: its terminal is the master of one that others open
 	show        *display
 	lent        lent
-	known       []wire.Option // of a login: what was asked for once
-	unread      chan error    // tells why the input could not be read to its end
-	path        string        // of the file, absolute; empty on a descriptor
+	known       []wire.Option  // of a login: what was asked for once
+	unread      chan error     // tells why the input could not be read to its end
+	path        string         // of the file, absolute; empty on a descriptor
+	segments    []logs.Segment // of the log to follow, those before the answer's
 
 	telling sync.Mutex
 	conn    *wire.Conn

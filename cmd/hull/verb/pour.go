@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hull/engine/logs"
+	"hull/engine/monitor"
 )
 
 // pourful is how much is moved at once.
@@ -35,11 +36,12 @@ func pour(from, pipe int) {
 
 // follow prints what there is of the log.
 func (s *running) follow() error {
-	if s.log == nil {
+	if s.cursor == nil {
 		return nil
 	}
 	for s.stamps == nil && !s.reads {
-		x, err := s.log.Extent()
+		x, err := s.cursor.Extent()
+		s.tellReading()
 		if err != nil {
 			return nil //nolint:nilerr // the end of what is there now; a log that cannot be read ends with the command
 		}
@@ -56,7 +58,7 @@ func (s *running) follow() error {
 		case n == 0:
 			return nil
 		default:
-			s.log.Pass(int64(n))
+			s.cursor.Pass(int64(n))
 		}
 	}
 	return s.read()
@@ -66,7 +68,8 @@ func (s *running) follow() error {
 func (s *running) read() error {
 	buf := make([]byte, 64<<10)
 	for {
-		c, err := s.log.Next(buf)
+		c, err := s.cursor.Next(buf)
+		s.tellReading()
 		if err != nil {
 			return nil //nolint:nilerr // as in follow
 		}
@@ -77,6 +80,28 @@ func (s *running) read() error {
 		if err := writeAll(s.streamOf(c.Stream), data); err != nil {
 			return err
 		}
+	}
+}
+
+// goesOn takes the log's next segment.
+func (s *running) goesOn(more logs.Segment) {
+	switch {
+	case s.log == nil || more.Number <= s.newest:
+		_ = more.Close()
+		return
+	case more.Number > s.newest+1:
+		s.complain("a part of the log was dropped before it could be printed, for the log is kept within its bounds (log_max, log_files)")
+	}
+	s.newest = more.Number
+	s.log.Add(more)
+}
+
+// tellReading tells the monitor which segment is being read, when it is another: it gives the next ones then. That the
+// monitor is gone is seen elsewhere.
+func (s *running) tellReading() {
+	if n := s.cursor.Number(); n > s.reading && s.status != 0 {
+		s.reading = n
+		_ = monitor.Reading(s.status, n)
 	}
 }
 
