@@ -8,13 +8,20 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-const writerVar = "HULL_LOGS_TEST_WRITER"
+// writerVar names the directory of a test's process that is a writer; boundVar the most its segments have, and mostVar how
+// much it moves at once.
+const (
+	writerVar = "HULL_LOGS_TEST_WRITER"
+	boundVar  = "HULL_LOGS_TEST_BOUND"
+	mostVar   = "HULL_LOGS_TEST_MOST"
+)
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(writerVar); dir != "" {
@@ -25,7 +32,11 @@ func TestMain(m *testing.M) {
 
 // writerRole moves descriptors 3 and 4 to the log until both are closed.
 func writerRole(dir string) int {
-	w, err := Create(dir, Bounds{})
+	var b Bounds
+	most := 1 << 20
+	_, _ = fmt.Sscan(os.Getenv(boundVar), &b.Max)
+	_, _ = fmt.Sscan(os.Getenv(mostVar), &most)
+	w, err := Create(dir, b)
 	if err != nil {
 		return 1
 	}
@@ -38,7 +49,7 @@ func writerRole(dir string) int {
 			if poll[i].Revents == 0 {
 				continue
 			}
-			_, err := w.Splice(Stream(i), int(poll[i].Fd), 1<<20)
+			_, err := w.Splice(Stream(i), int(poll[i].Fd), most)
 			switch {
 			case errors.Is(err, io.EOF):
 				poll[i].Fd = -1
@@ -51,9 +62,14 @@ func writerRole(dir string) int {
 	return 0
 }
 
-// Whatever instant the writer is killed at, the log has every byte once.
+// Whatever instant the writer is killed at, the log has every byte once, be it in one segment or in many.
 func TestKilledWriter(t *testing.T) {
-	const n, kills = 40000, 25
+	t.Run("one segment", func(t *testing.T) { testKilledWriter(t, 400000, 25) })
+	// Small ones, and small moves: a good part of the kills then is in the middle of a change from one to the next.
+	t.Run("many segments", func(t *testing.T) { testKilledWriter(t, 400000, 300, boundVar+"=3000", mostVar+"=500") })
+}
+
+func testKilledWriter(t *testing.T, n, kills int, env ...string) {
 	dir := t.TempDir()
 	var reads, writes [2]*os.File
 	var want [2]bytes.Buffer
@@ -62,10 +78,11 @@ func TestKilledWriter(t *testing.T) {
 	}
 	var writers sync.WaitGroup
 	defer writers.Wait()
+	var over atomic.Bool // there have been kills enough
 	for i, w := range writes {
 		writers.Go(func() {
 			defer func() { _ = w.Close() }()
-			for k := range n {
+			for k := 0; k < n && !over.Load(); k++ {
 				line := fmt.Appendf(nil, "%d of stream %d\n", k, i)
 				want[i].Write(line)
 				if _, err := w.Write(line); err != nil {
@@ -77,7 +94,7 @@ func TestKilledWriter(t *testing.T) {
 	}
 	start := func() *exec.Cmd {
 		cmd := exec.Command("/proc/self/exe")
-		cmd.Env = append(os.Environ(), writerVar+"="+dir)
+		cmd.Env = append(append(os.Environ(), writerVar+"="+dir), env...)
 		cmd.ExtraFiles = reads[:]
 		if err := cmd.Start(); err != nil {
 			t.Error(err)
@@ -111,6 +128,7 @@ func TestKilledWriter(t *testing.T) {
 			killed++
 		}
 	}
+	over.Store(true)
 	cmd := start()
 	for i := range reads { // else the pipes never end
 		_ = reads[i].Close()
@@ -119,7 +137,8 @@ func TestKilledWriter(t *testing.T) {
 		t.Errorf("the last writer: %v", err)
 	}
 	writers.Wait()
-	t.Logf("%d writers were killed", killed)
+	all, err := numbers(dir)
+	t.Logf("%d writers were killed, in %d segments, %v", killed, len(all), err)
 	for s := range streams {
 		v := l.Only(s)
 		n, err := v.Size()

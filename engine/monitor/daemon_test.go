@@ -104,7 +104,9 @@ func (d *fakeDaemon) do(m *message) {
 			err = d.client.Reap(d.ctx, cmd.pidfd)
 		}
 	case "attach":
-		err = d.client.Attach(d.ctx, Attach{ID: m.ID, Key: m.Key, Status: m.files[slotStatus], Keys: m.files[slotKeys], Label: m.Payload})
+		err = d.client.Attach(d.ctx, Attach{ID: m.ID, Key: m.Key, Status: m.files[slotStatus], Keys: m.files[slotKeys], Label: m.Payload, Segment: m.Segment, Paced: m.Paced})
+	case "bound":
+		err = d.client.Bound(d.ctx, m.ID, m.Dir, m.bounds())
 	case "forget":
 		err = d.client.Forget(d.ctx, m.ID)
 	case "list":
@@ -211,7 +213,7 @@ func (d *fakeDaemon) start(m *message) error {
 	}
 	err = d.client.Adopt(d.ctx, Adopt{
 		ID: m.ID, Dir: m.Dir, PID: c.pid, Pidfd: c.pidfd, Stdout: c.out, Stderr: c.err, Pty: c.pty, Stdin: c.in,
-		Started: time.Now(), Volatile: m.Volatile,
+		Started: time.Now(), Volatile: m.Volatile, Bounds: m.bounds(),
 	})
 	for _, f := range []*os.File{c.out, c.err, c.in, c.pidfd, c.pty} {
 		closed(f)
