@@ -171,7 +171,7 @@ func (s *server) daemonGone(how, failed string, lived time.Duration) {
 		m.delay = 0
 	}
 	m.restart = s.after(m.delay, s.startDaemon)
-	m.delay = min(max(firstDelay, 2*m.delay), longDelay)
+	m.delay = min(max(firstDelay, 2*m.delay), s.o.RestartWithin)
 }
 
 // giveUp ends a mount no daemon could be kept running for. Containers that an earlier mount left go on.

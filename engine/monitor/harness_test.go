@@ -83,7 +83,7 @@ func monitorRole() int {
 	} else {
 		o.Front = os.NewFile(FrontFD, "front")
 	}
-	for name, to := range map[string]*time.Duration{"HULL_ANSWER_WITHIN": &o.AnswerWithin, "HULL_END_WITHIN": &o.EndWithin, "HULL_HANG_UP_WITHIN": &o.HangUpWithin} {
+	for name, to := range map[string]*time.Duration{"HULL_ANSWER_WITHIN": &o.AnswerWithin, "HULL_END_WITHIN": &o.EndWithin, "HULL_HANG_UP_WITHIN": &o.HangUpWithin, "HULL_RESTART_WITHIN": &o.RestartWithin} {
 		if v := os.Getenv(name); v != "" {
 			d, err := time.ParseDuration(v)
 			check(err)

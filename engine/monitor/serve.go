@@ -41,6 +41,8 @@ type Options struct {
 	AnswerWithin time.Duration
 	// HangUpWithin is how long a session that is hung up may take to end before it is killed. 0 means ten seconds.
 	HangUpWithin time.Duration
+	// RestartWithin bounds how long a daemon that dies again and again is waited with. 0 means 1.5 s.
+	RestartWithin time.Duration
 	// Attempts is how often a daemon that never was Ready is started before it is given up. 0 means three.
 	Attempts int
 }
@@ -57,6 +59,9 @@ func (o Options) filled() Options {
 	}
 	if o.HangUpWithin == 0 {
 		o.HangUpWithin = 10 * time.Second
+	}
+	if o.RestartWithin == 0 {
+		o.RestartWithin = longDelay
 	}
 	if o.Attempts == 0 {
 		o.Attempts = 3
