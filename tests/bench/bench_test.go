@@ -40,7 +40,7 @@ func TestRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, err := newSetting(ctx, hull, size{
-		image: 400e3, files: 300, layer: 3e6, burst: 3, running: [3]int{1, 2, 5}, sustain: 50 * time.Millisecond,
+		image: 400e3, files: 300, layer: 3e6, log: 300e3, burst: 3, running: [3]int{1, 2, 5}, sustain: 50 * time.Millisecond,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -27,14 +27,15 @@ type size struct {
 	files int   // of the image of small files
 	layer int64 // bytes of the image of one layer
 
+	log     int64         // bytes of output
 	burst   int           // containers at once
 	running [3]int        // containers that run while others are started
 	sustain time.Duration // how long containers are started one after the other
 }
 
 var (
-	fullSize  = size{image: 220e6, files: 100_000, layer: 2e9, burst: 100, running: [3]int{1, 100, 500}, sustain: time.Minute}
-	quickSize = size{image: 60e6, files: 10_000, layer: 200e6, burst: 100, running: [3]int{1, 50, 200}, sustain: 5 * time.Second}
+	fullSize  = size{image: 220e6, files: 100_000, layer: 2e9, log: 200e6, burst: 100, running: [3]int{1, 100, 500}, sustain: time.Minute}
+	quickSize = size{image: 60e6, files: 10_000, layer: 200e6, log: 50e6, burst: 100, running: [3]int{1, 50, 200}, sustain: 5 * time.Second}
 )
 
 // The images, by what they are called in the registry.
