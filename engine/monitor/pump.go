@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -25,7 +26,9 @@ type stream struct {
 	terminal  bool
 	src       *source
 
-	wide, narrow bool // its pipe has been made larger, or could not be
+	since        time.Time // when lately began
+	lately       int64     // bytes that have come since
+	wide, narrow bool      // its pipe has been made larger, or could not be
 }
 
 func (s *server) addStream(c *container, file *os.File, kind logs.Stream, terminal bool) error {
@@ -72,7 +75,7 @@ func (t *stream) pipeReady(events uint32) {
 		t.end()
 		return
 	}
-	if n >= fast {
+	if t.hurries(n) {
 		t.server.rest.add(t)
 	}
 }

@@ -2,16 +2,26 @@ package monitor
 
 import (
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 const (
-	// fast is how much must have been waiting in a pipe for its writer to be called fast.
+	// fast is how much must have come from a pipe within a restFor for its writer to be called fast.
 	fast = 32 << 10
-	// restFor is how long such a pipe is then not looked at, in nanoseconds.
-	restFor = 1_000_000
+	// restFor is how long such a pipe is then not looked at.
+	restFor = time.Millisecond
 )
+
+// hurries tells whether a stream's writer is fast, of which these bytes have come now.
+func (t *stream) hurries(n int64) bool {
+	if now := time.Now(); now.Sub(t.since) > restFor {
+		t.since, t.lately = now, 0
+	}
+	t.lately += n
+	return t.lately >= fast
+}
 
 // rest lets the pipes of fast writers fill for a moment, made large enough for that. Moving 500 KB at a time and not 8
 // costs writer and monitor far fewer turns, and makes a fast writer's log half as dear again. What is slow, and what is
@@ -47,7 +57,7 @@ func (r *rest) add(t *stream) {
 		return
 	}
 	if len(r.resting) == 0 {
-		once := unix.ItimerSpec{Value: unix.Timespec{Nsec: restFor}}
+		once := unix.ItimerSpec{Value: unix.Timespec{Nsec: int64(restFor)}}
 		if unix.TimerfdSettime(r.fd, 0, &once, nil) != nil {
 			return
 		}

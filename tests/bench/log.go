@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The contestants of log: a container writes many lines, and they are kept.
@@ -15,7 +16,7 @@ import (
 // logging makes the row.
 func logging() row {
 	return row{
-		name: "log", title: "lines of a container that writes as fast as it can, until they are all kept and its exit is known", rounds: 5,
+		name: "log", title: "lines of a container that writes as fast as it can, until they are all kept and its exit is known", rounds: 5, settle: 2 * time.Second, // for what was removed
 		field: []contestant{&hullLog{opt: "max-size=-1", what: "all kept"}, &hullLog{opt: "max-file=5", what: "within bounds"}, &catLog{}, &podmanLog{}, &dockerLog{}},
 	}
 }
