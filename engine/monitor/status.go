@@ -115,7 +115,8 @@ func ReadStatus(near int) (Status, logs.Segment, error) {
 	var b [StatusSize]byte
 	var rights [64]byte
 	n, rn, _, _, err := unix.Recvmsg(near, b[:], rights[:], unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
-	for errors.Is(err, unix.EINTR) {
+	// That the other end closed without having read all is told, once, before what it said.
+	for errors.Is(err, unix.EINTR) || errors.Is(err, unix.ECONNRESET) {
 		n, rn, _, _, err = unix.Recvmsg(near, b[:], rights[:], unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
 	}
 	if err != nil {
