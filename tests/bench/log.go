@@ -41,7 +41,7 @@ func (h *hullLog) prepare(ctx context.Context, s *setting) error {
 }
 
 func (h *hullLog) container() string {
-	return "log" + strconv.Itoa(h.count) + strings.Trim(h.opt, "maxsizefile=-")
+	return "log" + strconv.Itoa(h.count) + "-" + strings.ReplaceAll(h.what, " ", "-")
 }
 
 func (h *hullLog) once(ctx context.Context) error {
