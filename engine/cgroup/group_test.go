@@ -272,6 +272,29 @@ func TestKill(t *testing.T) {
 	})
 }
 
+// TestTreeRemoved takes away what is empty between two groups, in one hierarchy or in all of them.
+func TestTreeRemoved(t *testing.T) {
+	each(t, func(t *testing.T, tree *Tree) {
+		for _, some := range []int{1, len(tree.host.Hierarchies)} {
+			if err := create(t, tree, "first", Limits{}).Remove(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for i := range tree.host.Hierarchies[:some] {
+				if err := os.Remove(tree.path(&tree.host.Hierarchies[i])); err != nil {
+					t.Fatal(err)
+				}
+			}
+			g := create(t, tree, "second", Limits{Pids: 7, PidsIfPossible: true, Devices: DefaultDevices()})
+			if s, err := g.Stat(); err != nil || g.of("pids") != nil && s.PidsMax != 7 {
+				t.Errorf("stat %+v, %v", s, err)
+			}
+			if err := g.Remove(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
 func TestSweep(t *testing.T) {
 	each(t, func(t *testing.T, tree *Tree) {
 		other := tree.host.Tree(tree.id + "-other")

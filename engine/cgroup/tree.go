@@ -30,23 +30,21 @@ func (h *Host) Tree(id string) *Tree { return &Tree{host: h, id: id} }
 
 // Create makes a group. On failure nothing is left of it.
 func (t *Tree) Create(id string, l Limits) (*Group, error) {
-	if err := t.make(); err != nil {
-		return nil, err
-	}
 	g, err := t.group(id)
 	if err != nil {
 		return nil, err
 	}
-	for i, d := range g.dirs {
-		if err := os.Mkdir(d.path, 0o755); err != nil {
-			for _, made := range g.dirs[:i] {
-				_ = unix.Rmdir(made.path)
-			}
-			if errors.Is(err, os.ErrExist) {
-				return nil, &Error{Op: "create", Group: id, Kind: Exists, Err: fmt.Errorf("the cgroup %s exists already", d.path)}
-			}
-			return nil, system("create", id, err)
+	if err = t.make(); err == nil {
+		err = g.mkdir()
+	}
+	if errors.Is(err, os.ErrNotExist) { // systemd removes what is empty below a session that ends
+		t.forget()
+		if err = t.make(); err == nil {
+			err = g.mkdir()
 		}
+	}
+	if err != nil {
+		return nil, err
 	}
 	if err := g.limitFresh(l); err != nil {
 		for _, d := range g.dirs {
@@ -55,6 +53,24 @@ func (t *Tree) Create(id string, l Limits) (*Group, error) {
 		return nil, err
 	}
 	return g, nil
+}
+
+// mkdir makes the group's directories, or none.
+func (g *Group) mkdir() error {
+	for i, d := range g.dirs {
+		err := os.Mkdir(d.path, 0o755)
+		if err == nil {
+			continue
+		}
+		for _, made := range g.dirs[:i] {
+			_ = unix.Rmdir(made.path)
+		}
+		if errors.Is(err, os.ErrExist) {
+			return &Error{Op: "create", Group: g.id, Kind: Exists, Err: fmt.Errorf("the cgroup %s exists already", d.path)}
+		}
+		return system("create", g.id, err)
+	}
+	return nil
 }
 
 // Open gives a group that was created earlier, by this process or another. NotFound if no part of it is there.
@@ -136,6 +152,13 @@ func (t *Tree) make() error {
 	}
 	t.made = true
 	return nil
+}
+
+// forget has the tree's directories made again.
+func (t *Tree) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.made = false
 }
 
 // List names the groups that are there, or parts of them.
