@@ -31,6 +31,9 @@ func (s *supervisor) runEnded(x Exit) {
 	p.end()
 	s.examination.end()
 	s.stopping, s.waiters, s.examination = nil, nil, nil
+	s.endKilling()
+	kills := s.kills
+	s.stuck, s.kills = false, nil
 	s.leaveAll(x)
 	oom := s.oomAtEnd(x)
 	if again {
@@ -52,6 +55,9 @@ func (s *supervisor) runEnded(x Exit) {
 	s.e.crash(exitForgotten)
 	for _, tell := range waiters {
 		tell(x, nil)
+	}
+	for _, answer := range kills {
+		answer(nil)
 	}
 	s.tidy()
 	if p != nil {

@@ -595,6 +595,7 @@ type testMonitor struct {
 	attached map[string][]*os.File
 	bounds   map[string]logs.Bounds
 	adopted  int
+	stuck    chan struct{} // if not nil, no exit is told before it is closed: the processes wait in the kernel
 	work     sync.WaitGroup
 }
 
@@ -639,6 +640,9 @@ func (m *testMonitor) Adopt(ctx context.Context, a monitor.Adopt) error {
 		x.ID, x.Started = a.ID, a.Started
 		data, _ := json.Marshal(x)
 		_ = os.WriteFile(filepath.Join(a.Dir, "exit.json"), data, 0o600)
+		if m.stuck != nil {
+			<-m.stuck
+		}
 		m.mu.Lock()
 		h.Exit = &x
 		m.mu.Unlock()
@@ -763,6 +767,13 @@ func (m *testMonitor) Bound(_ context.Context, id, _ string, b logs.Bounds) erro
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.bounds[id] = b
+	return nil
+}
+
+func (m *testMonitor) Abandon(_ context.Context, id string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.held, id)
 	return nil
 }
 
@@ -936,4 +947,11 @@ func (w *world) ok(err error) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// count is how many groups there are.
+func (t *testGroups) count() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.live)
 }

@@ -20,6 +20,7 @@ type Monitor interface {
 	Forget(ctx context.Context, id string) error
 	// Bound sets other bounds of the log in a container's directory.
 	Bound(ctx context.Context, id, dir string, b logs.Bounds) error
+	Abandon(ctx context.Context, id string) error
 	CloseStdin(ctx context.Context, id string) error
 	Reap(ctx context.Context, pidfd *os.File) error
 	List(ctx context.Context) ([]monitor.Held, error)

@@ -12,7 +12,11 @@ func (e *Engine) containerDir(id string) string { return filepath.Join(e.dir, id
 // remove takes a container that does not run away. With the rename it is gone, for every later daemon too; its files
 // are deleted in the background.
 func (s *supervisor) remove() error {
-	if _, ok := next(s.st.State, inRemove); !ok {
+	in := inRemove
+	if s.stuck {
+		in = inAbandon
+	}
+	if _, ok := next(s.st.State, in); !ok {
 		return fail("remove", s.id, Running, "the container %s is %s; stop it first", s.rec.Name, s.st.State)
 	}
 	trash := filepath.Join(s.e.dir, gonePrefix+s.id)

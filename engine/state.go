@@ -32,6 +32,7 @@ const (
 	inCallOff input = "call off" // it is not, after all
 	inBreak   input = "break"    // the record cannot be read, or a removal stuck half-way
 	inRemove  input = "remove"
+	inAbandon input = "abandon" // removed with a process that does not end
 )
 
 // gone is the end of every container; no container has it.
@@ -44,7 +45,7 @@ var transitions = map[State]map[input]State{
 	Waiting:    {inStarted: Up, inGaveUp: Created, inGaveIn: Exited},
 	Up:         {inPause: Paused, inStop: Stopping, inExit: Exited},
 	Paused:     {inUnpause: Up, inStop: Stopping, inExit: Exited},
-	Stopping:   {inExit: Exited},
+	Stopping:   {inExit: Exited, inAbandon: gone},
 	Restarting: {inAwait: Waiting, inStarted: Up, inRetry: Restarting, inCallOff: Exited},
 	Exited:     {inAwait: Waiting, inStarted: Up, inRetry: Restarting, inBreak: Dead, inRemove: gone},
 	Dead:       {inBreak: Dead, inRemove: gone},

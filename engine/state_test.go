@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-var inputs = []input{inAwait, inStarted, inGaveUp, inGaveIn, inPause, inUnpause, inStop, inExit, inRetry, inCallOff, inBreak, inRemove}
+var inputs = []input{inAwait, inStarted, inGaveUp, inGaveIn, inPause, inUnpause, inStop, inExit, inRetry, inCallOff, inBreak, inRemove, inAbandon}
 
 func TestTransitions(t *testing.T) {
 	for s, row := range transitions {
@@ -16,10 +16,10 @@ func TestTransitions(t *testing.T) {
 			if to != gone && !to.known() {
 				t.Errorf("%s on %s: unknown state %q", s, in, to)
 			}
-			if s.Alive() && to == gone {
+			if s.Alive() && to == gone && in != inAbandon {
 				t.Errorf("%s on %s: a container with a process cannot be gone", s, in)
 			}
-			if s.Alive() && !to.Alive() && in != inExit {
+			if s.Alive() && !to.Alive() && in != inExit && in != inAbandon {
 				t.Errorf("%s on %s: only an exit ends a run", s, in)
 			}
 			if !s.Alive() && to.Alive() && in != inStarted {

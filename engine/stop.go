@@ -109,6 +109,10 @@ func (s *supervisor) discard(force bool, answer func(error)) {
 		p := s.noteStop()
 		p.remove, p.removal = append(p.remove, answer), s.why
 		s.follow(thenRemove)
+		if s.stuck {
+			s.abandon()
+			return
+		}
 		if err := s.signal(syscall.SIGKILL); err != nil {
 			s.failed("remove", err) // the answer comes if it ends all the same
 		}
@@ -140,6 +144,9 @@ func (s *supervisor) beginStop(seconds int) (*stopping, error) {
 	}
 	joined := s.stopping != nil
 	p := s.noteStop()
+	if joined && s.stuck { // perhaps it can be ended now
+		return p, s.signal(syscall.SIGKILL)
+	}
 	if joined {
 		if seconds >= 0 {
 			p.end()
@@ -194,7 +201,7 @@ func (s *supervisor) kill(name string, answer func(error)) {
 		answer(err)
 		return
 	}
-	s.waiters = append(s.waiters, func(Exit, error) { answer(nil) })
+	s.kills = append(s.kills, answer)
 }
 
 func (s *supervisor) notRunning(op string) error {
@@ -213,6 +220,9 @@ func (s *supervisor) signal(sig syscall.Signal) error {
 	}
 	s.sent[int(sig)] = s.why
 	s.say(actKill, "signal", fmt.Sprint(int(sig)))
+	if sig == syscall.SIGKILL {
+		s.expectEnd()
+	}
 	if s.run.group != nil && (s.st.State == Paused || s.stopping != nil) {
 		if err := s.run.group.Unpause(s.e.ctx); err != nil && sig == syscall.SIGKILL {
 			s.e.o.Logger.Warn("a container cannot be thawed", "container", s.id, "op", "kill", "err", err)

@@ -37,6 +37,9 @@ type supervisor struct {
 	lease      *lease
 	// examination is how the run's health is kept an eye on; nil if it is not.
 	examination *examination
+	killing     *time.Timer   // until when a process that was sent SIGKILL is expected to have ended; nil if none was
+	stuck       bool          // it did not
+	kills       []func(error) // who has asked for that signal
 	unmount     chan struct{} // closed when the last run's overlay is unmounted; nil if there was none
 	// undecided is set while it is not known whether the process of a start that the last daemon did not live to note
 	// runs its command.
@@ -77,6 +80,7 @@ func (s *supervisor) closeDescriptors() {
 	}
 	s.stopping.end()
 	s.restarting.end()
+	s.endKilling()
 	s.examination.end()
 	s.view.forget()
 }
@@ -121,6 +125,8 @@ func (s *supervisor) supervise() {
 			}
 		case <-s.stopping.over():
 			s.because(s.stopping.why, s.graceOver)
+		case <-s.killingOver():
+			s.stillThere()
 		case <-s.restarting.due():
 			s.backOffOver()
 		case <-s.examination.due():

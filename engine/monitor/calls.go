@@ -118,6 +118,12 @@ func (c *Client) Forget(ctx context.Context, id string) error {
 	return err
 }
 
+// Abandon lets a container go whose process is there and cannot be ended: no exit of it is told, and what it still
+// writes is lost. The monitor reaps it if it ends after all. What is unknown is no error.
+func (c *Client) Abandon(ctx context.Context, id string) error {
+	return c.do(ctx, &message{Op: opAbandon, ID: id}, nil)
+}
+
 // CloseStdin has the monitor drop its write end of a container's standard input, so that the end of input comes when
 // the last other holder closes its own. No error if it has none.
 func (c *Client) CloseStdin(ctx context.Context, id string) error {

@@ -3,6 +3,7 @@ package monitor
 import (
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -215,6 +216,8 @@ func (s *server) fromDaemon(d *daemon, m *message) {
 		s.signal(m.ID, m.Key, unix.Signal(m.Signal))
 	case opForget:
 		err = s.forgetID(m.ID)
+	case opAbandon:
+		s.abandonID(m.ID)
 	case opCloseStdin:
 		if c := s.containers[m.ID]; c != nil {
 			c.stdin = closed(c.stdin)
@@ -254,6 +257,31 @@ func (s *server) forgetID(id string) *Error {
 	s.forget(c)
 	s.settle()
 	return nil
+}
+
+// abandonID lets a container go though its process is still there. That one is reaped when it ends after all.
+func (s *server) abandonID(id string) {
+	c := s.containers[id]
+	if c == nil {
+		return
+	}
+	for _, t := range slices.Clone(c.streams) {
+		t.end()
+	}
+	var left *os.File
+	if c.exit == nil {
+		var err error
+		if left, err = duplicate(c.pidfd); err != nil {
+			s.log.Error("a process that does not end cannot be watched any more", "container", id, "err", err)
+		}
+	}
+	s.forget(c)
+	if left != nil {
+		if err := s.finishOff(left, func() {}); err != nil {
+			s.log.Error("a process that does not end cannot be watched any more", "container", id, "err", err)
+		}
+	}
+	s.settle()
 }
 
 func (s *server) reap(d *daemon, m *message) {

@@ -27,6 +27,7 @@ const (
 	opAttach  op = "attach"
 	opForget  op = "forget"
 	opReap    op = "reap"
+	opAbandon op = "abandon"
 
 	opCloseStdin op = "close-stdin"
 
