@@ -124,6 +124,7 @@ type helper struct {
 	unread      chan error     // tells why the input could not be read to its end
 	path        string         // of the file, absolute; empty on a descriptor
 	segments    []logs.Segment // of the log to follow, those before the answer's
+	named       named          // of an archive: the file in the place of its input or output
 
 	telling sync.Mutex
 	conn    *wire.Conn
@@ -169,7 +170,8 @@ func (h *helper) attempt(path string, args []string) (status int, again bool) {
 		return problem.status, problem.again
 	}
 	defer file.Close()
-	return h.redeem(file, ticket, args)
+	status, again = h.redeem(file, ticket, args)
+	return h.deliver(status), again
 }
 
 // redeem makes the call that a ticket is for.

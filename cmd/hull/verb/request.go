@@ -53,15 +53,17 @@ func (h *helper) request(t wire.Ticket, args []string) (*wire.Request, error) {
 	case "prune":
 		flags = []Flag{
 			{Name: "dry-run", Short: "n", Setting: "dry-run", Kind: Switch, Summary: "only say what would go"},
-			{Name: "all", Short: "a", Setting: "all", Kind: Switch, Summary: "also images that have a name, if no container is made of them"},
+			{Name: "all", Short: "a", Setting: "all", Kind: Switch, Summary: "also images and volumes that have a name, if no container has them"},
 		}
-		usage = "prune [-n] [-a] containers|images|all"
+		usage = "prune [-n] [-a] containers|images|volumes|all"
 	case "save":
-		usage = "save [IMAGE…] > FILE   (more images are put into the same archive)"
+		flags = outputFlags()
+		usage = "save [-o FILE] [IMAGE…]   or   save [IMAGE…] > FILE   (more images are put into the same archive)"
 	case "export":
-		usage = "export > FILE"
+		flags, usage = outputFlags(), "export [-o FILE]   or   export > FILE"
 	case "load":
-		usage = "load < FILE"
+		flags = []Flag{{Name: "input", Short: "i", Setting: optionInput, Summary: "read this file in the place of the input"}}
+		usage = "load [-i FILE]   or   load < FILE"
 	default:
 		usage = t.Verb
 	}
@@ -98,6 +100,10 @@ func (h *helper) platform(verb string, r *wire.Request) {
 		return
 	}
 	r.Options = append(r.Options, wire.Option{Name: optionPlatform, Value: name})
+}
+
+func outputFlags() []Flag {
+	return []Flag{{Name: "output", Short: "o", Setting: optionOutput, Summary: "write to this file in the place of the output"}}
 }
 
 // window tells the size of the caller's terminal for a container that is to have one.

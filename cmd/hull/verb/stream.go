@@ -12,6 +12,9 @@ import (
 // stream lends a pipe in the place of the standard input (0) or output (1): the daemon itself reads or writes it, and
 // must be able to leave it at any time, whatever the caller's descriptor is.
 func (h *helper) stream(r *wire.Request, i int) error {
+	if err := h.takeNamed(r, i); err != nil {
+		return err
+	}
 	switch {
 	case i == 0 && isTerminal(h.in):
 		return errors.New("there is no archive on a terminal: give it one, as in load < FILE")
