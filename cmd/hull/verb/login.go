@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -12,6 +13,9 @@ import (
 
 	"hull/fs/wire"
 )
+
+// optionPiped is the option by which the password comes by the input, whatever that is.
+const optionPiped = "password-stdin"
 
 // maxLogin is more than any name and password are long.
 const maxLogin = 64 << 10
@@ -23,7 +27,7 @@ func (h *helper) login(r *wire.Request) error {
 		return errors.New("login takes no arguments; -u gives the user's name, and the password comes by the terminal or the input")
 	}
 	if h.known == nil {
-		user, password, err := h.who(last(r.Options, "user"))
+		user, password, err := h.who(last(r.Options, "user"), last(r.Options, optionPiped) == "true")
 		if err != nil {
 			return err
 		}
@@ -32,12 +36,15 @@ func (h *helper) login(r *wire.Request) error {
 		}
 		h.known = []wire.Option{{Name: "user", Value: user}, {Name: "password", Value: password}}
 	}
-	r.Options = append(r.Options, h.known...)
+	r.Options = append(slices.DeleteFunc(r.Options, func(o wire.Option) bool { return o.Name == optionPiped }), h.known...)
 	return nil
 }
 
-func (h *helper) who(user string) (name, password string, err error) {
-	if !isTerminal(h.in) {
+func (h *helper) who(user string, piped bool) (name, password string, err error) {
+	if piped && user == "" {
+		return "", "", errors.New("--password-stdin is for the password alone: -u gives the user's name")
+	}
+	if piped || !isTerminal(h.in) {
 		return fromInput(os.NewFile(uintptr(h.in), "input"), user)
 	}
 	if user == "" {

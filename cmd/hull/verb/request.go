@@ -44,8 +44,10 @@ func (h *helper) request(t wire.Ticket, args []string) (*wire.Request, error) {
 	case "follow":
 		flags, usage = followFlags(), "follow [FLAGS]"
 	case "login":
-		flags, usage = []Flag{{Name: "username", Short: "u", Setting: "user", Summary: "who logs in; it asks if not given"}},
-			"login [-u USER]   (asks at a terminal; else USER PASSWORD, or with -u the password, comes by the input)"
+		flags, usage = []Flag{
+			{Name: "username", Short: "u", Setting: "user", Summary: "who logs in; it asks if not given"},
+			{Name: "password-stdin", Setting: optionPiped, Kind: Switch, Summary: "read the password from the input, a terminal too"},
+		}, "login [-u USER]   (asks at a terminal; else USER PASSWORD, or with -u the password, comes by the input)"
 	case "search":
 		flags, usage = []Flag{{Name: "limit", Setting: "limit", Summary: "at most so many, 25 if not given"}}, "search [--limit N] TERM"
 	case "tags":
