@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -10,20 +12,33 @@ import (
 )
 
 func doctorCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "doctor",
+	var store string
+	c := &cobra.Command{
+		Use:   "doctor [flags]",
 		Short: "try what hull needs of this machine, a line each",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := needRoot("doctor"); err != nil {
 				return err
 			}
-			if missing := examine(c.OutOrStdout(), probe.Probe(c.Context())); missing > 0 {
+			if missing := examine(c.OutOrStdout(), probe.Probe(c.Context(), ground(store))); missing > 0 {
 				fmt.Fprintf(c.ErrOrStderr(), "hull: it cannot run here: %d of what it needs is missing\n", missing)
 				return errSaid
 			}
 			return nil
 		},
+	}
+	c.Flags().StringVar(&store, "store", defaultStore, "try the file system of `DIR`, where images and containers are to be")
+	return c
+}
+
+// ground is the directory that is there of those above one that may not be.
+func ground(dir string) string {
+	for {
+		if info, err := os.Stat(dir); err == nil && info.IsDir() || dir == filepath.Dir(dir) {
+			return dir
+		}
+		dir = filepath.Dir(dir)
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 type Feature struct {
 	Name   string // "user namespaces"
 	Needed bool   // hull cannot run without it
-	Kernel string // the first Linux that has it: "5.12"
+	Kernel string // the first Linux that has it: "5.12"; empty if that is not what is missing
 	Err    error  // nil: it works
 }
 

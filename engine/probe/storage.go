@@ -29,7 +29,8 @@ func (p *prober) storage(ctx context.Context, parent string) []Feature {
 	}
 	sweep(parent)
 	dir, done, err := workplace(parent)
-	if err != nil {
+	if err != nil { // which no kernel mends
+		idMapped.Kernel, layered.Kernel, detached.Kernel, container.Kernel = "", "", "", ""
 		return fail(err)
 	}
 	defer done()
