@@ -158,7 +158,7 @@ func TestLoadRefuses(t *testing.T) {
 		kind    Kind
 	}{
 		{"nothing", strings.NewReader(""), Invalid},
-		{"text", strings.NewReader("hello"), Corrupt},
+		{"text", strings.NewReader("hello"), Invalid},
 		{"cut", bytes.NewReader(good[:len(good)/2]), Corrupt},
 		{"flipped", bytes.NewReader(flipped), Corrupt},
 		{"lying", bytes.NewReader(dockerArchive(t, "docker.io/library/app:1", imageOf(t, lyingLayer{layerOf(t, file{name: "a"})}))), Corrupt},
