@@ -5,7 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/txtar"
 
 	"hull/fs/journal"
 )
@@ -33,4 +37,23 @@ func (m *mounted) strangeEvents() (problems []string) {
 		}
 	}
 	return problems
+}
+
+// TestEventsAreTried holds the list of a script to be that of what is described.
+func TestEventsAreTried(t *testing.T) {
+	a, err := txtar.ParseFile("testdata/events-all.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, k := range journal.Kinds() {
+		if k.Type != "call" { // its actions are whatever was to be done
+			want = append(want, k.Type+" "+k.Action)
+		}
+	}
+	slices.Sort(want)
+	got := strings.Split(strings.TrimSpace(string(a.Files[0].Data)), "\n")
+	if !slices.Equal(got, want) {
+		t.Errorf("events-all.txtar waits for %q, described are %q", got, want)
+	}
 }
