@@ -27,9 +27,9 @@ type Options struct {
 	Logger *slog.Logger
 	// Notify is told of every event and must return at once. Those of one container come in their order.
 	Notify func(Event)
-	// Yield has whoever only looks into a container's files give back their views; false if somebody has a file open. nil:
-	// nobody does.
-	Yield func(id string) bool
+	// Yield has whoever only looks into a container's files give back their views, if they have nothing open within a time.
+	// nil: nobody does.
+	Yield func(id string, within time.Duration)
 	// Caller tells who asks for something with a context, for events. nil: nobody knows.
 	Caller func(context.Context) (uid uint32, ok bool)
 	// Crash is called at every point of CrashPoints; tests make it kill the process. nil does nothing.

@@ -298,7 +298,7 @@ func (l *launching) mount(users *os.File) (*os.File, error) {
 		l.onFailure(s.view.runEnded) // else it were kept for a run that never was
 		return m, err
 	}
-	if !s.yieldView(l.note.Process.Privileges.HostUsers) { // it was mounted before privileged or userns changed
+	if !s.yieldView(l.note.Process.Privileges.HostUsers, yieldWithin) { // it was mounted before privileged or userns changed
 		return nil, fail("start", s.id, Busy,
 			"somebody has a file of the container's rootfs open, with the owners it had before privileged or userns changed; close it, and start it again")
 	}

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -89,7 +90,7 @@ func (s *supervisor) openView(whole bool) (*View, error) {
 	if s.st.State == Dead {
 		return nil, fail("view", s.id, Invalid, "the container %s is dead: %s", s.rec.Name, s.st.Error)
 	}
-	s.yieldView(s.hostUsers())
+	s.yieldView(s.hostUsers(), 0)
 	mounts := s.shownMounts()
 	print := s.fingerprint(mounts)
 	if v, err := s.view.open(print, whole); v != nil || err != nil {
@@ -251,11 +252,15 @@ func (v *rootView) differs(host bool) bool {
 	return v.mount != nil && v.host != host
 }
 
+// yieldWithin is how long a start waits for somebody who walks through the container's files to have nothing open for a
+// moment.
+const yieldWithin = 2 * time.Second
+
 // yieldView has those who look give back a mount that is not for a container with the host's users, or with users of its
 // own, as is wanted now: there is never a second overlay on one upper directory. False if somebody keeps it.
-func (s *supervisor) yieldView(host bool) bool {
+func (s *supervisor) yieldView(host bool, within time.Duration) bool {
 	if s.view.differs(host) && s.e.o.Yield != nil {
-		s.e.o.Yield(s.id)
+		s.e.o.Yield(s.id, within)
 	}
 	return !s.view.differs(host)
 }

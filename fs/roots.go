@@ -156,17 +156,16 @@ func (t *Tree) Gone(object string) {
 	}
 }
 
-// yieldWithin is how long whoever looks into an object's files may take to have nothing open for a moment.
-const yieldWithin = 2 * time.Second
-
-// Yield has whoever looks into an object's files give back what is mounted for that: "containers/ID". False if somebody
-// has a file open there. The next look mounts it again.
-func (t *Tree) Yield(object string) bool {
+// Yield has whoever looks into an object's files, "containers/ID", give back what is mounted for that, if they have
+// nothing open there within a time. The next look mounts it again.
+func (t *Tree) Yield(object string, within time.Duration) {
 	v := &t.views
 	v.mu.Lock()
 	o := v.open[object]
 	v.mu.Unlock()
-	return o == nil || o.tree.Yield(yieldWithin)
+	if o != nil {
+		o.tree.Yield(within)
+	}
 }
 
 // source lends a tree to fs/rootfs.

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -165,9 +166,10 @@ func (d *daemon) begins() {
 }
 
 // yield has those who browse a container let go of its file system.
-func (d *daemon) yield(id string) bool {
-	tree := d.told.Load()
-	return tree == nil || tree.Yield("containers/"+id)
+func (d *daemon) yield(id string, within time.Duration) {
+	if tree := d.told.Load(); tree != nil {
+		tree.Yield("containers/"+id, within)
+	}
 }
 
 func (d *daemon) running() []string {

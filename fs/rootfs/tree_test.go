@@ -269,3 +269,39 @@ func TestBorrowing(t *testing.T) {
 	}
 	tree.Close()
 }
+
+// A view is given back to whoever needs it away, unless something is open in it; the next look borrows another.
+func TestYield(t *testing.T) {
+	l := &lender{dir: t.TempDir()}
+	tree := New(Options{Source: l, ID: "x", Errno: errno})
+	defer tree.Close()
+	if !tree.Yield(0) {
+		t.Error("a tree that nobody has looked at does not yield")
+	}
+	h, e := tree.borrow(t.Context())
+	if e != 0 {
+		t.Fatal(e)
+	}
+	if tree.Yield(0) || l.count() != 1 {
+		t.Error("it yields while an operation uses the view")
+	}
+	open := h.keep()
+	h.giveBack()
+	if tree.Yield(0) || l.count() != 1 {
+		t.Error("it yields while a file is open")
+	}
+	yielded := make(chan bool, 1)
+	go func() { yielded <- tree.Yield(time.Hour) }()
+	open.let()
+	if !<-yielded || l.count() != 0 {
+		t.Error("it does not yield when the file is closed")
+	}
+	h, e = tree.borrow(t.Context())
+	if e != 0 || l.count() != 1 {
+		t.Fatal(e, l.count())
+	}
+	h.giveBack()
+	if !tree.Yield(0) || l.count() != 0 {
+		t.Error("it does not yield when nobody uses the view")
+	}
+}
