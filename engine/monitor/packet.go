@@ -9,14 +9,17 @@ import (
 
 // packet is a message socket used from goroutines, by way of Go's poller: closing it wakes whoever reads.
 // The monitor's own loop does without it.
-type packet struct{ file *os.File }
+type packet struct {
+	file *os.File
+	room []byte // of receive
+}
 
 func newPacket(fd int) (*packet, error) {
 	if err := unix.SetNonblock(fd, true); err != nil {
 		_ = unix.Close(fd)
 		return nil, os.NewSyscallError("fcntl", err)
 	}
-	return &packet{os.NewFile(uintptr(fd), "socket")}, nil
+	return &packet{file: os.NewFile(uintptr(fd), "socket")}, nil
 }
 
 func (p *packet) send(m *message) error {
@@ -36,6 +39,7 @@ func (p *packet) send(m *message) error {
 	return errors.Join(err, failed)
 }
 
+// receive is for one goroutine at a time.
 func (p *packet) receive() (m *message, err error) {
 	c, err := p.file.SyscallConn()
 	if err != nil {
@@ -43,10 +47,10 @@ func (p *packet) receive() (m *message, err error) {
 	}
 	var failed error
 	err = c.Read(func(fd uintptr) bool {
-		m, failed = receive(int(fd))
+		m, failed = receive(int(fd), &p.room)
 		// The other end closed without having read all: that is told, once, before what it said.
 		if errors.Is(failed, unix.ECONNRESET) {
-			m, failed = receive(int(fd))
+			m, failed = receive(int(fd), &p.room)
 		}
 		return !errors.Is(failed, unix.EAGAIN)
 	})

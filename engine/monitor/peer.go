@@ -11,6 +11,7 @@ import (
 // other end does not take is queued.
 type peer struct {
 	fd      int
+	room    *[]byte // of receive: the loop's
 	src     *source
 	queue   []func() *message // made when sent: a descriptor may be gone by then, and is not held for its sake
 	receive func(*peer, *message)
@@ -22,7 +23,7 @@ type peer struct {
 
 // newPeer takes over fd.
 func newPeer(l *loop, fd int, receive func(*peer, *message), gone func(*peer)) (*peer, error) {
-	p := &peer{fd: fd, receive: receive, gone: gone}
+	p := &peer{fd: fd, room: &l.room, receive: receive, gone: gone}
 	err := os.NewSyscallError("fcntl", unix.SetNonblock(fd, true))
 	if err == nil {
 		p.src, err = l.watch(fd, unix.EPOLLIN, p.ready)
@@ -46,7 +47,7 @@ func (p *peer) ready(events uint32) {
 // read handles all that has arrived. A message that makes no sense ends the connection.
 func (p *peer) read() {
 	for !p.closed {
-		m, err := receive(p.fd)
+		m, err := receive(p.fd, p.room)
 		switch {
 		case errors.Is(err, unix.EAGAIN):
 			return

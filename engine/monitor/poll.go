@@ -15,6 +15,7 @@ type loop struct {
 	epoll, wake int
 	next        int32
 	sources     map[int32]*source
+	room        []byte // of receive
 
 	mu     sync.Mutex
 	posted []func()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -157,16 +156,18 @@ func rawFD(f *os.File) int {
 	return n
 }
 
-// bodies are buffers for messages: most have a few hundred bytes, and there is no telling before.
-var bodies = sync.Pool{New: func() any { return new([maxMessage]byte) }}
-
 // receive reads one message; io.EOF when the other end is closed. A message whose descriptors did not come, because this
 // process can have no more, is told as cut.
-func receive(fd int) (*message, error) {
-	body := bodies.Get().(*[maxMessage]byte)
-	defer bodies.Put(body)
+//
+// There is no telling how long a message is, and most have a few hundred bytes: room is kept for the longest from one to
+// the next, and *room is made when it is nil. It belongs to one reader at a time.
+func receive(fd int, room *[]byte) (*message, error) {
+	if *room == nil {
+		*room = make([]byte, maxMessage)
+	}
+	body := *room
 	var rights [maxFiles*4 + 32]byte
-	n, rn, flags, _, err := unix.Recvmsg(fd, body[:], rights[:], unix.MSG_CMSG_CLOEXEC)
+	n, rn, flags, _, err := unix.Recvmsg(fd, body, rights[:], unix.MSG_CMSG_CLOEXEC)
 	if err != nil {
 		return nil, err
 	}

@@ -193,16 +193,22 @@ func (h *helper) redeem(file *os.File, ticket wire.Ticket, args []string) (statu
 	defer conn.Close()
 	h.conn = conn
 	h.show = newDisplay(h.out)
-	// Only from here on is there somebody to ask what a signal means; before, it ends the helper as any program.
+	// Only from here on is there somebody to ask what a signal means; before, it ends the helper as any program, and so it
+	// does while the helper waits for the next daemon. Else that is left to the helper's end, which is quicker.
 	signal.Notify(h.signals, heeded()...)
-	defer signal.Stop(h.signals)
+	defer func() {
+		if again {
+			signal.Stop(h.signals)
+		}
+	}()
 	if err := conn.Send(wire.KindRequest, r.Encode(), h.lent.files()...); err != nil {
 		return h.failing(), true
 	}
 	h.lent.sent()
 	over := h.flow()
-	a, files, status, again := h.await()
-	if a == nil {
+	var a *wire.Answer
+	var files []*os.File
+	if a, files, status, again = h.await(); a == nil {
 		return status, again
 	}
 	if err := over(); err != nil && a.Code == 0 {
