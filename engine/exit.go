@@ -19,7 +19,7 @@ func (s *supervisor) ended(x monitor.Exit) {
 	case s.undecided:
 		s.undoAttempt(x)
 	default:
-		s.runEnded(Exit{Code: x.Code, Signal: x.Signal, OOM: x.OOM, At: x.At})
+		s.runEnded(Exit{Code: x.Code, Signal: x.Signal, OOM: x.OOM, Unknown: x.Unknown, At: x.At})
 	}
 }
 

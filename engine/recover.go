@@ -281,5 +281,5 @@ func (s *supervisor) lastSeen(x *monitor.Exit) Exit {
 		}
 		x = &r
 	}
-	return Exit{Code: x.Code, Signal: x.Signal, OOM: x.OOM, At: x.At}
+	return Exit{Code: x.Code, Signal: x.Signal, OOM: x.OOM, Unknown: x.Unknown, At: x.At}
 }

@@ -49,7 +49,7 @@ Start with:  hull mount --background /hull && cat /hull/README`,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(mountCommand(), umountCommand(), versionCommand(), doctorCommand(), manCommand())
+	root.AddCommand(mountCommand(), umountCommand(), upgradeCommand(), versionCommand(), doctorCommand(), manCommand())
 	return root
 }
 

@@ -51,7 +51,10 @@ func runDaemon(args []string) int {
 	}
 	defer client.Close()
 	d := &daemon{options: o, monitor: client, log: o.logger(os.Stderr).With("role", roleDaemon)}
+	d.monitors = d.watchMonitor()
+	defer d.monitors.end()
 	if err := d.run(ctx); err != nil {
+		d.monitors.isLost(client)
 		if said := client.Fail(context.WithoutCancel(ctx), err.Error()); said != nil {
 			fmt.Fprintln(os.Stderr, "hull:", err)
 		}
@@ -63,18 +66,19 @@ func runDaemon(args []string) int {
 // daemon is what one daemon is made of, in the order in which it is opened.
 type daemon struct {
 	options
-	log     *slog.Logger
-	monitor *monitor.Client
-	journal *journal.Journal
-	book    *registries.Book
-	store   *layers.Store
-	engine  *engine.Engine
-	session *session.Server
-	host    *host
-	tree    *fs.Tree
-	told    atomic.Pointer[fs.Tree] // the tree, for events: those of the start come before it is there
-	mount   *fs.Mount
-	ballast []byte // see calm
+	log      *slog.Logger
+	monitor  *monitor.Client
+	monitors *succession
+	journal  *journal.Journal
+	book     *registries.Book
+	store    *layers.Store
+	engine   *engine.Engine
+	session  *session.Server
+	host     *host
+	tree     *fs.Tree
+	told     atomic.Pointer[fs.Tree] // the tree, for events: those of the start come before it is there
+	mount    *fs.Mount
+	ballast  []byte // see calm
 }
 
 func (d *daemon) run(ctx context.Context) (err error) {
@@ -124,10 +128,11 @@ func (d *daemon) serve(ctx context.Context) error {
 			}
 			if err == nil {
 				d.record(journal.Event{Type: "daemon", Action: "umount", Object: d.Dir, Cause: string(engine.Asked)})
+				d.monitors.end()
 				return nil
 			}
-		case <-d.monitor.Lost():
-			return d.mount.Unmount(true)
+		case <-d.monitors.failed:
+			return errors.Join(errAlone, d.mount.Unmount(true))
 		case <-ctx.Done():
 			return nil // the monitor starts another daemon
 		case <-gone:

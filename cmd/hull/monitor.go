@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -16,11 +17,16 @@ import (
 // runMonitor is the process that owns the containers of a mount.
 func runMonitor(args []string) int {
 	sealDescriptors()
-	if len(args) != 1 {
+	if len(args) != 1 && len(args) != 2 {
 		fmt.Fprintln(os.Stderr, "hull: the monitor is started by hull mount")
 		return 1
 	}
 	o, err := decodeOptions([]byte(args[0]))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "hull:", err)
+		return 1
+	}
+	handover, err := inheritance(args[1:])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "hull:", err)
 		return 1
@@ -32,9 +38,18 @@ func runMonitor(args []string) int {
 		fmt.Fprintln(os.Stderr, "hull:", err)
 		return 1
 	}
-	err = monitor.Serve(ctx, monitor.Options{
-		Run:   o.Run,
-		Front: os.NewFile(monitor.FrontFD, "front"),
+	mine := monitor.Options{
+		Run:      o.Run,
+		Handover: handover,
+		Again: func(payload []byte) ([]string, error) {
+			next, err := decodeOptions(payload)
+			if err != nil {
+				return nil, err
+			}
+			again := o // the mount stays as it is, only the program changes
+			again.Program = next.Program
+			return []string{again.Program, roleMonitor, string(again.encode())}, nil
+		},
 		Daemon: func(payload []byte) (*exec.Cmd, error) {
 			cmd := self(roleDaemon, o)
 			if payload != nil { // a later mount, perhaps by a newer hull
@@ -51,11 +66,29 @@ func runMonitor(args []string) int {
 		},
 		Abandon: func() { dropDead(o.Dir) },
 		Logger:  o.logger(os.Stderr).With("role", roleMonitor),
-	})
-	if err != nil {
+	}
+	if handover == nil {
+		mine.Front = os.NewFile(monitor.FrontFD, "front")
+	}
+	if err := monitor.Serve(ctx, mine); err != nil {
+		if handover != nil { // there is nobody else to tell
+			mine.Logger.Error("the monitor ends", "err", err)
+		}
 		return 1 // hull mount has been told the sentence
 	}
 	return 0
+}
+
+// inheritance is what an earlier monitor held, if there was one: whoever starts this one gives the descriptor's number.
+func inheritance(args []string) (*os.File, error) {
+	if len(args) == 0 {
+		return nil, nil
+	}
+	number, err := strconv.ParseUint(args[0], 10, 31)
+	if err != nil {
+		return nil, fmt.Errorf("the monitor is to go on from %q, which is no descriptor: %w", args[0], err)
+	}
+	return os.NewFile(uintptr(number), "handover"), nil
 }
 
 // dropDead takes a mount away whose daemon is gone. One that answers is

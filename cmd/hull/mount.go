@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -38,7 +39,7 @@ func mount(ctx context.Context, o options, background bool) error {
 	if err != nil {
 		return err
 	}
-	defer control.Close()
+	defer func() { _ = control.Close() }()
 	if err := control.Ready(ctx); err != nil {
 		return ended(ctx, o.Run, control, err)
 	}
@@ -46,8 +47,38 @@ func mount(ctx context.Context, o options, background bool) error {
 		return nil
 	}
 	fmt.Fprintf(os.Stderr, "hull: mounted on %s; ctrl-C stops all containers and unmounts\n", o.Dir)
-	return ended(ctx, o.Run, control, control.Ended(ctx))
+	err = control.Ended(ctx)
+	for lost(err) && ctx.Err() == nil { // it was killed, and the daemon has started another
+		next, found := nextMonitor(ctx, o.Run)
+		if found != nil {
+			break
+		}
+		_ = control.Close()
+		control = next
+		err = control.Ended(ctx)
+	}
+	return ended(ctx, o.Run, control, err)
 }
+
+// nextMonitor finds the monitor that follows one which was killed.
+func nextMonitor(ctx context.Context, run string) (*monitor.Control, error) {
+	ctx, stop := context.WithTimeout(ctx, nextWithin)
+	defer stop()
+	for {
+		control, err := monitor.Dial(ctx, run)
+		if err == nil {
+			return control, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(nextWithin / 500):
+		}
+	}
+}
+
+// nextWithin is how long a mount in the foreground waits for it.
+const nextWithin = 10 * time.Second
 
 // ended makes a signal's end of waiting the mount's end; a second signal kills
 // what a first one waits for.

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"hull/engine/monitor"
+)
+
+func upgradeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "upgrade [DIR]",
+		Short: "put this hull in the place of the one that serves DIR (" + defaultMount + " if not given)",
+		Long: `Puts this program in the place of the hull that serves the tree at DIR, while the
+containers run: they, their logs, and who is attached to them or executes
+something in them notice nothing. The tree is gone for a moment, as when the
+daemon is killed: a command that is reading or writing in it may fail.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := needRoot("upgrade"); err != nil {
+				return err
+			}
+			dir := defaultMount
+			if len(args) > 0 {
+				dir = args[0]
+			}
+			return upgrade(c.Context(), dir)
+		},
+	}
+}
+
+// upgrade returns when the mount answers again.
+func upgrade(ctx context.Context, dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	run, err := runDirectory(dir)
+	if err != nil {
+		return err
+	}
+	if run == "" {
+		return fmt.Errorf("hull is not mounted on %s", dir)
+	}
+	o := options{}
+	if o.Program, err = os.Executable(); err != nil {
+		return fmt.Errorf("hull cannot find its own program: %w", err)
+	}
+	program, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return fmt.Errorf("hull cannot open its own program: %w", err)
+	}
+	defer program.Close()
+	control, err := monitor.Dial(ctx, run)
+	if err != nil {
+		return err
+	}
+	defer control.Close()
+	return control.Upgrade(ctx, program, o.encode())
+}
