@@ -128,7 +128,7 @@ func daemonRole() int {
 		d.e, err = Open(ctx, o)
 	} else {
 		l := &testLauncher{ofParent: true, reap: func(pidfd *os.File) { must(client.Reap(ctx, pidfd)) }}
-		d.e, err = newEngine(ctx, o).open(ctx, parts{launcher: l, groups: &testGroups{}, released: testReleased})
+		d.e, err = newEngine(ctx, o).open(ctx, parts{launcher: l, groups: &testGroups{}, first: first, released: testReleased})
 	}
 	must(err)
 	must(client.Ready(ctx))

@@ -853,7 +853,7 @@ func (w *world) open() {
 	w.t.Helper()
 	e, err := newEngine(w.t.Context(), Options{
 		Dir: w.dir, Tree: "test", Roots: w.roots, Monitor: w.monitor, Notify: w.hear, Warm: w.warm, Life: w.life,
-	}).open(w.t.Context(), parts{launcher: w.launch, groups: w.groups, released: testReleased})
+	}).open(w.t.Context(), parts{launcher: w.launch, groups: w.groups, first: first, released: testReleased})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -4,7 +4,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"hull/engine/cgroup"
 	"hull/engine/launch"
@@ -40,7 +43,7 @@ func (l *launching) takeBack() {
 // do goes through the steps of a start.
 func (l *launching) do() error {
 	for _, step := range []func() error{
-		l.prepare, l.takeVolumes, l.openHosts, l.takeRange, l.noteAttempt, l.makeGroup, l.makeStdio, l.park, l.see,
+		l.prepare, l.takeVolumes, l.openHosts, l.takeRange, l.makeStdio, l.noteAttempt, l.makeGroup, l.park, l.see,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -175,12 +178,13 @@ func (l *launching) makeStdio() error {
 		return nil
 	}
 	var err error
-	if l.adopt.Stdout, l.spec.Stdout, err = l.pipe(); err != nil {
+	if l.adopt.Stdout, l.spec.Stdout, err = l.output(); err != nil {
 		return err
 	}
-	if l.adopt.Stderr, l.spec.Stderr, err = l.pipe(); err != nil {
+	if l.adopt.Stderr, l.spec.Stderr, err = l.output(); err != nil {
 		return err
 	}
+	l.note.Outputs = [2]uint64{inodeOf(l.adopt.Stdout), inodeOf(l.adopt.Stderr)}
 	if l.note.Process.Stdin {
 		if l.spec.Stdin, l.run.stdin, err = l.pipe(); err != nil {
 			return err
@@ -188,6 +192,23 @@ func (l *launching) makeStdio() error {
 		l.adopt.Stdin = l.run.stdin
 	}
 	return nil
+}
+
+// output makes a pipe for what the container writes, whose end it can read as well as write. So it is never without a
+// reader: if all of hull is killed, the container waits until there is room, and is not ended by a broken pipe.
+func (l *launching) output() (read, both *os.File, err error) {
+	read, write, err := l.pipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(int(write.Fd())), unix.O_RDWR|unix.O_CLOEXEC, 0)
+	closeAll(write)
+	if err != nil {
+		return nil, nil, fail("start", l.s.id, kindOfErrno(err), "a pipe for the container's output cannot be made: %w", os.NewSyscallError("open", err))
+	}
+	both = os.NewFile(uintptr(fd), "pipe")
+	l.onFailure(func() { closeAll(both) })
+	return read, both, nil
 }
 
 // pipe makes a pipe which the container's root owns, so that what opens /dev/stdout inside may.
@@ -277,7 +298,7 @@ func (l *launching) startAgain() error {
 
 // keepFiles takes what the run keeps of the process: the rest of the launcher's descriptors goes when it runs.
 func (l *launching) keepFiles(p launch.Begun) (err error) {
-	l.note.PID = p.PID()
+	l.note.PID, l.note.Inode = p.PID(), inodeOf(p.Pidfd())
 	if l.run.pidfd, err = dup(p.Pidfd()); err == nil {
 		l.run.pty, err = dup(p.Pty())
 	}

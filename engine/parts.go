@@ -33,6 +33,7 @@ type Monitor interface {
 type parts struct {
 	launcher launcher
 	groups   groups
+	first    func(pid int) bool // whether a process is the first of a container
 	released func(pid int) bool // whether a process that was parked runs its command now
 }
 
@@ -113,7 +114,7 @@ func realParts(ctx context.Context, tree string, m Monitor, log func(op string, 
 			log("reap", err)
 		}
 	}}
-	return parts{launcher: realLauncher{l}, groups: realGroups{host.Tree(tree)}, released: released}, nil
+	return parts{launcher: realLauncher{l}, groups: realGroups{host.Tree(tree)}, first: first, released: released}, nil
 }
 
 type realLauncher struct{ l *launch.Launcher }

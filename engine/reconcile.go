@@ -55,7 +55,14 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	for _, s := range all { // all of them say which ranges are theirs before any starts
 		h := held[s.id]
 		delete(held, s.id)
+		found := h != nil
+		if !found {
+			h = s.takeOver(ctx)
+		}
 		s.recover(h, sessions[s.id]) //nolint:contextcheck // what it begins outlives the opening
+		if !found && h != nil {
+			s.sayTakenOver()
+		}
 	}
 	for _, h := range held {
 		e.endStranger(h)

@@ -105,12 +105,16 @@ func cmdAs(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdCrash kills the daemon or the monitor of the script's mount: crash daemon.
+// cmdCrash kills the daemon or the monitor of the script's mount, or both so that neither can start the other again.
 func cmdCrash(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 1 {
-		ts.Fatalf("usage: crash daemon|monitor")
+		ts.Fatalf("usage: crash daemon|monitor|both")
 	}
 	m := of(ts)
+	if args[0] == "both" {
+		m.killAll()
+		return
+	}
 	deadline := time.Now().Add(patience)
 	for {
 		if pids := m.role(args[0]); len(pids) > 0 {

@@ -102,11 +102,7 @@ func (m *mounted) demolish() {
 		_ = stop.Wait()
 	}
 	late.Stop()
-	for _, role := range []string{"monitor", "daemon"} { // the monitor first: it would start a daemon again
-		for _, pid := range m.role(role) {
-			_ = unix.Kill(pid, unix.SIGKILL)
-		}
-	}
+	m.killAll()
 	for _, g := range m.groups() {
 		for deadline := time.Now().Add(patience); !emptied(g) && time.Now().Before(deadline); {
 			time.Sleep(10 * time.Millisecond)
@@ -117,6 +113,21 @@ func (m *mounted) demolish() {
 	}
 	if len(mountsBelow(m.base)) == 0 {
 		_ = os.RemoveAll(m.base)
+	}
+}
+
+// killAll kills monitor and daemon at once: each would start the other again.
+func (m *mounted) killAll() {
+	for {
+		all := append(m.role("monitor"), m.role("daemon")...)
+		if len(all) == 0 {
+			return
+		}
+		for _, sig := range []unix.Signal{unix.SIGSTOP, unix.SIGKILL} {
+			for _, pid := range all {
+				_ = unix.Kill(pid, sig)
+			}
+		}
 	}
 }
 

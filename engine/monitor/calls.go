@@ -24,12 +24,15 @@ type Adopt struct {
 	Bounds  logs.Bounds // of the log
 	// Volatile spares the exit record its fsync: for a container that is thrown away when it ends.
 	Volatile bool
+	// Again is set for a process that was an earlier monitor's: if it is not this one's child, how it ends may be unknown
+	// on kernels before 6.15.
+	Again bool
 }
 
 // Adopt gives a container to the monitor: call it before the first process is released. An exit record of an earlier
 // run is removed. The exit comes on Exits; answer it with Forget when all that it leads to is done.
 func (c *Client) Adopt(ctx context.Context, a Adopt) error {
-	m := &message{Op: opAdopt, ID: a.ID, Dir: a.Dir, PID: a.PID, Started: a.Started, Volatile: a.Volatile, LogMax: a.Bounds.Max, LogFiles: a.Bounds.Files}
+	m := &message{Op: opAdopt, ID: a.ID, Dir: a.Dir, PID: a.PID, Started: a.Started, Volatile: a.Volatile, LogMax: a.Bounds.Max, LogFiles: a.Bounds.Files, Again: a.Again}
 	m.put(slotPidfd, a.Pidfd)
 	m.put(slotStdout, a.Stdout)
 	m.put(slotStderr, a.Stderr)
@@ -51,12 +54,13 @@ type Session struct {
 	Status *os.File
 	Report bool   // tell the exit on Exits too, with Exit.Session = Key
 	Label  []byte // given back by List; at most 16 KiB
+	Again  bool   // as in Adopt
 }
 
 // Session gives a session's process, parked, to the monitor, which reaps it and tells its exit, whether a daemon lives
 // then or not. The files stay the caller's.
 func (c *Client) Session(ctx context.Context, s Session) error {
-	m := &message{Op: opSession, ID: s.ID, Key: s.Key, PID: s.PID, Started: s.Started, Report: s.Report, Payload: s.Label, Hold: newHold()}
+	m := &message{Op: opSession, ID: s.ID, Key: s.Key, PID: s.PID, Started: s.Started, Report: s.Report, Payload: s.Label, Again: s.Again, Hold: newHold()}
 	m.put(slotPidfd, s.Pidfd)
 	m.put(slotStatus, s.Status)
 	return c.do(ctx, m, nil)
