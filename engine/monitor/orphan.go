@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"strconv"
 	"time"
@@ -96,8 +95,7 @@ func (c *container) endOf(e ended) Exit {
 
 // signalOrphan reaches a session's process group, whose leader may have been waited for: its number may be another's.
 func (t *session) signalOrphan(n unix.Signal) {
-	err := unix.PidfdSendSignal(rawFD(t.pidfd), n, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP) // Linux 6.9
-	if errors.Is(err, unix.EINVAL) {
+	if unix.PidfdSendSignal(rawFD(t.pidfd), n, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP) != nil { // Linux 6.9
 		_ = signalTo(t.pidfd, n)
 	}
 }
