@@ -103,6 +103,7 @@ func (s *supervisor) firstOf(pids []int, group string, note *runNote) (*monitor.
 func (s *supervisor) adoptAgain(ctx context.Context, h *monitor.Held, g group, pids []int, note *runNote) error {
 	a := monitor.Adopt{
 		ID: s.id, Dir: s.dir, PID: h.PID, Pidfd: h.Pidfd, Started: h.Started, OOM: g.OOM(), Volatile: s.set.flag("auto_remove"), Again: true,
+		Bounds: s.set.bounds(),
 	}
 	search := append([]int{h.PID}, pids...)
 	a.Stdout, a.Stderr = outputAgain(search, note.Outputs[0]), outputAgain(search, note.Outputs[1])

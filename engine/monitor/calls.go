@@ -97,7 +97,11 @@ func (c *Client) Attach(ctx context.Context, a Attach) error {
 
 // Bound sets other bounds of a container's log, whether it runs or not. What is beyond them goes at once.
 func (c *Client) Bound(ctx context.Context, id, dir string, b logs.Bounds) error {
-	return c.do(ctx, &message{Op: opBound, ID: id, Dir: dir, LogMax: b.Max, LogFiles: b.Files}, nil)
+	err := c.do(ctx, &message{Op: opBound, ID: id, Dir: dir, LogMax: b.Max, LogFiles: b.Files}, nil)
+	if err == nil {
+		c.kept.bound(id, b)
+	}
+	return err
 }
 
 // HangUp ends what Session or Attach began, by its Key. A session's processes get SIGHUP, as from a terminal that goes

@@ -258,6 +258,7 @@ func (s *server) owe(p *peer, what op, seq uint64) reply {
 // message is what another daemon or monitor is to know of a container.
 func (c *container) message(as op) *message {
 	m := &message{Op: as, ID: c.id, Dir: c.dir, PID: c.pid, Started: c.started, Volatile: c.volatile, OOMBefore: c.oomBefore}
+	m.LogMax, m.LogFiles = c.journal.bounds.Max, c.journal.bounds.Files
 	if c.recorded {
 		m.Exit = c.exit
 	}

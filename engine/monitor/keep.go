@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"hull/engine/logs"
 )
 
 // keep is what a daemon keeps of all that its monitor holds: for each container, session and attachment the message that
@@ -120,6 +122,15 @@ func (k *keep) dropStdin(id string) {
 		_ = unix.Close(one.fds[i])
 		one.message.Slots = slices.Delete(one.message.Slots, i, i+1)
 		one.fds = slices.Delete(one.fds, i, i+1)
+	}
+}
+
+// bound notes other bounds of a container's log.
+func (k *keep) bound(id string, b logs.Bounds) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if one := k.containers[id]; one != nil {
+		one.message.LogMax, one.message.LogFiles = b.Max, b.Files
 	}
 }
 
