@@ -60,7 +60,7 @@ func (l *Log) Tail(n int) (int64, error) {
 	for end := last; end > 0; {
 		at := max(0, end-windowSize)
 		b := buf[:end-at]
-		if _, err := v.ReadAt(b, at); errors.Is(err, ErrDropped) {
+		if _, err := v.readAt(b, at, false); errors.Is(err, ErrDropped) {
 			return end, nil // there are no more lines
 		} else if err != nil && !errors.Is(err, io.EOF) {
 			return 0, err

@@ -311,8 +311,24 @@ func TestBeginOverSegments(t *testing.T) {
 	w := bounded(t, dir, Bounds{Max: 1024})
 	all := linesOf(0, 200)
 	fill(t, w, all)
-	l := open(t, dir)
+	early := open(t, dir)
+	segments, _, err := open(t, dir).Take(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	given := Follow(segments)
+	defer func() { _ = given.Close() }()
 	text := textOf(all)
+	for _, l := range []*Log{early, given} { // in the daemon, and in a follower
+		testBegin(t, l, all, text)
+	}
+	if got := textFrom(t, given.Both(), 0); got != text {
+		t.Errorf("then %d bytes are read of %d", len(got), len(text))
+	}
+}
+
+func testBegin(t *testing.T, l *Log, all []piece, text string) {
+	t.Helper()
 	for _, n := range []int{0, 1, 2, 50, 199, 200, 201} {
 		at, err := l.Tail(n)
 		want := len(text) - len(textOf(all[max(0, len(all)-n):]))

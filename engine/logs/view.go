@@ -51,11 +51,16 @@ func (v *View) Number() int64 { return v.log.Number() }
 
 // ReadAt reads from the view; io.EOF at its end, which may grow later.
 func (v *View) ReadAt(b []byte, off int64) (n int, err error) {
+	return v.readAt(b, off, true)
+}
+
+// readAt is ReadAt; on says whether who reads goes on from there, and will not come back.
+func (v *View) readAt(b []byte, off int64, on bool) (n int, err error) {
 	if off < 0 {
 		return 0, io.EOF
 	}
 	for n < len(b) {
-		piece, err := v.stretch(off + int64(n))
+		piece, err := v.stretch(off+int64(n), on)
 		if err != nil {
 			return n, v.end(n, err)
 		}
@@ -85,7 +90,7 @@ type stretch struct {
 }
 
 // stretch finds the segment in which an offset lies; io.EOF if it lies in none.
-func (v *View) stretch(off int64) (stretch, error) {
+func (v *View) stretch(off int64, on bool) (stretch, error) {
 	l := v.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -105,7 +110,9 @@ func (v *View) stretch(off int64) (stretch, error) {
 		if p.dropped {
 			return stretch{}, ErrDropped
 		}
-		l.passed(i)
+		if on {
+			l.passed(i)
+		}
 		x := stretch{e: extents{log: p.Log}, only: v.only, offset: off - before, length: n - (off - before)}
 		if v.only != streams {
 			x.e, err = p.refresh()

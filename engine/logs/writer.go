@@ -2,7 +2,6 @@ package logs
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -205,7 +204,7 @@ func splice(from, to int, offset *int64, limit int) (int64, error) {
 		case errors.Is(err, unix.EAGAIN):
 			return 0, unix.EAGAIN
 		case err != nil:
-			return 0, fmt.Errorf("the log could not be written: %w", os.NewSyscallError("splice", err))
+			return 0, os.NewSyscallError("splice", err)
 		case n == 0:
 			return 0, io.EOF
 		}
