@@ -127,7 +127,7 @@ func (o PruneOptions) means(r *record) bool {
 	case o.Unheld:
 		return r.Image != nil && r.Reference == "" && !r.Kept
 	case r.Image == nil:
-		return r.Lost == nil && r.Status == Failed
+		return r.Lost == nil && !r.rebuilt && r.Status == Failed // the others wait for a repair
 	}
 	return r.Reference == "" || o.All
 }

@@ -184,6 +184,23 @@ func TestPruneFailed(t *testing.T) {
 	mustFind(t, s, other.ID)
 }
 
+// What waits for a repair is no pull that came to nothing.
+func TestPruneLeavesDamage(t *testing.T) {
+	for name, c := range map[string]struct {
+		r    record
+		want bool
+	}{
+		"failed":  {record{Reference: "a", Status: Failed}, true},
+		"pulling": {record{Reference: "a", Status: Pulling}, false},
+		"lost":    {record{Reference: "a", Status: Failed, Lost: &stored{}}, false},
+		"damaged": {record{Reference: "a", Status: Failed, rebuilt: true}, false},
+	} {
+		if got := (PruneOptions{}).means(&c.r); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 // Before it is known what containers keep, nothing goes.
 func TestPruneBeforeSweep(t *testing.T) {
 	s, im := newFilled(t)
