@@ -201,12 +201,16 @@ func (e *Engine) Unpause(ctx context.Context, id string) error {
 
 // Rename gives a container another name, whether it runs or not.
 func (e *Engine) Rename(ctx context.Context, id, name string) error {
-	return e.ask(ctx, "rename", id, func(s *supervisor, answer func(error)) { answer(s.rename(name)) })
+	return e.askIdle(ctx, "rename", id, func(s *supervisor, answer func(error)) { answer(s.rename(name)) })
 }
 
 // Remove removes a container that does not run; force kills it first.
 func (e *Engine) Remove(ctx context.Context, id string, force bool) error {
-	return e.ask(ctx, "remove", id, func(s *supervisor, answer func(error)) { s.discard(force, answer) })
+	ask := e.askIdle
+	if force { // which waits for the end of a start
+		ask = e.ask
+	}
+	return ask(ctx, "remove", id, func(s *supervisor, answer func(error)) { s.discard(force, answer) })
 }
 
 // Wait returns when the container does not run (any more), with how its last run ended; the zero Exit if it never ran.

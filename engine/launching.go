@@ -326,6 +326,8 @@ func (l *launching) mount(users *os.File) (*os.File, error) {
 	if s.unmount != nil { // never a second overlay on one upper directory
 		select {
 		case <-s.unmount:
+		case <-time.After(unmountPatience):
+			return nil, fail("start", s.id, Busy, "the files of its last run are still being written to the disk; try again later")
 		case <-s.e.ctx.Done():
 			return nil, s.e.ctx.Err()
 		}
@@ -342,6 +344,9 @@ func (l *launching) mount(users *os.File) (*os.File, error) {
 	}
 	return m, err
 }
+
+// unmountPatience is how long a start waits for the end of the last run to reach the disk.
+const unmountPatience = 10 * time.Second
 
 // handOver gives the process to the monitor while it is still being made, and lets it execute the command as soon as it
 // can. Who is to see it from the beginning is attached before that, and not before the process has come so far: of one

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -71,7 +72,10 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	for _, s := range all {
 		keep[s.groupName()] = s.run != nil
 	}
-	if err := e.parts.groups.Sweep(ctx, func(id string) bool { return keep[id] }); err != nil {
+	// A process that waits in the kernel must not keep the mount from coming back; what is left is for the next sweep.
+	sweeping, cancel := context.WithTimeout(ctx, sweepWithin)
+	defer cancel()
+	if err := e.parts.groups.Sweep(sweeping, func(id string) bool { return keep[id] }); err != nil {
 		e.o.Logger.Warn("cgroups of earlier containers cannot be removed", "op", "open", "err", err)
 	}
 	if e.fresh {
@@ -84,6 +88,9 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	e.startRecovered(all)
 	return nil
 }
+
+// sweepWithin bounds the wait for cgroups of containers that run no more to be empty.
+const sweepWithin = time.Second
 
 // recoverEntry makes a supervisor of a directory that is a container, and clears away what is not one (yet, or any
 // more).

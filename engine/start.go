@@ -79,6 +79,8 @@ func (s *supervisor) findImage() (*Image, error) {
 // taken back, the attempt shows in the state.
 func (s *supervisor) launch(image *Image, b *boarding) error {
 	l := &launching{s: s, image: image, board: b}
+	s.starting.Store(true)
+	defer s.starting.Store(false)
 	defer s.e.pool.refill()
 	err := forAnotherMachine(l.do(), image.Platform, s.imageName())
 	closeAll(l.trees...)

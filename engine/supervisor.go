@@ -22,6 +22,7 @@ type supervisor struct {
 	done     chan struct{}          // closed when the goroutine has ended
 	view     rootView
 	commands commandCache
+	starting atomic.Bool // its goroutine is making a process, which may take long
 
 	// ---
 	rec        *record
@@ -142,6 +143,37 @@ func (e *Engine) ask(ctx context.Context, op, id string, do func(s *supervisor, 
 		return err
 	}
 	return s.ask(ctx, op, func(answer func(error)) { do(s, answer) })
+}
+
+// startPatience is how long who wants to rename or remove a container waits for the end of a start of it.
+const startPatience = time.Second
+
+var errStarting = errors.New("it is being started")
+
+// askIdle is ask for what takes but a moment, and for which the kernel may keep a directory from being listed: that a
+// container is being started, which may hang, is told soon. Nothing goes on then.
+func (e *Engine) askIdle(ctx context.Context, op, id string, do func(s *supervisor, answer func(error))) error {
+	s, err := e.lookup(op, id)
+	if err != nil {
+		return err
+	}
+	bound, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	late := time.AfterFunc(startPatience, func() {
+		if s.starting.Load() {
+			cancel(errStarting)
+		}
+	})
+	defer late.Stop()
+	err = s.ask(bound, op, func(answer func(error)) {
+		if !errors.Is(context.Cause(bound), errStarting) {
+			do(s, answer)
+		}
+	})
+	if err != nil && errors.Is(context.Cause(bound), errStarting) && KindOf(err) == Interrupted {
+		return fail(op, s.id, Busy, "the container %s is being started, and that takes its time; try again when it is done", s.snapshot.Load().Name)
+	}
+	return err
 }
 
 func (s *supervisor) ask(ctx context.Context, op string, do func(answer func(error))) error {

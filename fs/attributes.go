@@ -98,6 +98,11 @@ func (e *entry) chown(ctx context.Context, uid uint32) error {
 			}
 		})
 	}
+	return e.t.within(ctx, "chown", e.path(), func(ctx context.Context) error { return e.give(ctx, k, uid) })
+}
+
+// give gives the entry's object to a user.
+func (e *entry) give(ctx context.Context, k accessKey, uid uint32) error {
 	var err error
 	switch e.obj.kind {
 	case containerObject:

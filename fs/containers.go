@@ -82,7 +82,11 @@ func (p *containers) mkdir(ctx context.Context, name string) (*entry, error) {
 		return nil, err
 	}
 	by, _ := By(ctx)
-	c, err := p.e.t.Containers.Create(ctx, NewContainer{Name: name, Owner: by})
+	var c *Container
+	err := p.e.t.within(ctx, "mkdir", "containers/"+name, func(ctx context.Context) (err error) {
+		c, err = p.e.t.Containers.Create(ctx, NewContainer{Name: name, Owner: by})
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +105,9 @@ func (p *containers) rmdir(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return p.e.t.Containers.Remove(ctx, c.ID, false)
+	return p.e.t.within(ctx, "rmdir", "containers/"+name, func(ctx context.Context) error {
+		return p.e.t.Containers.Remove(ctx, c.ID, false)
+	})
 }
 
 func (p *containers) rename(ctx context.Context, name string, to place, toName string, _ bool) error {
@@ -118,7 +124,9 @@ func (p *containers) rename(ctx context.Context, name string, to place, toName s
 	if err := checkName(toName); err != nil {
 		return err
 	}
-	return p.e.t.Containers.Rename(ctx, c.ID, toName)
+	return p.e.t.within(ctx, "rename", "containers/"+name, func(ctx context.Context) error {
+		return p.e.t.Containers.Rename(ctx, c.ID, toName)
+	})
 }
 
 // containerPlace is a container's directory, and what rm -r does to it.

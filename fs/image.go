@@ -90,7 +90,11 @@ func (p *imageContainers) mkdir(ctx context.Context, name string) (*entry, error
 		return nil, err
 	}
 	by, _ := By(ctx)
-	c, err := p.e.t.Containers.Create(ctx, NewContainer{Name: name, Image: p.e.asNamed(), Start: true, Owner: by})
+	var c *Container
+	err := p.e.t.within(ctx, "mkdir", p.e.path()+"/"+name, func(ctx context.Context) (err error) {
+		c, err = p.e.t.Containers.Create(ctx, NewContainer{Name: name, Image: p.e.asNamed(), Start: true, Owner: by})
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

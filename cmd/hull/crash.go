@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,6 +19,9 @@ import (
 // the Nth time from then on. It takes FILE away first: the daemon that the
 // monitor starts next goes on. If FILE.passed exists, the names of the points
 // that were come by are added to it, one a line.
+//
+// With "hang POINT" the work that comes by POINT waits there instead, until
+// FILE.hung is taken away, which FILE becomes.
 func crashPoints() func(point string) {
 	file := os.Getenv("HULL_CRASH")
 	if file == "" {
@@ -47,6 +53,14 @@ func (c *crasher) pass(point string) {
 	}
 	if wanted := strings.TrimSpace(string(text)); wanted != c.wanted {
 		c.wanted, c.passes = wanted, 0
+	}
+	if c.wanted == "hang "+point && os.Rename(c.file, c.file+".hung") == nil {
+		c.mu.Unlock() // others come by points, too
+		defer c.mu.Lock()
+		for !errors.Is(syscall.Access(c.file+".hung", 0), syscall.ENOENT) {
+			time.Sleep(10 * time.Millisecond)
+		}
+		return
 	}
 	name, nth := c.wanted, 1
 	if i := strings.LastIndexByte(name, ' '); i > 0 { // a point's name may have spaces, but is no number

@@ -92,6 +92,15 @@ func viewIdle() time.Duration {
 	return d
 }
 
+// treePatience is HULL_PATIENCE, for tests: how long a mkdir, rmdir or mv may keep a directory from being listed.
+func treePatience() time.Duration {
+	d, err := time.ParseDuration(os.Getenv("HULL_PATIENCE"))
+	if err != nil {
+		return 0
+	}
+	return d
+}
+
 // views gives the tree file systems to look into.
 type views struct {
 	store  *layers.Store
