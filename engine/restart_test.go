@@ -259,3 +259,35 @@ func TestManyRestarts(t *testing.T) {
 		return true
 	})
 }
+
+// A start by the policy may have to wait, for files that are copied into a volume; it can be called off there, too.
+func TestRestartWaits(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	again := func(volume string) { // a run ends, and the next has to wait
+		w.ok(w.e.Set(ctx, "web", "mounts", volume+":/files"))
+		w.roots.slowDown()
+		w.ok(w.e.Kill(ctx, "web", "HUP"))
+		w.until("it waits", func() bool { return w.state("web") == Waiting })
+	}
+	w.policed("web", "sleep", "unless-stopped")
+	again("v")
+	w.roots.speedUp()
+	w.until("it runs", func() bool { return w.state("web") == Up })
+	if n := w.find("web").Restarts; n != 1 {
+		t.Errorf("it was restarted %d times", n)
+	}
+	again("w")
+	w.ok(w.e.Stop(ctx, "web", -1))
+	w.roots.speedUp()
+	if c := w.find("web"); c.State != Exited || !c.NextStart.IsZero() {
+		t.Errorf("%+v", c)
+	}
+	w.life = "another"
+	w.ok(w.e.Close())
+	w.open()
+	if s := w.state("web"); s != Exited {
+		t.Errorf("with a new mount it is %s, and somebody had stopped it", s)
+	}
+	w.ok(w.e.Remove(ctx, "web", false))
+}
