@@ -37,7 +37,7 @@ test-vm: ## a chosen part of the tests on Debian's 6.1 kernel with cgroup versio
 	tests/vm/run $(BIN)/vm
 
 test-vm-all: ## nearly all of them there: to run at night
-	HULL_VM_LIMIT=7200 tests/vm/run $(BIN)/vm tests/vm/suites-all
+	HULL_VM_LIMIT=14400 tests/vm/run $(BIN)/vm tests/vm/suites-all
 
 demo: build ## go through a whole session on a registry made on the spot (as root)
 	$(GO) run ./tests/demo -hull $(HULL)
@@ -79,4 +79,4 @@ lint: $(TOOLS)/golangci-lint-$(LINT_VERSION) $(TOOLS)/gofumpt-$(FUMPT_VERSION) #
 vuln: $(TOOLS)/govulncheck-$(VULN_VERSION) ## known vulnerabilities of what hull calls
 	sh tests/vuln.sh $(TOOLS)/govulncheck-$(VULN_VERSION)
 
-check: build lint vuln demo test ## everything that decides whether a change lands
+check: build lint vuln demo test test-vm ## everything that decides whether a change lands
