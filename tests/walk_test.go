@@ -52,7 +52,7 @@ func walkStore(dir string) (problems []string) {
 		}
 	}
 	for _, name := range w.list(".") {
-		if !slices.Contains(strings.Fields("lock blobs layers images ingest staging trash containers events events.old registries volumes networks"), name) {
+		if !slices.Contains(strings.Fields("lock blobs layers images ingest staging trash containers events events.old registries volumes networks life"), name) {
 			w.tell("%s is in the store", name)
 		}
 	}
