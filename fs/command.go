@@ -54,6 +54,10 @@ func pullReference(ctx context.Context, t *Tree, e *entry, args []string) error 
 
 // loadArchive is what is written to load.
 func loadArchive(ctx context.Context, t *Tree, _ *entry, r io.Reader) error {
+	by, _ := By(ctx)
+	if err := t.May(by, "images", Change); err != nil {
+		return err
+	}
 	return t.Images.Load(ctx, r)
 }
 
@@ -71,6 +75,10 @@ func pruneStore(ctx context.Context, t *Tree, e *entry, args []string) error {
 	}
 	what, err := one(e, "prune", "containers, images, volumes or all", args)
 	if err != nil {
+		return err
+	}
+	by, _ := By(ctx)
+	if err := t.MayPrune(by, what); err != nil {
 		return err
 	}
 	return t.Upkeep.Prune(ctx, what, all)

@@ -29,6 +29,23 @@ func (t *Tree) mayName(ctx context.Context, ref string) error {
 	return t.May(by, at, Change)
 }
 
+// MayPrune tells why somebody may not remove what nobody uses of containers, images, volumes, or all.
+func (t *Tree) MayPrune(by Credential, what string) error {
+	places := []string{what}
+	if what == "all" {
+		places = []string{"containers", "images"}
+	}
+	for _, p := range places {
+		if p != "containers" && p != "images" && p != "volumes" {
+			continue // it will be refused for what it is
+		}
+		if err := t.May(by, p, Change); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // mayUseImage tells why who asks may not make a container of an image: they could read it there.
 func (t *Tree) mayUseImage(ctx context.Context, name string) error {
 	by, _ := By(ctx)

@@ -3,11 +3,13 @@ package fs_test
 import (
 	"strings"
 	"testing"
+
+	"hull/fs"
 )
 
 // Who was given one container does all with that, and nothing by it with images.
 func TestDelegatedContainer(t *testing.T) {
-	m := mount(t, "redis:7", "acme/app:1")
+	m := mountWith(t, func(o *fs.Options) { o.Upkeep = keeper{} }, "redis:7", "acme/app:1")
 	open(t, m)
 	m.ok("mkdir -p images/redis:7 images/acme/app:1 && mkdir images/redis:7/containers/web containers/db && chown -R 4242 containers/web containers/db")
 	m.Private("acme/app:1", 0)
@@ -36,6 +38,20 @@ func TestDelegatedContainer(t *testing.T) {
 		if out, code := m.as(4242, 4242, script); code == 0 || !strings.Contains(out, "ermission denied") {
 			t.Errorf("%s: %d %s", script, code, out)
 		}
+	}
+	// What an image or the whole's own files do elsewhere takes the rights that doing it by hand does.
+	m.ok("chmod 777 ctl load")
+	for _, script := range []string{
+		"mkdir images/redis:7/containers/more", "echo prune containers > ctl", "echo prune all > ctl", "echo prune -a volumes > ctl",
+		"echo archive > load",
+	} {
+		if out, code := m.as(4242, 4242, script); code == 0 || !strings.Contains(out, "ermission denied") {
+			t.Errorf("%s: %d %s", script, code, out)
+		}
+	}
+	m.ok("chown 4242 containers")
+	if out, code := m.as(4242, 4242, "mkdir images/redis:7/containers/more && echo prune containers > ctl"); code != 0 {
+		t.Errorf("%d %s", code, out)
 	}
 	// With a directory of images to work in, there are such names.
 	m.ok("mkdir -p images/localhost && chown 4242 images/localhost")

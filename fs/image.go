@@ -90,6 +90,9 @@ func (p *imageContainers) mkdir(ctx context.Context, name string) (*entry, error
 		return nil, err
 	}
 	by, _ := By(ctx)
+	if err := p.e.t.May(by, "containers", Change); err != nil {
+		return nil, err
+	}
 	var c *Container
 	err := p.e.t.within(ctx, "mkdir", p.e.path()+"/"+name, func(ctx context.Context) (err error) {
 		c, err = p.e.t.Containers.Create(ctx, NewContainer{Name: name, Image: p.e.asNamed(), Start: true, Owner: by})

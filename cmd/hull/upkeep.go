@@ -248,10 +248,8 @@ func (v verbs) prune(ctx context.Context, c *session.Call) (*session.Answer, err
 	if len(c.Args) != 1 {
 		return nil, errors.New("prune takes what to prune: prune [-n] [-a] containers|images|volumes|all")
 	}
-	for _, place := range []string{"containers", "images", "volumes"} {
-		if err := v.tree.May(tree.Credential(c.By), place, tree.Change); err != nil {
-			return nil, err
-		}
+	if err := v.tree.MayPrune(tree.Credential(c.By), c.Args[0]); err != nil {
+		return nil, err
 	}
 	text, err := upkeep(v).prune(ctx, c.Args[0], on(c, "all"), on(c, "dry-run"))
 	if err != nil {
