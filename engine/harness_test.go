@@ -813,6 +813,7 @@ type world struct {
 
 	mu     sync.Mutex
 	events []string
+	whys   []string
 	heard  chan struct{} // has a token after each event
 }
 
@@ -852,7 +853,7 @@ func samePid(a, b *os.File) bool {
 func (w *world) open() {
 	w.t.Helper()
 	e, err := newEngine(w.t.Context(), Options{
-		Dir: w.dir, Tree: "test", Roots: w.roots, Monitor: w.monitor, Notify: w.hear, Warm: w.warm, Life: w.life,
+		Dir: w.dir, Tree: "test", Roots: w.roots, Monitor: w.monitor, Notify: w.hear, Caller: callerOf, Warm: w.warm, Life: w.life,
 	}).open(w.t.Context(), parts{launcher: w.launch, groups: w.groups, first: first, released: testReleased})
 	if err != nil {
 		w.t.Fatal(err)
@@ -888,6 +889,7 @@ func (w *world) hear(ev Event) {
 		line += " (" + p + ", " + ev.Attributes["restarts"] + ")"
 	}
 	w.events = append(w.events, line)
+	w.whys = append(w.whys, whyOf(ev))
 	w.mu.Unlock()
 	select {
 	case w.heard <- struct{}{}:
