@@ -15,9 +15,12 @@ import (
 // two descriptors and no recursion however deep the tree is: a directory that is not empty is moved up to the top and
 // emptied in its turn.
 func deleteTree(ctx context.Context, path string) error {
-	top, err := os.Open(path)
-	if errors.Is(err, unix.ENOENT) {
+	top, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	switch {
+	case errors.Is(err, unix.ENOENT):
 		return nil
+	case errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP): // somebody has put it in the place of a directory
+		return os.Remove(path)
 	}
 	if err != nil {
 		return err
