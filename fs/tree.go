@@ -103,7 +103,7 @@ func containerRow(settings []Setting) *row {
 		containerText("health", 0o644, "one word: none starting healthy unhealthy; inspect.json has what the latest looks found", func(c *Container) string { return line(c.Health) }),
 		ctl("ctl", "commands of the container", containerCommands()),
 		dir("config", 0o755, "one file a setting; empty means the image's or hull's default", config...).opens(openConfig).within(),
-		logs("logs", "what it has written, stdout and stderr in order; grows"),
+		logs("logs", "what it has written, stdout and stderr in order; grows, within config/log_max and log_files"),
 		logs("stdout", "what it has written to stdout; grows"),
 		logs("stderr", "what it has written to stderr; grows"),
 		verb("follow", "its logs until it ends: [-n LINES] [--since TIME] [-t], as docker logs -f"),

@@ -66,7 +66,7 @@ func writerRole(dir string) int {
 func TestKilledWriter(t *testing.T) {
 	t.Run("one segment", func(t *testing.T) { testKilledWriter(t, 400000, 25) })
 	// Small ones, and small moves: a good part of the kills then is in the middle of a change from one to the next.
-	t.Run("many segments", func(t *testing.T) { testKilledWriter(t, 400000, 300, boundVar+"=3000", mostVar+"=500") })
+	t.Run("many segments", func(t *testing.T) { testKilledWriter(t, 400000, 200, boundVar+"=3000", mostVar+"=500") })
 }
 
 func testKilledWriter(t *testing.T, n, kills int, env ...string) {
