@@ -34,7 +34,10 @@ func (s *server) attach(m *message) *Error {
 	if f == nil {
 		return &Error{Op: string(opAttach), ID: m.ID, Kind: Invalid, Sentence: "no status socket was given"}
 	}
-	t := &status{server: s, container: c, key: m.Key, started: m.Started, label: m.Payload, hold: m.Hold, file: f}
+	t := &status{
+		server: s, container: c, key: m.Key, started: m.Started, label: m.Payload, hold: m.Hold, file: f,
+		supply: supply{given: []int64{m.Segment}, paced: m.Paced},
+	}
 	err := t.watch()
 	if keys := m.take(slotKeys); keys != nil && err == nil {
 		t.keyboard, err = c.addKeyboard(t, keys)
@@ -44,8 +47,8 @@ func (s *server) attach(m *message) *Error {
 		return asError(string(opAttach), err)
 	}
 	c.statuses = append(c.statuses, t)
-	t.supply = supply{given: []int64{m.Segment}, paced: m.Paced}
 	t.provide()
+	c.pace()
 	return nil
 }
 

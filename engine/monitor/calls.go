@@ -76,7 +76,8 @@ type Attach struct {
 	Key   string
 	Label []byte // given back by List; at most 16 KiB
 	// Segment is the number of the last segment of the log that it has. It is given those that come after, in Statuses,
-	// as many as it reads.
+	// as many as it reads. One that comes again, from a monitor that knows less than the one before, it answers with
+	// Reading.
 	Segment int64
 	// Paced is for whose output the container's is, as that of a program in a pipeline: it misses nothing, and the
 	// container waits when it is a whole log behind. Who is not paced is let alone, and misses what is dropped meanwhile.

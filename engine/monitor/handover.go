@@ -292,7 +292,7 @@ func (t *session) message(as op) *message {
 
 // message is the same of who is attached.
 func (t *status) message(as op) *message {
-	m := &message{Op: as, ID: t.container.id, Key: t.key, Started: t.started, Payload: t.label, Hold: t.hold}
+	m := &message{Op: as, ID: t.container.id, Key: t.key, Started: t.started, Payload: t.label, Hold: t.hold, Segment: t.supply.sent(), Paced: t.supply.paced}
 	m.put(slotStatus, t.file)
 	m.put(slotKeys, t.keyboard.pipe())
 	return m

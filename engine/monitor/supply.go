@@ -22,14 +22,29 @@ type supply struct {
 	paced bool
 }
 
-// reads notes which segment is being read.
+// reads notes which segment is being read. It need not be among those that this monitor has given: an earlier one may
+// have given it. What makes no sense is passed over, for the other end is anybody's program.
 func (s *supply) reads(number int64) {
-	if i := slices.Index(s.given, number); i > 0 { // what it says may make no sense: the other end is anybody's program
-		s.given = slices.Delete(s.given, 0, i)
+	if number <= s.given[0] || number > s.last() {
+		return
 	}
+	later := s.given[slices.IndexFunc(s.given, func(n int64) bool { return n >= number }):]
+	if later[0] == number {
+		later = later[1:]
+	}
+	s.given = append([]int64{number}, later...)
 }
 
 func (s *supply) last() int64 { return s.given[len(s.given)-1] }
+
+// sent is the last that has gone out, from where another monitor goes on. It may give again what was given by this one
+// and is not known to it: the other end knows the numbers, and says which it reads.
+func (s *supply) sent() int64 {
+	if i := len(s.given) - 1 - len(s.queue); i >= 0 {
+		return s.given[i]
+	}
+	return 0
+}
 
 func (s *supply) close() {
 	for _, x := range s.queue {
@@ -56,7 +71,7 @@ func (t *status) provideAll() {
 
 // next opens one more segment, the oldest that there is after what was given; false if there is none.
 func (t *status) next() bool {
-	if t.container == nil || len(t.supply.given) == 0 {
+	if t.container == nil {
 		return false
 	}
 	j := t.container.journal

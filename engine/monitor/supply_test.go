@@ -100,6 +100,11 @@ func (f *follower) next(last *int64) bool {
 		return false
 	case err != nil:
 		f.Fatal(err)
+	case s.More && more.Number <= *last: // as the helper does
+		_ = more.Close()
+		if err := Reading(fd, f.reading); err != nil && !errors.Is(err, unix.EPIPE) {
+			f.Fatal(err)
+		}
 	case s.More:
 		if more.Number != *last+1 {
 			f.gaps++
@@ -135,9 +140,8 @@ func (f *follower) read() {
 }
 
 // toEnd reads until the monitor closes the socket.
-func (f *follower) toEnd() {
+func (f *follower) toEnd(last int64) {
 	f.Helper()
-	var last int64
 	for f.next(&last) {
 		f.read()
 	}
@@ -159,7 +163,7 @@ func TestBoundedLog(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		paced.toEnd()
+		paced.toEnd(0)
 	}()
 	r.await("exit")
 	r.must(&message{Op: "forget", ID: "web"})
@@ -202,7 +206,7 @@ func TestStoppedFollower(t *testing.T) {
 		t.Errorf("exit %+v", e)
 	}
 	r.must(&message{Op: "forget", ID: "web"})
-	f.toEnd()
+	f.toEnd(0)
 	got := f.got.String()
 	whole := countedLines(0, n)
 	if f.gaps != 1 || len(got) >= len(whole) || len(got) < 4*(20<<10) {
@@ -282,12 +286,82 @@ func TestForgedReading(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		f.toEnd()
+		f.toEnd(0)
 	}()
 	r.await("exit")
 	r.must(&message{Op: "forget", ID: "web"})
 	<-done
 	if got := f.got.String(); got != countedLines(0, 20000) {
 		t.Errorf("%d bytes of %d", len(got), len(countedLines(0, 20000)))
+	}
+}
+
+// A monitor that goes on for another may know less of what somebody has. That one says what it reads, and nobody waits.
+func TestStaleSegment(t *testing.T) {
+	for _, paced := range []bool{true, false} {
+		t.Run(fmt.Sprint(paced), func(t *testing.T) {
+			r := newRig(t)
+			r.await("up")
+			gate := r.gate()
+			const n = 30000
+			begin := strings.Replace(counted(gate, n), "exit 3", "read x < "+gate+"; ", 1)
+			dir := r.startBounded("web", begin+strings.TrimPrefix(counted(gate, n), "read x < "+gate+"; "), 2)
+			r.open(gate)
+			r.awaitFiles(dir, 2)
+			first := countedLines(0, n)
+			r.awaitEnd(dir, first)
+			l, err := logs.Open(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			size, err := l.Both().Size()
+			if err != nil {
+				t.Fatal(err)
+			}
+			segments, rest, err := l.Take(size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			near, far, err := NewStatus()
+			if err != nil {
+				t.Fatal(err)
+			}
+			last := segments[0].Number
+			f := &follower{rig: r, near: near, log: logs.Follow(segments), reading: last}
+			f.cursor = f.log.Cursor(rest)
+			t.Cleanup(func() { _, _ = near.Close(), f.log.Close() })
+			m := &message{Op: "attach", ID: "web", Segment: 0, Paced: paced} // and not last
+			m.put(slotStatus, far)
+			r.must(m)
+			_ = far.Close()
+			r.open(gate)
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				f.toEnd(last)
+			}()
+			r.await("exit")
+			r.must(&message{Op: "forget", ID: "web"})
+			<-done
+			if got := f.got.String(); paced && got != first {
+				t.Errorf("%d bytes of %d, %d gaps", len(got), len(first), f.gaps)
+			} else if !strings.HasSuffix(first, got[max(0, len(got)-10000):]) || len(got) < 20000 {
+				t.Errorf("%d bytes, which do not end as they should", len(got))
+			}
+		})
+	}
+}
+
+// awaitEnd waits until a log ends as a text does.
+func (r *rig) awaitEnd(dir, text string) {
+	r.Helper()
+	for {
+		if out := r.output(dir, logs.Stdout); len(out) > 0 && strings.HasSuffix(text, out) {
+			return
+		}
+		if time.Now().After(r.by) {
+			r.Fatal("the log does not end as it should")
+		}
+		time.Sleep(time.Millisecond)
 	}
 }

@@ -86,8 +86,12 @@ func (s *running) read() error {
 // goesOn takes the log's next segment.
 func (s *running) goesOn(more logs.Segment) {
 	switch {
-	case s.log == nil || more.Number <= s.newest:
+	case s.log == nil || s.cursor == nil:
 		_ = more.Close()
+		return
+	case more.Number <= s.newest: // another monitor does not know what the one before has given
+		_ = more.Close()
+		_ = monitor.Reading(s.status, max(s.reading, s.cursor.Number()))
 		return
 	case more.Number > s.newest+1:
 		s.complain("a part of the log was dropped before it could be printed, for the log is kept within its bounds (log_max, log_files)")
