@@ -18,6 +18,25 @@ func TestScripts(t *testing.T) {
 	scripts(t, addr, locked, all(t, "testdata/*.txtar"))
 }
 
+// TestScriptsShareNoBigImage: scripts run beside each other, and what one has the registry do to an image, or counts
+// there, would be another's too.
+func TestScriptsShareNoBigImage(t *testing.T) {
+	owner := map[string]string{}
+	for _, file := range all(t, "testdata/*.txtar") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, part := range strings.Split(string(text), "big/")[1:] {
+			name := part[:len(part)-len(strings.TrimLeft(part, "abcdefghijklmnopqrstuvwxyz"))]
+			if first := owner[name]; name != "" && first != "" && first != file {
+				t.Errorf("big/%s is in %s and in %s: take another of the set's", name, first, file)
+			}
+			owner[name] = file
+		}
+	}
+}
+
 // all lists the scripts of a pattern.
 func all(t *testing.T, pattern string) []string {
 	t.Helper()

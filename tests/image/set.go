@@ -222,7 +222,7 @@ func (s *set) big() {
 		s.err = err
 		return
 	}
-	for _, n := range strings.Fields("one two three four five six seven eight nine ten eleven twelve") {
+	for _, n := range strings.Fields("one two three four five six seven eight nine ten eleven twelve thirteen fourteen") {
 		small, err := layer([]File{{Name: "which", Mode: 0o644, Body: []byte(n + "\n")}})
 		if err != nil {
 			s.err = err
