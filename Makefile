@@ -48,10 +48,16 @@ isolation: ## print what containers of hull (at HULL=/hull), docker and podman a
 generate: ## write fs/TREE.md again from the table of the tree
 	$(GO) generate ./...
 
-install: build ## put hull into $(DESTDIR)$(PREFIX), /usr/local by default
-	install -D -m 0755 $(HULL) $(DESTDIR)$(or $(PREFIX),/usr/local)/bin/hull
-	mkdir -p $(DESTDIR)$(or $(PREFIX),/usr/local)/share/man
-	$(HULL) man $(DESTDIR)$(or $(PREFIX),/usr/local)/share/man
+PREFIX   ?= /usr/local
+SBINDIR  ?= /sbin
+UNITDIR  ?= $(PREFIX)/lib/systemd/system
+
+install: build ## put hull, its man pages, its unit and mount(8)'s link below $(DESTDIR); PREFIX is /usr/local
+	install -D -m 0755 $(HULL) $(DESTDIR)$(PREFIX)/bin/hull
+	mkdir -p $(DESTDIR)$(PREFIX)/share/man $(DESTDIR)$(UNITDIR) $(DESTDIR)$(SBINDIR)
+	$(HULL) man $(DESTDIR)$(PREFIX)/share/man
+	sed 's|/usr/local/bin/|$(PREFIX)/bin/|' packaging/systemd/hull.service > $(DESTDIR)$(UNITDIR)/hull.service
+	ln -sf $(PREFIX)/bin/hull $(DESTDIR)$(SBINDIR)/mount.fuse.hull
 
 $(TOOLS)/golangci-lint-$(LINT_VERSION):
 	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)

@@ -103,11 +103,24 @@ func commandPage(root *cobra.Command) string {
 			r.item(term, usage)
 		})
 	}
+	servicePage(&r)
 	r.section("exit status")
 	r.text("0 on success, 1 on failure, with the reason on the standard error. Executed files of the tree exit with the status of the command they ran; 125 if hull failed or was used wrongly, 126 if the command cannot be executed, 127 if it does not exist, 128+n if signal n ended it. Those that run no command (pull, prune, load, save, export, follow, login, search, tags, and an image's wait) exit with 1 if they fail or are used wrongly.")
 	r.section("see also")
 	r.text("hullfs(5)")
 	return r.String()
+}
+
+// servicePage is about those who mount hull when the machine starts.
+func servicePage(r *roff) {
+	r.section("fstab")
+	r.text("A line of /etc/fstab mounts the tree, by mount(8) and when the machine starts:")
+	r.text("hull " + defaultMount + " fuse.hull defaults,group=docker 0 0")
+	r.text("Its options are the flags of hull mount without their dashes, all with a value: " + strings.Join(flagNames(mountCommand().Flags()), " ") + ". Those of mount(8) that are true of hull anyway and those for systemd (x-systemd.requires=…) pass; any other is refused. A value with a comma stands in double quotes. The source is not looked at.")
+	r.text("mount(8) finds hull by the link /sbin/mount.fuse.hull, which make install makes; without it mount(8) needs the package fuse3, and hull in /usr/local/bin or /usr/bin. It ends by hull umount: what umount(8) unmounts is back within a second. A shutdown ends hull by its signal, which stops the containers. Either fstab or the unit mounts hull, not both.")
+	r.section("systemd")
+	r.text("The unit hull.service runs hull mount. systemctl stop stops the containers and unmounts; so does restart, and then those start again whose restart policy says so: systemd cannot tell the one from the other. systemctl reload is hull upgrade: it puts an installed newer hull in the place of the one that runs, and no container notices. For a stop that leaves the containers running to the next start, systemctl edit hull and write: [Service], ExecStop=hull umount --leave.")
+	r.text("hull tells systemd when the tree is there (READY=1), that it goes (STOPPING=1), and, as often as WatchdogSec wants, that a file of the tree could be read. A daemon that has not answered for half that time is killed, and the monitor starts another; only if hull cannot do that either systemd ends the main process, which is started again and goes on with what is there. Containers are in groups of their own and not in the unit's: what systemd does to the unit does not touch them.")
 }
 
 func treePage() string {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,8 +18,7 @@ import (
 // mount starts a monitor in a session of its own, or asks one that was left
 // with running containers to serve again, and waits: with background until the
 // mount answers, else until it ends. A signal ends it as `hull umount --stop`.
-func mount(ctx context.Context, o options, background bool) error {
-	var err error
+func mount(ctx context.Context, o options, background bool) (err error) {
 	if o.Program, err = os.Executable(); err != nil {
 		return fmt.Errorf("hull cannot find its own program: %w", err)
 	}
@@ -47,6 +47,9 @@ func mount(ctx context.Context, o options, background bool) error {
 		return nil
 	}
 	fmt.Fprintf(os.Stderr, "hull: mounted on %s; ctrl-C stops all containers and unmounts\n", o.Dir)
+	service := beginService(ctx, o)
+	defer func() { service.end(err) }()
+	defer context.AfterFunc(ctx, service.stopping)()
 	err = control.Ended(ctx)
 	for lost(err) && ctx.Err() == nil { // it was killed, and the daemon has started another
 		next, found := nextMonitor(ctx, o.Run)
@@ -106,6 +109,9 @@ func monitorFor(ctx context.Context, o options, background bool) (*monitor.Contr
 		err := control.Mount(ctx, o.encode())
 		var e *monitor.Error
 		if errors.As(err, &e) && e.Kind == monitor.Exists {
+			if !background && findManager(os.Getenv, os.Getpid()) != nil && servedOn(o) {
+				return control, nil // the service manager has started it anew; it goes on with what is there
+			}
 			return nil, fmt.Errorf("hull is already mounted with the run directory %s; another mount needs a --run and a --store of its own", o.Run)
 		}
 		return control, err
@@ -129,6 +135,16 @@ func monitorFor(ctx context.Context, o options, background bool) (*monitor.Contr
 	return monitor.Spawn(cmd)
 }
 
+// servedOn tells that it is this very mount that is there already.
+func servedOn(o options) bool {
+	parent, err := filepath.EvalSymlinks(filepath.Dir(o.Dir)) // not the tree itself: it may hang
+	if err != nil {
+		return false
+	}
+	run, err := runDirectory(filepath.Join(parent, filepath.Base(o.Dir)))
+	return err == nil && run == o.Run
+}
+
 func logFile(o options) (*os.File, error) {
 	f, err := os.OpenFile(o.Run+"/hull.log", os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -142,5 +158,6 @@ func logFile(o options) (*os.File, error) {
 func self(role string, o options) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe") //nolint:noctx // it outlives every context here
 	cmd.Args = []string{o.Program, role, string(o.encode())}
+	cmd.Env = withoutManager(os.Environ())
 	return cmd
 }

@@ -32,6 +32,9 @@ func play(role string, args []string) int {
 	case credentials.Role:
 		return credentials.Main(args[2:])
 	default:
+		if calledByMount(args) {
+			return runHelper(args[1:])
+		}
 		return runCommand(args[1:])
 	}
 }

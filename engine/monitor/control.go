@@ -97,6 +97,9 @@ func (c *Control) Umount(ctx context.Context, mode Ending) error {
 	return c.do(ctx, &message{Op: opUmount, Mode: mode})
 }
 
+// Renew kills the daemon, for it hangs, and so has the monitor start another. Ready tells when that is there.
+func (c *Control) Renew(ctx context.Context) error { return c.do(ctx, &message{Op: opRenew}) }
+
 // Ended waits until the mount has ended by whatever way; nil if it ended as it was asked to.
 func (c *Control) Ended(ctx context.Context) error { return c.do(ctx, &message{Op: opEnded}) }
 

@@ -156,6 +156,8 @@ func (s *server) fromControl(p *peer, m *message) {
 		s.end(&ending{mode: m.Mode, reply: r})
 	case opUpgrade:
 		s.upgrade(m, r)
+	case opRenew:
+		s.renew(r)
 	case opMount:
 		if s.mount.wanted || s.daemon != nil || s.ending != nil {
 			r(&Error{Op: "mount", Kind: Exists, Sentence: "hull is mounted already with this run directory"})
@@ -179,6 +181,14 @@ func (s *server) whenReady(r reply) {
 	default:
 		s.mount.waiters = append(s.mount.waiters, r)
 	}
+}
+
+// renew kills a daemon that does not answer, as only death is sure to end it; another one is started at once.
+func (s *server) renew(r reply) {
+	if s.daemon != nil {
+		_ = signalTo(s.daemon.pidfd, unix.SIGKILL)
+	}
+	r(nil)
 }
 
 // releaseRun gives the run directory up; connections stay.

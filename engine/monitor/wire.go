@@ -46,6 +46,7 @@ const (
 	opUmount  op = "umount"
 	opMount   op = "mount"
 	opUpgrade op = "upgrade"
+	opRenew   op = "renew"
 	opEnded   op = "ended"
 	opKept    op = "kept" // what a daemon is not told of, and keeps all the same; Text is how it came
 	opOver    op = "over" // of a session or attachment: the daemon lets go of what it keeps of it
