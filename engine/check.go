@@ -62,6 +62,7 @@ func (s *supervisor) check(mend bool) (line string, mended bool) {
 	if err := s.rec.write(s.dir, true); err != nil {
 		return line + "; not mended: " + err.Error(), false
 	}
+	s.e.crash(checkMended)
 	return line + "; written anew", true
 }
 

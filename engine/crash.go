@@ -30,6 +30,18 @@ const (
 	startKept     point = "start kept"     // the record of a new container is no longer provisional
 	startFailed   point = "start failed"   // the command could not be run, the attempt is not tidied up
 
+	pauseNoted    point = "pause noted"    // state.json says that whoever comes next is to thaw it
+	pauseFrozen   point = "pause frozen"   // it is frozen
+	pauseWritten  point = "pause written"  // state.json says paused
+	unpauseNoted  point = "unpause noted"  // state.json says that it is being thawed
+	unpauseThawed point = "unpause thawed" // it runs on
+
+	execMade    point = "exec made"    // the process of a session is there, and nobody knows
+	execAdopted point = "exec adopted" // the monitor has it, and it is not to run the command yet
+	execRunning point = "exec running" // it runs the command
+	sessionTold point = "session told" // a session's process has been sent a signal, or is being hung up
+
+	killSent      point = "kill sent"      // the signal is sent
 	stopSignalled point = "stop signalled" // the stop signal is sent
 	stopKilled    point = "stop killed"    // the grace is over, SIGKILL is sent
 	exitWritten   point = "exit written"   // state.json has the exit
@@ -42,6 +54,8 @@ const (
 	recreateNoted   point = "recreate noted"   // the record says that the layer is to be replaced
 	recreateSwapped point = "recreate swapped" // the new layer is in its place, the old one beside it
 
+	checkMended point = "check mended" // a damaged record is written anew
+
 	removeRenamed  point = "remove renamed"  // the directory is .gone-<id>
 	removeReleased point = "remove released" // the image is given back
 	removeDeleted  point = "remove deleted"  // the files are deleted
@@ -51,6 +65,8 @@ func points() []point {
 	list := []point{
 		createStaged, createCommitted, createListed, limitsApplied, settingWritten, renameWritten, ownerWritten,
 		volumesNamed, startNoted, startCgroup, startParked, startAdopted, startReleased, startWritten, startKept, startFailed,
+		pauseNoted, pauseFrozen, pauseWritten, unpauseNoted, unpauseThawed,
+		execMade, execAdopted, execRunning, sessionTold, killSent, checkMended,
 		stopSignalled, stopKilled, exitWritten, exitForgotten, exitTidied,
 		restartNoted, restartDue, recreateNoted, recreateSwapped, removeRenamed, removeReleased, removeDeleted,
 	}

@@ -110,9 +110,37 @@ func TestCrash(t *testing.T) {
 	for _, p := range []point{startNoted, startCgroup, startParked, startAdopted, startReleased, startWritten, exitWritten, exitForgotten, exitTidied} {
 		rows = append(rows, row{restartDue + " > " + p, nil, failing, twice})
 	}
-	seen := map[point]bool{}
+	up := fate{states: []State{Up}}
+	for _, do := range []string{"pause", "still"} {
+		rows = append(rows, row{pauseNoted, []order{run}, order{Do: do, Name: "web"}, up},
+			row{pauseFrozen, []order{run}, order{Do: do, Name: "web"}, up})
+	}
+	pause, still := order{Do: "pause", Name: "web"}, order{Do: "still", Name: "web"}
+	rows = append(rows, row{pauseWritten, []order{run}, pause, fate{states: []State{Paused}}},
+		row{pauseWritten, []order{run}, still, up}) // it was to last as long as the daemon's work
+	for _, before := range []order{pause, still} {
+		for _, p := range []point{unpauseNoted, unpauseThawed} {
+			rows = append(rows, row{p, []order{run, before}, order{Do: "unpause", Name: "web"}, up})
+		}
+	}
+	// Nothing of a session is left: its process goes with whoever waits for it.
+	for _, p := range []point{execMade, execAdopted, execRunning} {
+		rows = append(rows, row{p, []order{run}, order{Do: "exec", Name: "web", Text: "sleep"}, up})
+	}
+	for _, do := range []string{"killsession", "hangup"} {
+		rows = append(rows, row{sessionTold, []order{run}, order{Do: do, Name: "web"}, up})
+	}
+	rows = append(rows, row{killSent, []order{run}, order{Do: "kill", Name: "web", Text: "KILL"}, fate{states: []State{Exited}, code: 137}},
+		row{checkMended, []order{create}, order{Do: "mend", Name: "web"}, fate{states: []State{Created}}},
+		row{volume.PointGiven, []order{{Do: "volume", Name: "v"}}, order{Do: "chownvolume", Name: "v"}, fate{states: []State{none}, volumes: 1}})
+	seen, tried := map[point]bool{}, map[string]map[point]bool{}
 	for _, row := range rows {
 		seen[row.at] = true
+		verb := verbOf[row.do.Do]
+		if tried[verb] == nil {
+			tried[verb] = map[point]bool{}
+		}
+		tried[verb][row.at] = true
 		t.Run(fmt.Sprintf("%s/%s", row.do.Do, row.at), func(t *testing.T) {
 			r := newRealm(t, "")
 			if err := os.MkdirAll(filepath.Join(r.dir, "files", "of", "the image"), 0o755); err != nil {
@@ -136,6 +164,13 @@ func TestCrash(t *testing.T) {
 	for _, p := range points() {
 		if !seen[p] {
 			t.Errorf("nothing comes by %s", p)
+		}
+	}
+	for verb, list := range crashVerbs {
+		for _, p := range list {
+			if !tried[verb][p] {
+				t.Errorf("%s is not tried at %s", verb, p)
+			}
 		}
 	}
 }

@@ -235,6 +235,14 @@ func (d *testDaemon) do(ctx context.Context, o order) (a answer) {
 		err = d.e.Pause(ctx, o.Name)
 	case "unpause":
 		err = d.e.Unpause(ctx, o.Name)
+	case "still":
+		err = d.e.Still(ctx, o.Name)
+	case "killsession", "hangup":
+		err = d.endSession(ctx, o)
+	case "mend":
+		err = d.mend(ctx, o.Name)
+	case "chownvolume":
+		err = d.e.ChownVolume(ctx, o.Name, Owner{UID: 1000, GID: 1000})
 	case "warm":
 		d.e.pool.mu.Lock()
 		for _, w := range d.e.pool.ready {
@@ -307,6 +315,29 @@ func (d *testDaemon) exec(ctx context.Context, name string, command []string) er
 		return fmt.Errorf("exit %d", s.Code)
 	}
 	return nil
+}
+
+// endSession has a session begin that nobody waits for, and ends it.
+func (d *testDaemon) endSession(ctx context.Context, o order) error {
+	x, err := d.e.Exec(ctx, o.Name, ExecOptions{Command: []string{"sleep"}, Env: []string{roleVar + "=plain"}})
+	if err != nil {
+		return err
+	}
+	defer x.Pidfd.Close()
+	if o.Do == "hangup" {
+		return d.e.HangUp(ctx, o.Name, x.Number)
+	}
+	return d.e.KillSession(ctx, o.Name, x.Number, "")
+}
+
+// mend damages a container's record and has it repaired.
+func (d *testDaemon) mend(ctx context.Context, name string) error {
+	c, _ := d.e.Find(name)
+	if err := os.WriteFile(filepath.Join(os.Getenv("HULL_DIR"), "containers", c.ID, recordFile), []byte("{"), 0o600); err != nil {
+		return err
+	}
+	_, err := d.e.Check(ctx, true, func(string) {})
+	return err
 }
 
 // browse lists the root of a container's view, with owners; with a text, it writes a file of that name first.

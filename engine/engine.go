@@ -191,7 +191,12 @@ func (e *Engine) Kill(ctx context.Context, id, signal string) error {
 
 // Pause freezes a running container.
 func (e *Engine) Pause(ctx context.Context, id string) error {
-	return e.ask(ctx, "pause", id, func(s *supervisor, answer func(error)) { s.pause(answer) })
+	return e.ask(ctx, "pause", id, func(s *supervisor, answer func(error)) { s.pause(false, answer) })
+}
+
+// Still is Pause for a while: if the daemon dies meanwhile, the next one thaws it.
+func (e *Engine) Still(ctx context.Context, id string) error {
+	return e.ask(ctx, "pause", id, func(s *supervisor, answer func(error)) { s.pause(true, answer) })
 }
 
 // Unpause thaws it.

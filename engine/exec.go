@@ -105,6 +105,7 @@ func (e *Engine) execNow(ctx context.Context, id string, o ExecOptions) (*Execut
 		t.forgetSession()
 		return nil, t.s.mark("exec", t.s.notHere(err))
 	}
+	e.crash(execMade)
 	x, err := e.begin(ctx, t, p, o)
 	if err != nil {
 		p.Abort()
@@ -248,6 +249,7 @@ func (e *Engine) begin(ctx context.Context, t *target, p parked, o ExecOptions) 
 		closeAll(x.Pty, x.Pidfd)
 		return nil, err
 	}
+	e.crash(execAdopted)
 	shown := make(chan struct{})
 	if !t.s.queue.put(func() { t.s.sessionBegan(x.Session); close(shown) }) {
 		shown = nil // the container is gone
@@ -256,6 +258,7 @@ func (e *Engine) begin(ctx context.Context, t *target, p parked, o ExecOptions) 
 		closeAll(x.Pty, x.Pidfd)
 		return nil, err
 	}
+	e.crash(execRunning)
 	if shown != nil { // who has it finds it listed
 		select {
 		case <-shown:

@@ -67,6 +67,7 @@ type runNote struct {
 	Group    string            `json:"group,omitempty"` // its cgroup; empty stands for the container's ID
 	Started  time.Time         `json:"started,omitzero"`
 	Process  *process          `json:"process,omitempty"`
+	Thaw     bool              `json:"thaw,omitempty"`     // whether it is frozen or not, the next daemon is to thaw it
 	Inode    uint64            `json:"inode,omitempty"`    // of the first process's pidfd
 	Outputs  [2]uint64         `json:"outputs,omitempty"`  // inodes of the pipes of its output and errors
 	Settings map[string]string `json:"settings,omitempty"` // raw, as they were when it began

@@ -92,6 +92,9 @@ func (s *supervisor) recoverLive(h *monitor.Held) {
 	}
 	s.boundLog() // the old daemon may have died between a change of them and the monitor's hearing of it
 	s.examine()
+	if s.st.Run.Thaw {
+		s.later(recovery, s.thawAgain)
+	}
 	if s.st.State == Stopping {
 		s.later(recovery, s.resumeStop)
 	}

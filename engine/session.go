@@ -234,7 +234,9 @@ func (e *Engine) KillSession(ctx context.Context, id string, number int, signal 
 		return fail("kill", s.id, NotRunning, "the session %d has ended", number)
 	}
 	s.toEnd(e.origin(ctx), x.ID, actExecKill, "signal", strconv.Itoa(int(n)))
-	return s.mark("kill", e.o.Monitor.Signal(ctx, s.id, x.ID, int(n)))
+	err = e.o.Monitor.Signal(ctx, s.id, x.ID, int(n))
+	e.crash(sessionTold)
+	return s.mark("kill", err)
 }
 
 // HangUp ends a session as the end of its terminal would; who is attached is made to leave. It returns when that is
@@ -248,7 +250,9 @@ func (e *Engine) HangUp(ctx context.Context, id string, number int) error {
 		return fail("hang-up", s.id, NotRunning, "the session %d has ended", number)
 	}
 	s.toEnd(e.origin(ctx), x.ID, actHangUp)
-	return s.mark("hang-up", e.o.Monitor.HangUp(ctx, s.id, x.ID))
+	err = e.o.Monitor.HangUp(ctx, s.id, x.ID)
+	e.crash(sessionTold)
+	return s.mark("hang-up", err)
 }
 
 // reserveSession lists a session before its process is there.

@@ -15,6 +15,7 @@ import (
 // it; each line is tried once more after the daemon is back, as a user would.
 const life = `
 mkdir volumes/v
+chown 4242 volumes/v
 rmdir volumes/v
 mkdir containers/c
 echo $REG/host:1 > containers/c/config/image
@@ -26,6 +27,13 @@ chown 4242 containers/d
 echo 'sleep 1000' > containers/d/config/command
 echo start > containers/d/ctl
 echo 100 > containers/d/config/pids
+echo pause > containers/d/ctl
+echo unpause > containers/d/ctl
+timeout 60 containers/d/exec/true
+containers/d/enter -d sleep 1000
+for s in containers/d/sessions/*/ctl; do echo kill > $s; done; ! grep -q running containers/d/sessions/*/status
+echo 'kill WINCH' > containers/d/ctl
+sed -i 's/"created": "2/"created": "1/' $STORE/containers/*/record.json && echo repair > ctl
 echo 'stop 1' > containers/d/ctl
 echo "sh -c 'exit 4'" > containers/d/config/command
 echo on-failure:1 > containers/d/config/restart
@@ -98,6 +106,12 @@ func (m *mounted) converge(t *testing.T, line string) {
 	if strings.HasPrefix(line, "echo start") {
 		done = `test "$(cat containers/d/status)" = running`
 	}
+	if strings.HasPrefix(line, "echo unpause") {
+		done = `test "$(cat containers/d/status)" = running`
+	}
+	if strings.HasPrefix(line, "echo pause") {
+		done = `test "$(cat containers/d/status)" = paused`
+	}
 	if strings.HasPrefix(line, "echo 'stop") {
 		done = `test "$(cat containers/d/status)" = exited`
 	}
@@ -146,4 +160,33 @@ func (m *mounted) shell(line string) (string, error) {
 	cmd.Env = append(os.Environ(), "H="+m.path("hull"), "REG="+addr, "STORE="+m.path("store"), "I=images/"+addr, "T="+m.base)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
+}
+
+// TestCommitThaws: a daemon that dies while a container is held still for a commit leaves it to the next one to go on.
+func TestCommitThaws(t *testing.T) {
+	needs(t)
+	base, err := os.MkdirTemp("", "hull-crash-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &mounted{base: base}
+	defer func() {
+		for _, p := range m.end() {
+			t.Errorf("left behind: %s", p)
+		}
+	}()
+	if err := m.mountToCrash(); err != nil {
+		t.Fatal(err)
+	}
+	m.must(t, "mkdir -p images/$REG/host:1 && images/$REG/host:1/wait && ./run -d --name box --stop-signal KILL $REG/host:1 sleep 1000")
+	if err := os.WriteFile(m.path("crash"), []byte("pause written"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := m.shell("echo 'commit half:1' > containers/box/ctl"); err == nil {
+		t.Fatalf("the commit was not cut off: %s", out)
+	}
+	m.must(t, `for i in $(seq 600); do test "$(cat containers/box/status)" = running && exit; sleep 0.1; done; cat containers/box/status; false`)
+	m.must(t, "timeout 60 containers/box/exec/true")
+	m.must(t, "echo 'commit whole:1' > containers/box/ctl && ls images/whole:1")
+	m.must(t, `test "$(cat containers/box/status)" = running`)
 }

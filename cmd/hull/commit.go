@@ -33,7 +33,7 @@ func (c containers) Commit(ctx context.Context, id, ref string) error {
 	}
 	defer upper.Close()
 	if x.State == engine.Up {
-		if err := c.engine.Pause(ctx, id); err != nil {
+		if err := c.engine.Still(ctx, id); err != nil {
 			return c.failed(id, err)
 		}
 	}

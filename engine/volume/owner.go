@@ -23,6 +23,7 @@ func (s *Store) Chown(ctx context.Context, name string, uid, gid uint32) error {
 	if err := write(s.path(name), v, true); err != nil {
 		return failed("chown", name, err, "the record of the volume %s cannot be written", name)
 	}
+	s.crash(PointGiven)
 	h.record.UID, h.record.GID = uid, gid
 	return nil
 }

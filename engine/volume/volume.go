@@ -45,12 +45,13 @@ const (
 	PointCopied  = "volume copied"  // the copy of the image's files is complete
 	PointFilled  = "volume filled"  // it has become data
 	PointEmptied = "volume emptied" // data is gone, the rest is not
+	PointGiven   = "volume given"   // its record has the new owner
 	PointRemoved = "volume removed" // it is .gone-…
 )
 
 // Points lists them.
 func Points() []string {
-	return []string{PointStaged, PointMade, PointCopied, PointFilled, PointEmptied, PointRemoved}
+	return []string{PointStaged, PointMade, PointCopied, PointFilled, PointEmptied, PointGiven, PointRemoved}
 }
 
 // Store is the volumes of one hull. Its methods may be called from many goroutines.
