@@ -21,7 +21,7 @@ import (
 
 // takeOver gives the process of a run that nobody holds to the monitor, if it lives; nil if there is none.
 func (s *supervisor) takeOver(ctx context.Context) *monitor.Held {
-	note := s.lostRun()
+	note, attempt := s.lostRun()
 	if note == nil {
 		return nil
 	}
@@ -38,6 +38,10 @@ func (s *supervisor) takeOver(ctx context.Context) *monitor.Held {
 		return nil
 	}
 	h, err := s.firstOf(pids, name, note)
+	if h != nil && attempt && !s.e.parts.released(h.PID) { // it waits for a daemon that is dead, and ends
+		h.Close()
+		return nil
+	}
 	if err == nil && h == nil {
 		return nil
 	}
@@ -56,24 +60,23 @@ func (s *supervisor) takeOver(ctx context.Context) *monitor.Held {
 	return h
 }
 
-// lostRun is the run whose process may live; nil if there is none.
-func (s *supervisor) lostRun() *runNote {
+// lostRun is the run whose process may live, nil if there is none; and whether that was only about to begin.
+func (s *supervisor) lostRun() (note *runNote, attempt bool) {
 	st := readState(s.dir)
-	var note *runNote
 	switch {
 	case st == nil || s.st.State == Dead:
-		return nil
+		return nil, false
 	case st.Attempt != nil:
 		note = st.Attempt
 	case st.State.Alive():
 		note = &st.Run
 	default:
-		return nil
+		return nil, false
 	}
 	if x, err := monitor.ReadExit(s.dir); err == nil && x.Started.Equal(note.Started) {
-		return nil
+		return nil, false
 	}
-	return note
+	return note, note == st.Attempt
 }
 
 // firstOf finds the first process of the run among those of its cgroup. A number alone could be another's by now: it
