@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -105,7 +106,9 @@ func cmdAs(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdCrash kills the daemon or the monitor of the script's mount, or both so that neither can start the other again.
+// cmdCrash kills the daemon or the monitor of the script's mount, or both so that neither can start the other again. The
+// daemon of a monitor that was killed gives its place to another: until it has ended, what is asked is answered by a tree
+// that is about to go.
 func cmdCrash(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: crash daemon|monitor|both")
@@ -118,8 +121,15 @@ func cmdCrash(ts *testscript.TestScript, _ bool, args []string) {
 	deadline := time.Now().Add(patience)
 	for {
 		if pids := m.role(args[0]); len(pids) > 0 {
+			daemons := m.role("daemon")
 			ts.Logf("kill -9 %d", pids[0])
 			ts.Check(unix.Kill(pids[0], unix.SIGKILL))
+			for slices.ContainsFunc(m.role("daemon"), func(pid int) bool { return args[0] == "monitor" && slices.Contains(daemons, pid) }) {
+				if time.Now().After(deadline) {
+					ts.Fatalf("the daemon of the monitor that was killed has not ended")
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
 			return
 		}
 		if time.Now().After(deadline) {
