@@ -185,7 +185,7 @@ func TestCommitThaws(t *testing.T) {
 	if out, err := m.shell("echo 'commit half:1' > containers/box/ctl"); err == nil {
 		t.Fatalf("the commit was not cut off: %s", out)
 	}
-	m.must(t, `for i in $(seq 600); do test "$(cat containers/box/status)" = running && exit; sleep 0.1; done; cat containers/box/status; false`)
+	m.must(t, `for i in $(seq 600); do test "$(cat "$H/containers/box/status")" = running && exit; sleep 0.1; done; cat "$H/containers/box/status"; false`)
 	m.must(t, "timeout 60 containers/box/exec/true")
 	m.must(t, "echo 'commit whole:1' > containers/box/ctl && ls images/whole:1")
 	m.must(t, `test "$(cat containers/box/status)" = running`)
