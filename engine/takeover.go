@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"hull/engine/internal/sys"
 	"hull/engine/monitor"
 )
 
@@ -21,7 +23,7 @@ import (
 
 // takeOver gives the process of a run that nobody holds to the monitor, if it lives; nil if there is none.
 func (s *supervisor) takeOver(ctx context.Context) *monitor.Held {
-	note, attempt := s.lostRun()
+	note, begun := s.lostRun()
 	if note == nil {
 		return nil
 	}
@@ -38,11 +40,11 @@ func (s *supervisor) takeOver(ctx context.Context) *monitor.Held {
 		return nil
 	}
 	h, err := s.firstOf(pids, name, note)
-	if h != nil && attempt && !s.e.parts.released(h.PID) { // it waits for a daemon that is dead, and ends
-		h.Close()
+	if err == nil && h == nil {
 		return nil
 	}
-	if err == nil && h == nil {
+	if err == nil && !begun && s.abandoned(ctx, h) {
+		h.Close()
 		return nil
 	}
 	if err == nil {
@@ -60,8 +62,8 @@ func (s *supervisor) takeOver(ctx context.Context) *monitor.Held {
 	return h
 }
 
-// lostRun is the run whose process may live, nil if there is none; and whether that was only about to begin.
-func (s *supervisor) lostRun() (note *runNote, attempt bool) {
+// lostRun is the run whose process may live; nil if there is none. begun tells that it is known to run its command.
+func (s *supervisor) lostRun() (note *runNote, begun bool) {
 	st := readState(s.dir)
 	switch {
 	case st == nil || s.st.State == Dead:
@@ -69,14 +71,29 @@ func (s *supervisor) lostRun() (note *runNote, attempt bool) {
 	case st.Attempt != nil:
 		note = st.Attempt
 	case st.State.Alive():
-		note = &st.Run
+		note, begun = &st.Run, true
 	default:
 		return nil, false
 	}
 	if x, err := monitor.ReadExit(s.dir); err == nil && x.Started.Equal(note.Started) {
 		return nil, false
 	}
-	return note, note == st.Attempt
+	return note, begun
+}
+
+// abandoned waits until the first process of a start that was not noted to its end either runs its command or ends, as
+// it does by itself when the daemon has died before it was released, or because the monitor that lives does not know it.
+// Taken over, it would end as a run that somebody has killed.
+func (s *supervisor) abandoned(ctx context.Context, h *monitor.Held) bool {
+	for until := time.Now().Add(decideWithin); !s.e.parts.released(h.PID); {
+		if sys.ExitsWithin(h.Pidfd, 2*time.Millisecond) || ctx.Err() != nil {
+			return true
+		}
+		if time.Now().After(until) {
+			return false
+		}
+	}
+	return sys.Exited(h.Pidfd)
 }
 
 // firstOf finds the first process of the run among those of its cgroup. A number alone could be another's by now: it
