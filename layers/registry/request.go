@@ -118,8 +118,11 @@ func (c *Client) exchange(ctx context.Context, r *request, auth string) (*http.R
 	}
 	if scheme := c.schemes.get(host); scheme != "" {
 		resp, err := c.over(ctx, r, scheme, auth)
-		if err == nil || !isUnspoken(err) || ctx.Err() != nil {
+		if err == nil || !isUnspoken(err) {
 			return resp, err
+		}
+		if e := r.ended(ctx, err); e != nil {
+			return nil, e
 		}
 		c.schemes.forget(host)
 	}
@@ -128,8 +131,11 @@ func (c *Client) exchange(ctx context.Context, r *request, auth string) (*http.R
 		c.schemes.set(host, "https")
 		return resp, nil
 	}
-	if !isUnspoken(err) || ctx.Err() != nil {
+	if !isUnspoken(err) {
 		return nil, err
+	}
+	if e := r.ended(ctx, err); e != nil { // it was not over yet when that answer came
+		return nil, e
 	}
 	if resp, err = c.over(ctx, r, "http", auth); err != nil {
 		return nil, err
