@@ -114,26 +114,32 @@ func detect(mountinfo, own io.Reader, read func(name string) (string, error)) (*
 }
 
 // place finds the nearest cgroup at or above this process's own whose children can have controllers: one without
-// processes, or the root, which is the only one without a file cgroup.type. It goes higher for controllers that are not
-// handed down so far: systemd gives those of a session memory and pids alone.
+// processes, or the root, which is the only one without a file cgroup.type. Where that is does not depend on controllers:
+// hull hands them down, and the next daemon must find its groups. To have are those of the top, if nothing on the way
+// from there keeps them from being handed down: systemd gives sessions memory and pids alone.
 func (h *Hierarchy) place(read func(string) (string, error)) {
 	in := func(dir string) []string {
 		s, _ := read(path.Join(dir, "cgroup.controllers"))
 		have := strings.Fields(s)
 		return slices.DeleteFunc(slices.Clone(usedV2), func(c string) bool { return !slices.Contains(have, c) })
 	}
-	most, found := len(in(h.Mount)), false
+	found, free := false, true
 	for dir := h.Base; ; dir = path.Dir(dir) {
 		procs, err := read(path.Join(dir, "cgroup.procs"))
 		_, typed := read(path.Join(dir, "cgroup.type"))
-		if err == nil && (strings.TrimSpace(procs) == "" || errors.Is(typed, os.ErrNotExist)) {
-			if have := in(dir); !found || len(have) > len(h.Controllers) {
-				h.Base, h.Controllers, found = dir, have, true
-			}
+		can := err == nil && (strings.TrimSpace(procs) == "" || errors.Is(typed, os.ErrNotExist))
+		switch {
+		case !found && can:
+			h.Base, h.Controllers, found = dir, in(dir), true
+		case found && !can:
+			free = false
 		}
-		if found && len(h.Controllers) >= most || dir == h.Mount || len(dir) <= 1 {
-			return // if nothing was found: no limits, but groups all the same
+		if dir == h.Mount || len(dir) <= 1 {
+			break // if nothing was found: no limits, but groups all the same
 		}
+	}
+	if top := in(h.Mount); found && free && len(top) > len(h.Controllers) {
+		h.Controllers = top
 	}
 }
 

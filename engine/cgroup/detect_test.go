@@ -66,7 +66,17 @@ func TestDetect(t *testing.T) {
 				"/sys/fs/cgroup/user.slice/cgroup.controllers": "cpuset cpu io memory pids\n",
 				"/sys/fs/cgroup/cgroup.procs":                  "1\n", "/sys/fs/cgroup/cgroup.controllers": "cpuset cpu io memory hugetlb pids rdma misc\n",
 			},
-			want: []Hierarchy{{Controllers: []string{"pids", "memory", "cpu", "io"}, Mount: "/sys/fs/cgroup", Base: "/sys/fs/cgroup/user.slice", V2: true}},
+			want: []Hierarchy{{Controllers: []string{"pids", "memory", "cpu", "io"}, Mount: "/sys/fs/cgroup", Base: "/sys/fs/cgroup/user.slice/user-0.slice", V2: true}},
+		},
+		{
+			name: "v2, in a session below somebody else's processes", mounts: v2, own: "0::/a/b/c\n", mode: V2, missing: 2, // cpu, blkio
+			files: map[string]string{
+				"/sys/fs/cgroup/a/b/c/cgroup.procs": "12\n", "/sys/fs/cgroup/a/b/c/cgroup.type": "domain\n",
+				"/sys/fs/cgroup/a/b/cgroup.procs": "", "/sys/fs/cgroup/a/b/cgroup.type": "domain\n", "/sys/fs/cgroup/a/b/cgroup.controllers": "memory pids\n",
+				"/sys/fs/cgroup/a/cgroup.procs": "7\n", "/sys/fs/cgroup/a/cgroup.type": "domain\n",
+				"/sys/fs/cgroup/cgroup.procs": "1\n", "/sys/fs/cgroup/cgroup.controllers": "cpu io memory pids\n",
+			},
+			want: []Hierarchy{{Controllers: []string{"pids", "memory"}, Mount: "/sys/fs/cgroup", Base: "/sys/fs/cgroup/a/b", V2: true}},
 		},
 		{
 			name: "hybrid, with nothing to limit by in version 2", mounts: hybridMounts, own: hybridOwn, mode: Hybrid, missing: 2,

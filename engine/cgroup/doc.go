@@ -10,7 +10,7 @@
 //
 // Groups live in hull/TREE/CONTAINER below this process's own cgroup in each hierarchy, so that whatever limits hull
 // limits its containers. Version 2 lets no cgroup but the root have both processes and controlled children; there they
-// are below the nearest cgroup above this process's own that can have them, with every controller there is.
+// are below the nearest cgroup above this process's own that can have them, and are handed every controller there is.
 //
 // TREE is the name of one hull mount: Sweep never touches another's groups. Processes get into a group by themselves, by
 // writing "0" to the files of Join (an attach of another process waits for a grace period of the kernel, 5 to 40 ms; of

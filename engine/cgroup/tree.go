@@ -127,13 +127,12 @@ func (t *Tree) make() error {
 	}
 	for i := range t.host.Hierarchies {
 		h := &t.host.Hierarchies[i]
+		if err := h.handDown(path.Dir(h.Base)); err != nil {
+			return system("create", t.id, err)
+		}
 		for _, d := range []string{path.Join(h.Base, top), t.path(h)} {
-			if h.V2 { // a controller is handed down by each directory on the way
-				for _, c := range h.Controllers {
-					if err := write(path.Join(path.Dir(d), "cgroup.subtree_control"), "+"+c); err != nil {
-						return system("create", t.id, err)
-					}
-				}
+			if err := h.enable(path.Dir(d)); err != nil {
+				return system("create", t.id, err)
 			}
 			if err := os.Mkdir(d, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 				return system("create", t.id, err)
@@ -142,15 +141,44 @@ func (t *Tree) make() error {
 				_ = write(path.Join(d, "memory.use_hierarchy"), "1")
 			}
 		}
-		if h.V2 {
-			for _, c := range h.Controllers {
-				if err := write(path.Join(t.path(h), "cgroup.subtree_control"), "+"+c); err != nil {
-					return system("create", t.id, err)
-				}
-			}
+		if err := h.enable(t.path(h)); err != nil {
+			return system("create", t.id, err)
 		}
 	}
 	t.made = true
+	return nil
+}
+
+// handDown gives the cgroups from the top of a hierarchy of version 2 down to the children of dir its controllers, as
+// far as they have not got them.
+func (h *Hierarchy) handDown(dir string) error {
+	if !h.V2 || h.Base == h.Mount || len(dir) < len(h.Mount) {
+		return nil
+	}
+	have, err := readFile(path.Join(h.Base, "cgroup.controllers"))
+	if err != nil {
+		return err
+	}
+	given := strings.Fields(have)
+	if !slices.ContainsFunc(h.Controllers, func(c string) bool { return !slices.Contains(given, c) }) {
+		return nil
+	}
+	if err := h.handDown(path.Dir(dir)); err != nil {
+		return err
+	}
+	return h.enable(dir)
+}
+
+// enable has the children of a cgroup of version 2 have the controllers: each directory on the way hands them down.
+func (h *Hierarchy) enable(dir string) error {
+	if !h.V2 {
+		return nil
+	}
+	for _, c := range h.Controllers {
+		if err := write(path.Join(dir, "cgroup.subtree_control"), "+"+c); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
