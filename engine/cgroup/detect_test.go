@@ -69,6 +69,18 @@ func TestDetect(t *testing.T) {
 			want: []Hierarchy{{Controllers: []string{"pids", "memory", "cpu", "io"}, Mount: "/sys/fs/cgroup", Base: "/sys/fs/cgroup/user.slice/user-0.slice", V2: true}},
 		},
 		{
+			name: "v2, in a session that hull has given the others", mounts: v2, own: "0::/user.slice/user-0.slice/session.scope\n", mode: V2,
+			files: map[string]string{
+				"/sys/fs/cgroup/user.slice/user-0.slice/session.scope/cgroup.procs": "12\n", "/sys/fs/cgroup/user.slice/user-0.slice/session.scope/cgroup.type": "domain\n",
+				"/sys/fs/cgroup/user.slice/user-0.slice/cgroup.procs": "", "/sys/fs/cgroup/user.slice/user-0.slice/cgroup.type": "domain\n",
+				"/sys/fs/cgroup/user.slice/user-0.slice/cgroup.controllers": "cpu io memory pids\n",
+				"/sys/fs/cgroup/user.slice/cgroup.procs":                    "", "/sys/fs/cgroup/user.slice/cgroup.type": "domain\n",
+				"/sys/fs/cgroup/user.slice/cgroup.controllers": "cpuset cpu io memory pids\n",
+				"/sys/fs/cgroup/cgroup.procs":                  "1\n", "/sys/fs/cgroup/cgroup.controllers": "cpuset cpu io memory hugetlb pids rdma misc\n",
+			},
+			want: []Hierarchy{{Controllers: []string{"pids", "memory", "cpu", "io"}, Mount: "/sys/fs/cgroup", Base: "/sys/fs/cgroup/user.slice/user-0.slice", V2: true}},
+		},
+		{
 			name: "v2, in a session below somebody else's processes", mounts: v2, own: "0::/a/b/c\n", mode: V2, missing: 2, // cpu, blkio
 			files: map[string]string{
 				"/sys/fs/cgroup/a/b/c/cgroup.procs": "12\n", "/sys/fs/cgroup/a/b/c/cgroup.type": "domain\n",
