@@ -163,10 +163,19 @@ type freshLayer struct {
 	tree   *os.File
 }
 
-// drop removes it unless it has taken its place.
+// drop removes it unless it has taken its place. It does so at once, and not behind everybody's back: the next layer that
+// is looked at needs its room.
 func (f *freshLayer) drop(s *Store) {
-	_ = f.tree.Close() // only a place in a tree
-	s.discard(f.dir)
+	if f.tree != nil {
+		_ = f.tree.Close() // only a place in a tree
+	}
+	staging, err := sys.OpenRoot(filepath.Dir(f.dir))
+	if err == nil {
+		err = errors.Join(sys.RemoveAll(s.ctx, staging, filepath.Base(f.dir)), staging.Close())
+	}
+	if err != nil {
+		s.discard(f.dir)
+	}
 }
 
 // unpackAgain unpacks an image's layer from its blob into staging/.
@@ -209,11 +218,8 @@ func (in *inspection) unpackWith(st *stored, i int, wide bool) (*freshLayer, err
 		err = writeLayerRecord(dir, fresh.record)
 	}
 	if err != nil {
-		if tree != nil {
-			_ = tree.Close() // only a place in a tree
-		}
 		if dir != "" {
-			in.discard(dir)
+			fresh.drop(in.Store)
 		}
 		return nil, err
 	}
