@@ -173,3 +173,17 @@ func describe(path string) (string, error) {
 	n, err := io.Copy(sum, f)
 	return fmt.Sprintf("%s %d %d %x", line, st.Mtim.Sec, n, sum.Sum(nil)), err
 }
+
+// Rows may share a field: who is left out of one is not taken from the others.
+func TestLeaveSharedField(t *testing.T) {
+	shared := []contestant{&byTree{}, &cLoop{}, &byRun{}}
+	one, other := row{name: "one", field: shared}, row{name: "other", field: shared}
+	for _, r := range []*row{&one, &other} {
+		if err := r.leave("C"); err != nil {
+			t.Fatal(err)
+		}
+		if len(r.field) != 1 || r.field[0].name() != "C loop" {
+			t.Errorf("%s: %v", r.name, r.field)
+		}
+	}
+}

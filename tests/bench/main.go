@@ -157,12 +157,12 @@ func rows() []row {
 	return append(append(all, browsing()...), logging())
 }
 
-// leave leaves only those in the field whose names begin so.
+// leave leaves only those in the field whose names begin so. Rows may share a field.
 func (r *row) leave(names string) error {
 	if names == "" {
 		return nil
 	}
-	r.field = slices.DeleteFunc(r.field, func(c contestant) bool {
+	r.field = slices.DeleteFunc(slices.Clone(r.field), func(c contestant) bool {
 		return !slices.ContainsFunc(strings.Split(names, ","), func(n string) bool { return strings.HasPrefix(c.name(), n) })
 	})
 	if len(r.field) == 0 {
