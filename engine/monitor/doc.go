@@ -19,7 +19,16 @@
 //   - what attached clients type brought to its terminal, whose master nobody else gets;
 //   - its sessions hung up when those who wait for them go, as a terminal does that goes away.
 //
-// On disk the monitor writes exit.json, log and index in a container's directory and nothing else; all else is the
+// The monitor may be killed too. Each daemon keeps duplicates of all that its monitor holds (type keep). When the
+// connection is Lost, it starts another monitor from them (Client.Succeed), and is killed: the new monitor starts a daemon
+// of its own. By the same form of all its state (type handover) a monitor executes another program in its place, for an
+// upgrade, with its number, its children and its descriptors. What a dead monitor was the parent of is an orphan
+// (orphan.go): init waits for it, and its end is learned from its pidfd. If daemon and monitor die at once, the next
+// daemon finds what still runs by its records and has it adopted Again (engine/takeover.go); containers hold their own
+// output pipes open for reading, so that nobody is killed by SIGPIPE meanwhile. What is lost then is terminals, inputs and
+// sessions; and, whenever a monitor is killed, the output of a terminal that it was just moving.
+//
+// On disk the monitor writes exit.json, the segments of log and index in a container's directory, and nothing else; all else is the
 // daemon's. It decides nothing: how a mount ends is the daemon's work too (StopRequest), as long as there is one.
 //
 // Inside, one loop (type loop) owns all state and never waits for anything but events. What might take long on a disk
