@@ -244,18 +244,24 @@ func TestPlatformsOfADigest(t *testing.T) {
 	wantKind(t, pullFor(t, s, r.ref("acme/app@"+manifest.String()), "linux/amd64"), Platform)
 }
 
+// halfPulled gives a store in which the pull of acme/app:1 for linux/arm64 waits for the gate.
+func halfPulled(t *testing.T, r *testRegistry, images map[string]v1.Image) (s *Store, gate chan struct{}) {
+	t.Helper()
+	s, gate = openStore(t, t.TempDir(), onAMD64()), make(chan struct{})
+	r.setBlob(onlyLayers(t, images["linux/arm64"], blobFault{wait: gate}))
+	if err := s.Pull(t.Context(), r.ref("acme/app:1"), PullOptions{Platform: "linux/arm64", Budget: time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	return s, gate
+}
+
 // Two who want other platforms of a name at once come one after the other.
 func TestPullsForTwoPlatforms(t *testing.T) {
 	needRoot(t)
 	r := newRegistry(t)
 	images := platforms(t, r, "acme/app:1", "")
-	s := openStore(t, t.TempDir(), onAMD64())
+	s, gate := halfPulled(t, r, images)
 	ref := r.ref("acme/app:1")
-	gate := make(chan struct{})
-	r.setBlob(onlyLayers(t, images["linux/arm64"], blobFault{wait: gate}))
-	if err := s.Pull(t.Context(), ref, PullOptions{Platform: "linux/arm64", Budget: time.Minute}); err != nil {
-		t.Fatal(err)
-	}
 	if im := mustFind(t, s, ref); im.Platform != "linux/arm64" || im.For != "linux/arm64" {
 		t.Errorf("on its way is %+v", im)
 	}
@@ -309,13 +315,8 @@ func TestPlatformOfAnInterruptedPull(t *testing.T) {
 	needRoot(t)
 	r := newRegistry(t)
 	images := platforms(t, r, "acme/app:1", "")
-	s := openStore(t, t.TempDir(), onAMD64())
+	s, gate := halfPulled(t, r, images)
 	ref := r.ref("acme/app:1")
-	gate := make(chan struct{})
-	r.setBlob(onlyLayers(t, images["linux/arm64"], blobFault{wait: gate}))
-	if err := s.Pull(t.Context(), ref, PullOptions{Platform: "linux/arm64", Budget: time.Minute}); err != nil {
-		t.Fatal(err)
-	}
 	closeStore(t, s)
 	close(gate)
 	r.setBlob(onlyLayers(t, images["linux/arm64"], blobFault{fail: 404}))

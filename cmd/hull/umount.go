@@ -14,18 +14,7 @@ import (
 
 // umount ends the mount on dir.
 func umount(ctx context.Context, dir string, stop, leave bool) error {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return err
-	}
-	run, err := runDirectory(dir)
-	if err != nil {
-		return err
-	}
-	if run == "" {
-		return fmt.Errorf("hull is not mounted on %s", dir)
-	}
-	control, err := monitor.Dial(ctx, run)
+	control, err := controlOf(ctx, dir)
 	if err != nil {
 		return err
 	}
@@ -43,6 +32,22 @@ func umount(ctx context.Context, dir string, stop, leave bool) error {
 		return fmt.Errorf("%s is busy: %s running; stop them, or use --stop or --leave", dir, list(e.Names))
 	}
 	return err
+}
+
+// controlOf reaches the monitor of the hull whose tree is on dir.
+func controlOf(ctx context.Context, dir string) (*monitor.Control, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	run, err := runDirectory(dir)
+	if err != nil {
+		return nil, err
+	}
+	if run == "" {
+		return nil, fmt.Errorf("hull is not mounted on %s", dir)
+	}
+	return monitor.Dial(ctx, run)
 }
 
 // list words the names of what runs.

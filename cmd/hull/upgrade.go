@@ -4,11 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
-
-	"hull/engine/monitor"
 )
 
 func upgradeCommand() *cobra.Command {
@@ -35,17 +32,11 @@ daemon is killed: a command that is reading or writing in it may fail.`,
 
 // upgrade returns when the mount answers again.
 func upgrade(ctx context.Context, dir string) error {
-	dir, err := filepath.Abs(dir)
+	control, err := controlOf(ctx, dir)
 	if err != nil {
 		return err
 	}
-	run, err := runDirectory(dir)
-	if err != nil {
-		return err
-	}
-	if run == "" {
-		return fmt.Errorf("hull is not mounted on %s", dir)
-	}
+	defer control.Close()
 	o := options{}
 	if o.Program, err = os.Executable(); err != nil {
 		return fmt.Errorf("hull cannot find its own program: %w", err)
@@ -55,10 +46,5 @@ func upgrade(ctx context.Context, dir string) error {
 		return fmt.Errorf("hull cannot open its own program: %w", err)
 	}
 	defer program.Close()
-	control, err := monitor.Dial(ctx, run)
-	if err != nil {
-		return err
-	}
-	defer control.Close()
 	return control.Upgrade(ctx, program, o.encode())
 }

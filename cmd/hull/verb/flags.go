@@ -86,7 +86,7 @@ func (p *parser) parse() ([]wire.Option, []string, error) {
 // later are docker run's flags for what hull does not do yet.
 const later = " -p --publish -P --publish-all --network --net" +
 	" --volumes-from --volume-driver" +
-	" --dns --add-host --log-driver -a --attach --health-cmd "
+	" --dns --add-host --log-driver -a --attach "
 
 func noFlag(flag string) error {
 	if strings.Contains(later, " "+flag+" ") {
