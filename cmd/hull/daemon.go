@@ -51,6 +51,9 @@ func runDaemon(args []string) int {
 	}
 	defer client.Close()
 	d := &daemon{options: o, monitor: client, log: o.logger(os.Stderr).With("role", roleDaemon)}
+	if d.life = d.Life; d.life == "" {
+		d.life = monitorLife()
+	}
 	d.monitors = d.watchMonitor()
 	defer d.monitors.end()
 	if err := d.run(ctx); err != nil {
@@ -79,6 +82,7 @@ type daemon struct {
 	told     atomic.Pointer[fs.Tree] // the tree, for events: those of the start come before it is there
 	mount    *fs.Mount
 	ballast  []byte // see calm
+	life     string // see monitorLife
 }
 
 func (d *daemon) run(ctx context.Context) (err error) {
@@ -222,7 +226,7 @@ func (d *daemon) openStore(ctx context.Context) (func() error, error) {
 func (d *daemon) openEngine(ctx context.Context) (func() error, error) {
 	var err error
 	d.engine, err = engine.Open(ctx, engine.Options{
-		Dir: d.Store, Tree: treeName(d.Store), Life: monitorLife(), Warm: d.Warm, Roots: roots{d.store}, Monitor: d.monitor,
+		Dir: d.Store, Tree: treeName(d.Store), Life: d.life, Warm: d.Warm, Roots: roots{d.store}, Monitor: d.monitor,
 		Logger: d.log, Notify: d.containerEvent, Caller: caller, Yield: d.yield, Crash: crashPoints(),
 	})
 	if err != nil {

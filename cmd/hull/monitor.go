@@ -57,6 +57,7 @@ func runMonitor(args []string) int {
 				if err != nil {
 					return nil, err
 				}
+				next.Life = o.Life
 				o = next
 				cmd = self(roleDaemon, o)
 				cmd.Path = o.Program

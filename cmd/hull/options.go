@@ -37,8 +37,9 @@ type options struct {
 	LogLevel      slog.Level    `json:"log_level"`
 	LogFormat     string        `json:"log_format"`
 	ResolveBudget time.Duration `json:"resolve_budget"`
-	Stall         time.Duration `json:"stall"` // 0: as registry.Options say
-	Warm          int           `json:"warm"`  // containers' processes that are made beforehand
+	Stall         time.Duration `json:"stall"`          // 0: as registry.Options say
+	Warm          int           `json:"warm"`           // containers' processes that are made beforehand
+	Life          string        `json:"life,omitempty"` // see monitorLife: of the monitor that was killed, if this one goes on for it
 }
 
 func (o options) encode() []byte {

@@ -39,7 +39,9 @@ func (d *daemon) watchMonitor() *succession {
 }
 
 func (d *daemon) newMonitor() error {
-	cmd := self(roleMonitor, d.options)
+	o := d.options
+	o.Life = d.life // for containers it is no new mount
+	cmd := self(roleMonitor, o)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	return d.monitor.Succeed(cmd)
 }
