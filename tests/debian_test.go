@@ -74,7 +74,7 @@ func debianPackages(t *testing.T, at, debs string) {
 // directory with the packages of more.
 func debian(t *testing.T) (base, img v1.Image, debs string, err error) {
 	root := filepath.Join(t.TempDir(), "debian")
-	out, err := exec.Command(tool(t, "debootstrap"), "--variant=minbase", "--include="+more, "bookworm", root).CombinedOutput()
+	out, err := outside(exec.Command(tool(t, "debootstrap"), "--variant=minbase", "--include="+more, "bookworm", root))
 	if err != nil {
 		t.Fatalf("debootstrap: %v\n%s", err, out[max(0, len(out)-4000):])
 	}

@@ -44,6 +44,9 @@ func TestMain(m *testing.M) {
 		stand(os.Stdin, dir)
 		os.Exit(0)
 	}
+	if err := enterNetwork(); err != nil {
+		log.Fatal(err)
+	}
 	os.Exit(run(m))
 }
 
@@ -68,7 +71,7 @@ func run(m *testing.M) int {
 		hull = filepath.Join(dir, "hull")
 		build := exec.Command("go", "build", "-o", hull, "hull/cmd/hull")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
+		if out, err := outside(build); err != nil {
 			log.Printf("build hull: %v\n%s", err, out)
 			return 1
 		}
@@ -102,6 +105,10 @@ func run(m *testing.M) int {
 	}
 	if err := theGuard.dismiss(); err != nil {
 		log.Printf("the guard of this run: %v", err)
+		return 1
+	}
+	if err := networkLeft(); err != nil {
+		log.Print(err)
 		return 1
 	}
 	return code
