@@ -37,6 +37,14 @@ func (c *Client) Adopt(ctx context.Context, a Adopt) error {
 	m.put(slotStdout, a.Stdout)
 	m.put(slotStderr, a.Stderr)
 	m.put(slotPty, a.Pty)
+	if a.Pty != nil {
+		between, err := newBetween()
+		if err != nil {
+			return &Error{Op: string(opAdopt), ID: a.ID, Kind: System, Sentence: "no pipe could be made for the container's terminal", Err: err}
+		}
+		defer func() { _ = between.Close() }()
+		m.put(slotBetween, between)
+	}
 	m.put(slotStdin, a.Stdin)
 	m.put(slotOOM, a.OOM)
 	return c.do(ctx, m, nil)

@@ -25,6 +25,7 @@ type container struct {
 	streams  []*stream
 
 	pidfd, pty, stdin, oom *os.File
+	between                *os.File // see addTerminal; nil without a terminal
 	oomBefore              int64
 	src                    *source // of the pidfd
 
@@ -77,17 +78,7 @@ func (s *server) adopt(d *daemon, m *message) *Error {
 func (c *container) connect(m *message) error {
 	s := c.server
 	if c.pty = m.take(slotPty); c.pty != nil {
-		// The daemon shares the open file, and neither reads nor writes it; nobody else has it. So the loop never waits
-		// for a terminal.
-		if err := unix.SetNonblock(rawFD(c.pty), true); err != nil {
-			return os.NewSyscallError("fcntl", err)
-		}
-		dup, err := duplicate(c.pty)
-		if err != nil {
-			return err
-		}
-		if err := s.addStream(c, dup, logs.Stdout, true); err != nil {
-			_ = dup.Close()
+		if err := c.addTerminal(m.take(slotBetween)); err != nil {
 			return err
 		}
 	}
@@ -156,7 +147,7 @@ func (s *server) forget(c *container) {
 	c.answer()
 	c.room.drop()
 	delete(s.containers, c.id)
-	for _, f := range []*os.File{c.pidfd, c.pty, c.stdin, c.oom} {
+	for _, f := range []*os.File{c.pidfd, c.pty, c.between, c.stdin, c.oom} {
 		closed(f)
 	}
 	c.src.drop()

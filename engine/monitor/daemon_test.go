@@ -107,6 +107,8 @@ func (d *fakeDaemon) do(m *message) {
 		err = d.client.Attach(d.ctx, Attach{ID: m.ID, Key: m.Key, Status: m.files[slotStatus], Keys: m.files[slotKeys], Label: m.Payload, Segment: m.Segment, Paced: m.Paced})
 	case "bound":
 		err = d.client.Bound(d.ctx, m.ID, m.Dir, m.bounds())
+	case "stuff":
+		err = d.stuff(m.ID, m.Text)
 	case "forget":
 		err = d.client.Forget(d.ctx, m.ID)
 	case "list":

@@ -26,7 +26,7 @@
 // (orphan.go): init waits for it, and its end is learned from its pidfd. If daemon and monitor die at once, the next
 // daemon finds what still runs by its records and has it adopted Again (engine/takeover.go); containers hold their own
 // output pipes open for reading, so that nobody is killed by SIGPIPE meanwhile. What is lost then is terminals, inputs and
-// sessions; and, whenever a monitor is killed, the output of a terminal that it was just moving.
+// sessions.
 //
 // On disk the monitor writes exit.json, the segments of log and index in a container's directory, and nothing else; all else is the
 // daemon's. It decides nothing: how a mount ends is the daemon's work too (StopRequest), as long as there is one.

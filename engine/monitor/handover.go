@@ -264,6 +264,7 @@ func (c *container) message(as op) *message {
 	}
 	m.put(slotPidfd, c.pidfd)
 	m.put(slotPty, c.pty)
+	m.put(slotBetween, c.between)
 	m.put(slotStdin, c.stdin)
 	m.put(slotOOM, c.oom)
 	for _, t := range c.streams {

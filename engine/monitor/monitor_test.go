@@ -58,21 +58,27 @@ func TestExit(t *testing.T) {
 
 func (r *rig) output(dir string, s logs.Stream) string {
 	r.Helper()
-	l, err := logs.Open(dir)
+	text, err := outputNow(dir, s)
 	if err != nil {
 		r.Fatal(err)
+	}
+	return text
+}
+
+// outputNow fails where a part of the log is removed meanwhile.
+func outputNow(dir string, s logs.Stream) (string, error) {
+	l, err := logs.Open(dir)
+	if err != nil {
+		return "", err
 	}
 	defer func() { _ = l.Close() }()
 	v := l.Only(s)
 	n, err := v.Size()
 	if err != nil {
-		r.Fatal(err)
+		return "", err
 	}
 	b, err := io.ReadAll(io.NewSectionReader(v, 0, n))
-	if err != nil {
-		r.Fatal(err)
-	}
-	return string(b)
+	return string(b), err
 }
 
 // Everything a container prints is in its log once and in order, however often the daemon is killed meanwhile.

@@ -81,40 +81,14 @@ func (t *stream) pipeReady(events uint32) {
 }
 
 // waiting is how many bytes are in the pipe.
-func (t *stream) waiting() int {
-	n, err := unix.IoctlGetInt(rawFD(t.file), unix.TIOCINQ) // FIONREAD
+func (t *stream) waiting() int { return waitingIn(rawFD(t.file)) }
+
+func waitingIn(pipe int) int {
+	n, err := unix.IoctlGetInt(pipe, unix.TIOCINQ) // FIONREAD
 	if err != nil {
 		return 0
 	}
 	return n
-}
-
-func (t *stream) terminalReady(uint32) {
-	for left := moveAtOnce; left > 0 && !t.container.held; {
-		n := t.moveTerminal()
-		if n == 0 {
-			return
-		}
-		left -= n
-	}
-	t.listen()
-}
-
-// moveTerminal moves by way of a pipe, which splice needs at one side, and leaves it empty.
-func (t *stream) moveTerminal() int {
-	r, w := t.server.between[0], t.server.between[1]
-	n, err := unix.Splice(rawFD(t.file), nil, rawFD(w), nil, pipeful, unix.SPLICE_F_NONBLOCK)
-	if err != nil || n <= 0 { // EAGAIN: there is nothing more; EIO: hung up
-		return 0
-	}
-	for left := int(n); left > 0; {
-		k, err := t.move(rawFD(r), left)
-		if err != nil {
-			break
-		}
-		left -= int(k)
-	}
-	return int(n)
 }
 
 // move moves bytes from a pipe to the log, or away if the log cannot be written. io.EOF and unix.EAGAIN as Splice.
@@ -138,14 +112,7 @@ func (t *stream) move(pipe, limit int) (int64, error) {
 // may go on for ever. Those bytes come later.
 func (t *stream) drain() {
 	if t.terminal {
-		for left := 4 * pipeful; left > 0; {
-			n := t.moveTerminal()
-			if n == 0 {
-				break
-			}
-			left -= n
-		}
-		t.end() // no process is left that could open it
+		t.drainTerminal()
 		return
 	}
 	fd := rawFD(t.file)

@@ -79,7 +79,6 @@ type server struct {
 	sessions   map[*session]bool
 	journals   map[string]*journal // by directory
 	null       *os.File
-	between    [2]*os.File // the pipe that terminals' output goes through
 	rest       *rest
 	unsynced   map[string]string // exit records that are to be made durable: whose, by directory
 	syncing    sync.WaitGroup
@@ -169,11 +168,6 @@ func (s *server) open() (err error) {
 	if s.null, err = os.OpenFile(os.DevNull, os.O_WRONLY, 0); err != nil {
 		return err
 	}
-	var p [2]int
-	if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
-		return os.NewSyscallError("pipe2", err)
-	}
-	s.between = [2]*os.File{os.NewFile(uintptr(p[0]), "pipe"), os.NewFile(uintptr(p[1]), "pipe")}
 	if s.rest, err = newRest(s.loop); err != nil {
 		return err
 	}
@@ -205,8 +199,6 @@ func (s *server) close() {
 	}
 	s.closeControl()
 	s.rest.close()
-	closed(s.between[0])
-	closed(s.between[1])
 	closed(s.null)
 	s.loop.close()
 }

@@ -307,9 +307,9 @@ func TestStaleSegment(t *testing.T) {
 			begin := strings.Replace(counted(gate, n), "exit 3", "read x < "+gate+"; ", 1)
 			dir := r.startBounded("web", begin+strings.TrimPrefix(counted(gate, n), "read x < "+gate+"; "), 2)
 			r.open(gate)
-			r.awaitFiles(dir, 2)
 			first := countedLines(0, n)
 			r.awaitEnd(dir, first)
+			r.awaitFiles(dir, 2) // and no other begins until the gate is opened again
 			l, err := logs.Open(dir)
 			if err != nil {
 				t.Fatal(err)
@@ -356,7 +356,7 @@ func TestStaleSegment(t *testing.T) {
 func (r *rig) awaitEnd(dir, text string) {
 	r.Helper()
 	for {
-		if out := r.output(dir, logs.Stdout); len(out) > 0 && strings.HasSuffix(text, out) {
+		if out, err := outputNow(dir, logs.Stdout); err == nil && len(out) > 0 && strings.HasSuffix(text, out) {
 			return
 		}
 		if time.Now().After(r.by) {

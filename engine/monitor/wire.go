@@ -57,14 +57,15 @@ const (
 type slot string
 
 const (
-	slotPidfd  slot = "pidfd"
-	slotStdout slot = "stdout"
-	slotStderr slot = "stderr"
-	slotPty    slot = "pty"
-	slotStdin  slot = "stdin"
-	slotKeys   slot = "keys"
-	slotOOM    slot = "oom"
-	slotStatus slot = "status"
+	slotPidfd   slot = "pidfd"
+	slotStdout  slot = "stdout"
+	slotStderr  slot = "stderr"
+	slotPty     slot = "pty"
+	slotBetween slot = "between" // with slotPty, see newBetween
+	slotStdin   slot = "stdin"
+	slotKeys    slot = "keys"
+	slotOOM     slot = "oom"
+	slotStatus  slot = "status"
 
 	slotProgram slot = "program" // of opUpgrade
 )
