@@ -114,6 +114,7 @@ func realParts(ctx context.Context, tree string, m Monitor, log func(op string, 
 			log("reap", err)
 		}
 	}}
+	l.Prepare()
 	return parts{launcher: realLauncher{l}, groups: realGroups{host.Tree(tree)}, first: first, released: released}, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -258,6 +259,36 @@ func TestTooManyFiles(t *testing.T) {
 	must(t, st.Send(within(t), p, files[:maxFiles]...))
 	if _, err := st.Await(within(t)); err != nil {
 		t.Error(err)
+	}
+}
+
+// However many descriptors this process has, a stub has its own three and the
+// socket, and has not copied the others on the way.
+func TestDescriptors(t *testing.T) {
+	s := &Spawner{}
+	defer s.Close()
+	must(t, s.Prepare())
+	for range 600 {
+		fd, err := unix.FcntlInt(s.null.Fd(), unix.F_DUPFD, 0) // not closed by an execve
+		must(t, err)
+		defer unix.Close(fd)
+	}
+	st, err := s.Spawn(Options{})
+	must(t, err)
+	defer st.Pidfd.Close()
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", st.PID))
+	must(t, err)
+	if len(open) != Socket+1 {
+		t.Errorf("the stub has descriptors %v", open)
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", st.PID))
+	must(t, err)
+	if !strings.Contains(string(status), "FDSize:\t64\n") && s.stub.Fd() < 64 {
+		t.Errorf("the stub's table of descriptors is large:\n%s", status)
+	}
+	must(t, st.Close())
+	if code := ended(t, st); code != 124 {
+		t.Errorf("it ends with %d when nobody is there any more", code)
 	}
 }
 

@@ -1,12 +1,12 @@
 package child
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -19,8 +19,7 @@ import (
 //
 // This is no vfork: the child uses no stack, so the caller need not stand
 // still until the child executes something. It must not either: Go could not
-// stop the world meanwhile, and the child's execve closes descriptors, which
-// for a file of our own FUSE mount means a request that we have to answer.
+// stop the world meanwhile.
 //
 //go:noescape
 func clone(args unsafe.Pointer, size, program, failure uintptr) int
@@ -39,6 +38,7 @@ const cloneClearSighand = 0x100000000
 type scratch struct {
 	args    cloneArgs
 	pidfd   int32
+	child   uint32 // its number, until it has executed something or ended
 	failure [2]uint64
 }
 
@@ -51,6 +51,7 @@ type Spawner struct {
 	stub   *os.File
 	reaper *os.File // made when it is first wanted
 	null   *os.File
+	seat   *os.File // whose number the child's end of the socket has while a child is born
 	memory []byte
 	last   int // the kernel's last capability
 	births map[bool]*birth
@@ -71,22 +72,35 @@ type Options struct {
 	OfParent bool
 }
 
-// prepare makes what all spawns share.
+// Prepare makes what all spawns share, which the first does otherwise. The
+// earlier, the cheaper are all of them: a child copies the descriptors of ours
+// up to those that it is born with, and no others.
+func (s *Spawner) Prepare() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.prepare()
+}
+
 func (s *Spawner) prepare() (err error) {
 	if s.memory != nil {
 		return nil
+	}
+	if s.null == nil {
+		if s.null, err = aboveSocket(os.OpenFile(os.DevNull, os.O_RDWR, 0)); err != nil {
+			return err
+		}
+	}
+	if s.seat == nil {
+		if s.seat, err = aboveSocket(os.OpenFile(os.DevNull, os.O_RDWR, 0)); err != nil {
+			return err
+		}
 	}
 	if s.stub == nil {
 		var file []byte
 		if file, err = stubFile(); err != nil {
 			return err
 		}
-		if s.stub, err = sys.Program("hull-init", file); err != nil {
-			return err
-		}
-	}
-	if s.null == nil {
-		if s.null, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
+		if s.stub, err = aboveSocket(sys.Program("hull-init", file)); err != nil {
 			return err
 		}
 	}
@@ -102,16 +116,29 @@ func (s *Spawner) prepare() (err error) {
 	return os.NewSyscallError("mmap", err)
 }
 
+// aboveSocket gives a file a number that no descriptor of a stub's own has.
+func aboveSocket(f *os.File, err error) (*os.File, error) {
+	if err != nil || f.Fd() > Socket {
+		return f, err
+	}
+	defer f.Close()
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, Socket+1)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
+}
+
 // Close gives back what the spawns shared. Stubs live on.
 func (s *Spawner) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, f := range []*os.File{s.stub, s.reaper, s.null, s.ownPID} {
+	for _, f := range []*os.File{s.stub, s.reaper, s.null, s.seat, s.ownPID} {
 		if f != nil {
 			_ = f.Close()
 		}
 	}
-	s.stub, s.reaper, s.null, s.ownPID, s.births = nil, nil, nil, nil, nil
+	s.stub, s.reaper, s.null, s.seat, s.ownPID, s.births = nil, nil, nil, nil, nil, nil
 	if s.memory == nil {
 		return nil
 	}
@@ -138,8 +165,12 @@ func (s *Spawner) Spawn(o Options) (*Stub, error) {
 	return stub, nil
 }
 
-// bear clones and waits until the child is a stub, for it uses the scratch
-// area until then. theirs is closed.
+// bear clones and waits until the child has executed the stub, for it uses the
+// scratch area and the seat until then. theirs is closed.
+//
+// The child shares our descriptors until it has taken its own, the first few:
+// the copying of all, a dozen for each container, and their closing in its
+// execve were most of a start when many run.
 func (s *Spawner) bear(stub *Stub, o Options, theirs *os.File) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -149,12 +180,13 @@ func (s *Spawner) bear(stub *Stub, o Options, theirs *os.File) error {
 	}
 	at := uintptr(unsafe.Pointer(&s.memory[page]))
 	b := s.birth(at, o.Namespaces&unix.CLONE_NEWUSER != 0)
-	b.takes(int(theirs.Fd()))
 	copy(s.memory[page:], b.image)
 	sc := (*scratch)(unsafe.Pointer(&s.memory[0]))
 	*sc = scratch{pidfd: -1}
-	sc.args.Flags = o.Namespaces | unix.CLONE_PIDFD | unix.CLONE_VM | cloneClearSighand
+	sc.args.Flags = o.Namespaces | unix.CLONE_PIDFD | unix.CLONE_VM | unix.CLONE_FILES | unix.CLONE_PARENT_SETTID | unix.CLONE_CHILD_CLEARTID | cloneClearSighand
 	sc.args.Pidfd = uint64(uintptr(unsafe.Pointer(&sc.pidfd)))
+	sc.args.ParentTID = uint64(uintptr(unsafe.Pointer(&sc.child)))
+	sc.args.ChildTID = sc.args.ParentTID
 	sc.args.ExitSignal = uint64(unix.SIGCHLD)
 	if o.Cgroup != nil {
 		sc.args.Flags |= unix.CLONE_INTO_CGROUP
@@ -164,20 +196,45 @@ func (s *Spawner) bear(stub *Stub, o Options, theirs *os.File) error {
 		sc.args.Flags |= unix.CLONE_PARENT
 		sc.args.ExitSignal = 0
 	}
-	pid, err := s.cloneIn(o.Inside, sc, at)
-	if err != nil {
+	if err := sit(s.seat, theirs); err != nil {
 		return err
 	}
+	_ = theirs.Close() // the seat has it
+	pid, failed := s.cloneIn(o.Inside, sc, at)
+	if failed == nil {
+		sc.await()
+	}
+	err := sit(s.seat, s.null) // now only the child has the socket: its end is the socket's
+	if failed != nil {
+		return failed
+	}
 	stub.PID, stub.Pidfd = pid, os.NewFile(uintptr(sc.pidfd), "pidfd")
-	_ = theirs.Close() // only the child has it now: its end is the socket's
-	if _, err := stub.await(); err != nil {
-		if sc.failure[0] != 0 {
-			err = b.program.failure(uint64(at), sc.failure[0], sc.failure[1])
-		}
+	if sc.failure[0] != 0 {
+		err = b.program.failure(uint64(at), sc.failure[0], sc.failure[1])
+	}
+	if err != nil {
 		_ = sys.Signal(stub.Pidfd, unix.SIGKILL) // it has ended, or does now
 		return &Stillborn{PID: pid, Pidfd: stub.Pidfd, Err: err}
 	}
 	return nil
+}
+
+// sit puts another file in the place of a descriptor, which keeps its number.
+func sit(seat, file *os.File) error {
+	return os.NewSyscallError("dup3", unix.Dup3(int(file.Fd()), int(seat.Fd()), unix.O_CLOEXEC))
+}
+
+// await waits until the child has executed the stub, or has ended: the kernel
+// clears its number then, and wakes who waits for that.
+func (sc *scratch) await() {
+	const wait = 0
+	for {
+		n := atomic.LoadUint32(&sc.child)
+		if n == 0 {
+			return
+		}
+		_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&sc.child)), wait, uintptr(n), 0, 0, 0)
+	}
 }
 
 // cloneIn clones, so that the child is born in the pid namespace of another
@@ -234,25 +291,17 @@ func mask(set, old *uint64) {
 	_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
 }
 
-// birth is the program of the child that shares our memory. But for the number
-// of its socket it is always the same.
+// birth is the program of the child that shares our memory, always the same.
 type birth struct {
 	program *Program
 	image   []byte
-	socket  Arg // of the call that takes the socket
-}
-
-// takes makes it take a socket.
-func (b *birth) takes(socket int) {
-	binary.LittleEndian.PutUint64(b.image[b.socket.value*recordSize+24:], uint64(socket))
 }
 
 func (s *Spawner) birth(at uintptr, newUser bool) *birth {
 	if b := s.births[newUser]; b != nil {
 		return b
 	}
-	b := &birth{}
-	b.program, b.socket = s.born(newUser)
+	b := &birth{program: s.born(newUser)}
 	b.image = b.program.image(uint64(at))
 	if s.births == nil {
 		s.births = map[bool]*birth{}
@@ -262,21 +311,24 @@ func (s *Spawner) birth(at uintptr, newUser bool) *birth {
 }
 
 // born makes the program.
-func (s *Spawner) born(newUser bool) (p *Program, socket Arg) {
-	p = &Program{}
+func (s *Spawner) born(newUser bool) *Program {
+	p := &Program{}
+	p.Step(Step{What: "take descriptors of its own"})
+	last := max(s.null.Fd(), s.seat.Fd(), s.stub.Fd())
+	p.Call(unix.SYS_CLOSE_RANGE, Int(last+1), Int(^uint32(0)), Int(unix.CLOSE_RANGE_UNSHARE))
 	p.Step(Step{What: "arrange descriptors"})
 	for fd := range 3 {
-		p.Call(unix.SYS_DUP3, Int(int(s.null.Fd())), Int(fd), Int(0))
+		p.Call(unix.SYS_DUP3, Int(s.null.Fd()), Int(fd), Int(0))
 	}
-	socket = p.Call(unix.SYS_DUP3, Int(-1), Int(Socket), Int(0))
+	p.Call(unix.SYS_DUP3, Int(s.seat.Fd()), Int(Socket), Int(0))
 	p.Call(unix.SYS_CLOSE_RANGE, Int(Socket+1), Int(^uint32(0)), Int(unix.CLOSE_RANGE_CLOEXEC))
 	if newUser {
 		p.keepCapabilities(s.last)
 	}
 	p.Step(Step{What: "execute the stub"})
 	p.Call(unix.SYS_RT_SIGPROCMASK, Int(2), Struct(Int(0)), Int(0), Int(8))
-	p.Call(unix.SYS_EXECVEAT, Int(int(s.stub.Fd())), Str(""), Strs([]string{"hull-init"}), Strs(nil), Int(unix.AT_EMPTY_PATH))
-	return p, socket
+	p.Call(unix.SYS_EXECVEAT, Int(s.stub.Fd()), Str(""), Strs([]string{"hull-init"}), Strs(nil), Int(unix.AT_EMPTY_PATH))
+	return p
 }
 
 // keepCapabilities makes all capabilities up to last ambient. The new user

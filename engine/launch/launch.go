@@ -43,6 +43,10 @@ type Launcher struct {
 	stages  stages
 }
 
+// Prepare makes what all launches share, before this process has many
+// descriptors. What fails is tried again by the first launch, which tells why.
+func (l *Launcher) Prepare() { _ = l.spawner.Prepare() }
+
 // Close gives back what the launches shared. Processes live on.
 func (l *Launcher) Close() error { return errors.Join(l.spawner.Close(), l.stages.close()) }
 
