@@ -43,6 +43,10 @@ var (
 // show something have none: their size is asked when it is needed.
 const attrTimeout = 50 * time.Millisecond
 
+// partTimeout is how long the kernel may take it for granted that a directory of the tree's own making is where it was
+// looked up: a fixed directory's parts stay what they are as long as it is there itself, which it asks each time.
+const partTimeout = time.Hour
+
 // root is the node of the tree's root.
 func (t *Tree) root() *directory {
 	e := &entry{t: t, row: t.table, key: "/"}
@@ -54,6 +58,9 @@ func (d *directory) add(ctx context.Context, e *entry, out *fuse.EntryOut) *fuse
 	e = e.now(ctx, &out.Attr)
 	if e.row.kind.steady() {
 		out.SetAttrTimeout(attrTimeout)
+	}
+	if d.e.row.kind == directoryRow && e.row.kind.directory() && e.row.when == nil {
+		out.SetEntryTimeout(partTimeout)
 	}
 	d.e.t.noted()
 	return d.NewInode(ctx, e.node(), e.stable())

@@ -3,6 +3,8 @@ package fs
 import (
 	"syscall"
 
+	"github.com/hanwen/go-fuse/v2/fuse"
+
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
 )
 
@@ -22,3 +24,6 @@ func (t *Tree) Nodes() int {
 	walk(&t.top.Load().Inode)
 	return n
 }
+
+// Filesystem is the tree as the kernel meets it, without a mount.
+func (t *Tree) Filesystem() fuse.RawFileSystem { return t.filesystem() }

@@ -12,8 +12,9 @@ import (
 	"hull/fs/wire"
 )
 
-// OpenFlags are the flags with which the kernel must be told that a Handle was opened: no cache, no size, no seeking.
-const OpenFlags = fuse.FOPEN_DIRECT_IO | fuse.FOPEN_STREAM
+// OpenFlags are the flags with which the kernel must be told that a Handle was opened: no cache, no size, no seeking,
+// and nothing to be asked when a descriptor of it is closed.
+const OpenFlags = fuse.FOPEN_DIRECT_IO | fuse.FOPEN_STREAM | fuse.FOPEN_NOFLUSH
 
 // Handle is a verb file opened read-write: a go-fuse file handle.
 type Handle struct {
