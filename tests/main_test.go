@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 	"golang.org/x/sys/unix"
 
+	"hull/cmd/hull/early"
 	"hull/tests/image"
 )
 
@@ -69,7 +70,7 @@ func run(m *testing.M) int {
 	}
 	if hull = os.Getenv("HULL_TEST_BINARY"); hull == "" {
 		hull = filepath.Join(dir, "hull")
-		build := exec.Command("go", "build", "-o", hull, "hull/cmd/hull")
+		build := exec.Command("go", "build", "-ldflags", early.LinkerFlag, "-o", hull, "hull/cmd/hull")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := outside(build); err != nil {
 			log.Printf("build hull: %v\n%s", err, out)

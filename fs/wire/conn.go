@@ -43,6 +43,20 @@ func NewConn(s Socket) (*Conn, error) {
 	return &Conn{socket: s, raw: raw}, nil
 }
 
+// Resume makes a Conn of a socket from which somebody else has received something already: the bytes, and the descriptors
+// that came with them.
+func Resume(s Socket, received []byte, fds []int) (*Conn, error) {
+	c, err := NewConn(s)
+	if err != nil {
+		return nil, err
+	}
+	c.in = append(c.in, received...)
+	for _, fd := range fds {
+		c.files = append(c.files, adopt(fd))
+	}
+	return c, nil
+}
+
 // Close closes the socket. A Send or Receive under way ends with an error.
 func (c *Conn) Close() error { return c.socket.Close() }
 

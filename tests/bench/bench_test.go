@@ -16,6 +16,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"hull/cmd/hull/early"
 )
 
 // puller is a contestant that pulls. The trees of what it pulled, highest first, hold
@@ -34,7 +36,7 @@ func TestRows(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	hull := filepath.Join(t.TempDir(), "hull")
-	build := exec.CommandContext(ctx, "go", "build", "-o", hull, "hull/cmd/hull")
+	build := exec.CommandContext(ctx, "go", "build", "-ldflags", early.LinkerFlag, "-o", hull, "hull/cmd/hull")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if _, err := output(build); err != nil {
 		t.Fatal(err)

@@ -29,6 +29,7 @@ import (
 	"syscall"
 	"time"
 
+	"hull/cmd/hull/early"
 	"hull/engine/logs"
 	"hull/fs/wire"
 )
@@ -159,7 +160,11 @@ const (
 
 // attempt calls the daemon once. again is true if there was none and nothing can have been done.
 func (h *helper) attempt(path string, args []string) (status int, again bool) {
-	file, ticket, problem := open(path)
+	begun := early.Left()
+	if begun != nil && begun.Socket != nil {
+		return h.resume(begun), false
+	}
+	file, ticket, problem := open(path, begun)
 	if problem != nil {
 		if !problem.again {
 			h.complain(problem.sentence)
@@ -191,11 +196,7 @@ func (h *helper) redeem(file *os.File, ticket wire.Ticket, args []string) (statu
 		return h.failing(), true
 	}
 	defer conn.Close()
-	h.conn = conn
-	h.show = newDisplay(h.out)
-	// Only from here on is there somebody to ask what a signal means; before, it ends the helper as any program, and so it
-	// does while the helper waits for the next daemon. Else that is left to the helper's end, which is quicker.
-	signal.Notify(h.signals, heeded()...)
+	h.begin(conn)
 	defer func() {
 		if again {
 			signal.Stop(h.signals)
@@ -205,6 +206,34 @@ func (h *helper) redeem(file *os.File, ticket wire.Ticket, args []string) (statu
 		return h.failing(), true
 	}
 	h.lent.sent()
+	return h.converse(file)
+}
+
+// resume goes on with an exec of which the request has been sent before there was Go.
+func (h *helper) resume(begun *early.Call) (status int) {
+	h.verb = "exec"
+	conn, err := wire.Resume(begun.Socket, begun.Received, begun.Files)
+	if err != nil {
+		h.complain(err.Error())
+		return h.failing()
+	}
+	defer conn.Close()
+	h.begin(conn)
+	status, _ = h.converse(begun.File) // a second exec might be one too many
+	return status
+}
+
+// begin makes a connection that of the call. Only from here on is there somebody to ask what a signal means; before, it
+// ends the helper as any program, and so it does while the helper waits for the next daemon. Else that is left to the
+// helper's end, which is quicker.
+func (h *helper) begin(conn *wire.Conn) {
+	h.conn = conn
+	h.show = newDisplay(h.out)
+	signal.Notify(h.signals, heeded()...)
+}
+
+// converse is what follows when the request has been sent. file is the verb file, if it is open.
+func (h *helper) converse(file *os.File) (status int, again bool) {
 	over := h.flow()
 	var a *wire.Answer
 	var files []*os.File

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hull/cmd/hull/early"
 	"hull/fs/wire"
 )
 
@@ -17,8 +18,11 @@ type problem struct {
 	again    bool // no daemon answers, perhaps only for a moment
 }
 
-// open opens a verb file and asks it for a ticket.
-func open(path string) (*os.File, wire.Ticket, *problem) {
+// open opens a verb file and asks it for a ticket, unless that was done before there was Go.
+func open(path string, begun *early.Call) (*os.File, wire.Ticket, *problem) {
+	if begun != nil && begun.File != nil {
+		return admitted(path, begun.File, begun.Ticket[:])
+	}
 	// Opened without O_NONBLOCK it would be a session on the descriptor at once.
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NONBLOCK, 0)
 	for errors.Is(err, unix.EINTR) {
@@ -43,7 +47,12 @@ func open(path string) (*os.File, wire.Ticket, *problem) {
 			sentence: path + " is not on a mount of hull's on this machine, so it can be read here but not executed",
 		}
 	}
-	t, err := wire.ParseTicket(b[:])
+	return admitted(path, f, b[:])
+}
+
+// admitted reads the ticket that a verb file has given.
+func admitted(path string, f *os.File, b []byte) (*os.File, wire.Ticket, *problem) {
+	t, err := wire.ParseTicket(b)
 	switch {
 	case err != nil:
 		_ = f.Close()

@@ -1,0 +1,249 @@
+// Package early is what an executed file of a container's exec/ does before there is a Go runtime.
+//
+// To start Go, the packages of the whole program and some threads takes more time than all the rest of an exec. So a
+// hull that is linked with
+//
+//	go build -ldflags '-E hull/cmd/hull/early.entry'
+//
+// begins here: if it was started as `hull verb PATH ARGUMENTS…`, PATH is a command of a container and the standard
+// descriptors can be given to it as they are, then some twenty system calls do what package verb would do, to the
+// same daemon in the same words (package fs/wire), and the process ends with the command's exit status.
+//
+// Whatever is not that plain case, a terminal, a signal, a sentence to print, or an error, is left to Go: [begin]
+// returns, the runtime starts in this process as it would have, and package verb asks [Left] how far things have come.
+// While the call lasts signals are blocked; package verb takes those that came then as it takes all others. A hull that
+// is linked without the flag does the same things, all of them in package verb.
+//
+// # Rules
+//
+// What runs here is compiled Go, without Go: there is no goroutine, no heap, no stack that grows. Every function is
+// nosplit and calls none that is not. Nothing is allocated, nothing large is on the stack (the linker checks that), no
+// interface, map, closure, string operation or panic is used. An index out of range would be a crash, so each is
+// checked beforehand. Everything that a daemon says is checked too: it may be anybody's.
+package early
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"hull/fs/wire"
+)
+
+// LinkerFlag has a program begin here.
+const LinkerFlag = "-E hull/cmd/hull/early.entry"
+
+// storage is the thread-local storage of a thread that has no goroutine.
+var storage [8]uint64
+
+// Only the linker and the entry use these.
+var _, _, _ = entry, begin, &storage
+
+// entry is where the program begins.
+func entry()
+
+// call makes a system call, and gives its result or the negated error.
+//
+//go:noescape
+func call(nr, a, b, c, d, e, f uintptr) uintptr
+
+// What has been done so far. Descriptors are -1 where there is none.
+var (
+	file   = -1 // the verb file
+	asked  bool // ticket is what it has answered
+	ticket [wire.TicketSize]byte
+
+	conn     = -1 // to the daemon; the request has been sent
+	in       [1024]byte
+	received int // of in
+	files    [maxFiles]int32
+	brought  int // of files
+)
+
+// maxFiles is how many descriptors may come with what is received: more than any answer has.
+const maxFiles = 8
+
+// begin does all there is to do, or returns.
+//
+//go:nosplit
+func begin(stack unsafe.Pointer) {
+	argc := *(*int)(stack)
+	argv := unsafe.Slice((**byte)(unsafe.Add(stack, 8)), argc)
+	if argc < 3 || !same(argv[1], "verb\x00") || !lendable(0) || !lendable(1) || !lendable(2) {
+		return
+	}
+	ask(argv[2])
+	t, ok := parseTicket(&ticket)
+	if !asked || !ok {
+		return
+	}
+	size := putRequest(&request, &ticket, t, argv[3:])
+	if size == 0 || !connect(t) {
+		return
+	}
+	before := block()
+	signals := int(call(unix.SYS_SIGNALFD4, ^uintptr(0), uintptr(unsafe.Pointer(&heeded)), 8, unix.SFD_CLOEXEC, 0, 0))
+	if signals < 0 || !send(size) {
+		// The call has not been made: package verb makes it, from the beginning.
+		closes(&conn)
+		closes(&file)
+		asked = false
+		closes(&signals)
+		unblock(before)
+		return
+	}
+	status := answered(signals)
+	if status >= 0 {
+		closes(&file) // the session is its connection from here on
+		if code := ended(status, signals); code >= 0 {
+			call(unix.SYS_EXIT_GROUP, uintptr(code), 0, 0, 0, 0, 0)
+		}
+	}
+	closes(&signals)
+}
+
+// ask opens the verb file and asks it for a ticket.
+//
+//go:nosplit
+func ask(path *byte) {
+	const flags = unix.O_RDWR | unix.O_CLOEXEC | unix.O_NOCTTY | unix.O_NONBLOCK
+	fd := int(call(unix.SYS_OPEN, uintptr(unsafe.Pointer(path)), flags, 0, 0, 0, 0))
+	if fd < 0 {
+		return
+	}
+	file = fd
+	asked = call(unix.SYS_IOCTL, uintptr(fd), uintptr(wire.IoctlTicket), uintptr(unsafe.Pointer(&ticket)), 0, 0, 0) == 0
+	if !asked {
+		closes(&file)
+	}
+}
+
+// connect connects to the daemon.
+//
+//go:nosplit
+func connect(t parts) bool {
+	size := t.socketEnd - t.socket
+	if size >= len(peer.path) {
+		return false
+	}
+	peer.family = unix.AF_UNIX
+	for i := range size {
+		peer.path[i] = ticket[t.socket+i]
+	}
+	fd := int(call(unix.SYS_SOCKET, unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0, 0, 0, 0))
+	if fd < 0 {
+		return false
+	}
+	if call(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&peer)), uintptr(2+size+1), 0, 0, 0) != 0 {
+		closes(&fd)
+		return false
+	}
+	conn = fd
+	return true
+}
+
+// send sends the request with the standard descriptors.
+//
+//go:nosplit
+func send(size int) bool {
+	rights.length, rights.level, rights.kind = headerSize+3*4, unix.SOL_SOCKET, unix.SCM_RIGHTS
+	rights.fds[0], rights.fds[1], rights.fds[2] = 0, 1, 2
+	vector.base, vector.size = uintptr(unsafe.Pointer(&request)), uintptr(size)
+	message = msghdr{vector: uintptr(unsafe.Pointer(&vector)), vectors: 1, control: uintptr(unsafe.Pointer(&rights)), controls: headerSize + 16}
+	return call(unix.SYS_SENDMSG, uintptr(conn), uintptr(unsafe.Pointer(&message)), unix.MSG_NOSIGNAL, 0, 0, 0) == uintptr(size)
+}
+
+// answered waits for the answer, and gives the status socket that has come with one that is no more than that: the
+// command runs. Else it gives -1, and package verb goes on with what was received.
+//
+//go:nosplit
+func answered(signals int) int {
+	for {
+		if !readable(conn, signals) {
+			return -1
+		}
+		rights.length = 0
+		vector.base, vector.size = uintptr(unsafe.Pointer(&in))+uintptr(received), uintptr(len(in)-received)
+		message = msghdr{vector: uintptr(unsafe.Pointer(&vector)), vectors: 1, control: uintptr(unsafe.Pointer(&rights)), controls: unsafe.Sizeof(rights)}
+		n := int(call(unix.SYS_RECVMSG, uintptr(conn), uintptr(unsafe.Pointer(&message)), unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT, 0, 0, 0))
+		switch {
+		case n == -int(unix.EAGAIN) || n == -int(unix.EINTR):
+			continue
+		case n <= 0: // package verb meets it again
+			return -1
+		}
+		received += n
+		if !keep() {
+			return -1
+		}
+		role, more := parseAnswer(&in, received)
+		if !more {
+			if role < 0 || role >= brought {
+				return -1
+			}
+			return int(files[role])
+		}
+		if received == len(in) {
+			return -1
+		}
+	}
+}
+
+// keep notes the descriptors that came with a message.
+//
+//go:nosplit
+func keep() bool {
+	if message.controls == 0 || rights.length == 0 {
+		return true
+	}
+	if rights.level != unix.SOL_SOCKET || rights.kind != unix.SCM_RIGHTS || rights.length < headerSize {
+		return false
+	}
+	n := int(rights.length-headerSize) / 4
+	for i := range n {
+		if i >= len(rights.fds) || brought >= len(files) {
+			return false
+		}
+		files[brought] = rights.fds[i]
+		brought++
+	}
+	return message.flags&unix.MSG_CTRUNC == 0
+}
+
+// ended waits for the command's end and gives its exit status, or -1 if package verb is to wait.
+//
+//go:nosplit
+func ended(status, signals int) int {
+	for {
+		if !readable(status, signals) {
+			return -1
+		}
+		// It stays there for package verb if it is something else.
+		n := int(call(unix.SYS_RECVFROM, uintptr(status), uintptr(unsafe.Pointer(&exit)), unsafe.Sizeof(exit), unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0))
+		switch {
+		case n == -int(unix.EAGAIN) || n == -int(unix.EINTR):
+		case n == len(exit):
+			return parseExit(&exit)
+		default:
+			return -1
+		}
+	}
+}
+
+// readable waits until something can be read, and tells whether that comes before a signal.
+//
+//go:nosplit
+func readable(fd, signals int) bool {
+	for {
+		polled[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+		polled[1] = unix.PollFd{Fd: int32(signals), Events: unix.POLLIN}
+		n := int(call(unix.SYS_POLL, uintptr(unsafe.Pointer(&polled)), 2, ^uintptr(0), 0, 0, 0))
+		switch {
+		case n == -int(unix.EINTR):
+		case n < 0 || polled[1].Revents != 0:
+			return false
+		case polled[0].Revents != 0:
+			return true
+		}
+	}
+}
