@@ -129,6 +129,7 @@ func (d *daemon) serve(ctx context.Context) error {
 			err := d.end(ctx, r.Mode)
 			if done := r.Done(ctx, err); done != nil {
 				d.log.Error("the monitor did not hear of the end", "err", done)
+				d.monitors.isLost(d.monitor) // the next one goes on with it
 			}
 			if err == nil {
 				d.record(journal.Event{Type: "daemon", Action: "umount", Object: d.Dir, Cause: string(engine.Asked)})

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -39,68 +38,56 @@ func mount(ctx context.Context, o options, background bool) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = control.Close() }()
-	if err := control.Ready(ctx); err != nil {
-		return ended(ctx, o.Run, control, err)
+	ended, err := serveMount(ctx, o, control, background)
+	if ended != nil {
+		_ = ended.Close()
 	}
-	if background {
-		return nil
+	return err
+}
+
+// serveMount waits for the tree, and in the foreground for its end. It gives the connection it has at last.
+func serveMount(ctx context.Context, o options, control *monitor.Control, background bool) (_ *monitor.Control, err error) {
+	control, err = outliving(ctx, o, control, func(c *monitor.Control) error { return c.Ready(ctx) })
+	switch {
+	case ctx.Err() != nil:
+		return ended(ctx, o, control)
+	case control == nil && err == nil:
+		return nil, errors.New("hull's monitor was killed before anything was mounted")
+	case err != nil || background:
+		return control, err
 	}
 	fmt.Fprintf(os.Stderr, "hull: mounted on %s; ctrl-C stops all containers and unmounts\n", o.Dir)
 	service := beginService(ctx, o)
 	defer func() { service.end(err) }()
 	defer context.AfterFunc(ctx, service.stopping)()
-	err = control.Ended(ctx)
-	for lost(err) && ctx.Err() == nil { // it was killed, and the daemon has started another
-		next, found := nextMonitor(ctx, o.Run)
-		if found != nil {
-			break
-		}
-		_ = control.Close()
-		control = next
-		err = control.Ended(ctx)
+	control, err = outliving(ctx, o, control, func(c *monitor.Control) error { return c.Ended(ctx) })
+	if ctx.Err() != nil {
+		return ended(ctx, o, control)
 	}
-	return ended(ctx, o.Run, control, err)
+	return control, err
 }
-
-// nextMonitor finds the monitor that follows one which was killed.
-func nextMonitor(ctx context.Context, run string) (*monitor.Control, error) {
-	ctx, stop := context.WithTimeout(ctx, nextWithin)
-	defer stop()
-	for {
-		control, err := monitor.Dial(ctx, run)
-		if err == nil {
-			return control, nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil, err
-		case <-time.After(nextWithin / 500):
-		}
-	}
-}
-
-// nextWithin is how long a mount in the foreground waits for it.
-const nextWithin = 10 * time.Second
 
 // ended makes a signal's end of waiting the mount's end; a second signal kills
 // what a first one waits for.
-func ended(ctx context.Context, run string, control *monitor.Control, err error) error {
-	if ctx.Err() == nil {
-		return err
-	}
+func ended(ctx context.Context, o options, control *monitor.Control) (*monitor.Control, error) {
 	// The signal has ended ctx; the orderly end takes as long as containers take.
 	fmt.Fprintln(os.Stderr, "hull: stopping the containers; once more kills them")
 	orderly := context.WithoutCancel(ctx)
 	again, stop := signal.NotifyContext(orderly, unix.SIGINT, unix.SIGTERM)
 	defer stop()
 	context.AfterFunc(again, func() {
-		if second, err := monitor.Dial(orderly, run); err == nil {
+		if second, err := monitor.Dial(orderly, o.Run); err == nil {
 			_ = second.Umount(orderly, monitor.Kill)
 			_ = second.Close()
 		}
 	})
-	return control.Umount(orderly, monitor.Stop)
+	if control == nil { // the signal came while the next monitor was waited for
+		var err error
+		if control, err = nextMonitor(orderly, o); control == nil {
+			return nil, err
+		}
+	}
+	return outliving(orderly, o, control, func(c *monitor.Control) error { return c.Umount(orderly, monitor.Stop) })
 }
 
 func monitorFor(ctx context.Context, o options, background bool) (*monitor.Control, error) {

@@ -14,11 +14,6 @@ import (
 
 // umount ends the mount on dir.
 func umount(ctx context.Context, dir string, stop, leave bool) error {
-	control, err := controlOf(ctx, dir)
-	if err != nil {
-		return err
-	}
-	defer control.Close()
 	mode := monitor.Ask
 	switch {
 	case stop:
@@ -26,7 +21,7 @@ func umount(ctx context.Context, dir string, stop, leave bool) error {
 	case leave:
 		mode = monitor.Leave
 	}
-	err = control.Umount(ctx, mode)
+	err := onMount(ctx, dir, func(c *monitor.Control) error { return c.Umount(ctx, mode) })
 	var e *monitor.Error
 	if errors.As(err, &e) && e.Kind == monitor.Busy {
 		return fmt.Errorf("%s is busy: %s running; stop them, or use --stop or --leave", dir, list(e.Names))
@@ -34,20 +29,29 @@ func umount(ctx context.Context, dir string, stop, leave bool) error {
 	return err
 }
 
-// controlOf reaches the monitor of the hull whose tree is on dir.
-func controlOf(ctx context.Context, dir string) (*monitor.Control, error) {
+// onMount asks the monitor of the hull whose tree is on dir for something, and whichever follows it if it is killed
+// meanwhile. nil if the mount has ended instead.
+func onMount(ctx context.Context, dir string, ask func(*monitor.Control) error) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	run, err := runDirectory(dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if run == "" {
-		return nil, fmt.Errorf("hull is not mounted on %s", dir)
+		return fmt.Errorf("hull is not mounted on %s", dir)
 	}
-	return monitor.Dial(ctx, run)
+	control, err := monitor.Dial(ctx, run)
+	if err != nil {
+		return err
+	}
+	last, err := outliving(ctx, options{Dir: dir, Run: run}, control, ask)
+	if last != nil {
+		_ = last.Close()
+	}
+	return err
 }
 
 // list words the names of what runs.

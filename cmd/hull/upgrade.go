@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"hull/engine/monitor"
 )
 
 func upgradeCommand() *cobra.Command {
@@ -32,12 +34,8 @@ daemon is killed: a command that is reading or writing in it may fail.`,
 
 // upgrade returns when the mount answers again.
 func upgrade(ctx context.Context, dir string) error {
-	control, err := controlOf(ctx, dir)
-	if err != nil {
-		return err
-	}
-	defer control.Close()
 	o := options{}
+	var err error
 	if o.Program, err = os.Executable(); err != nil {
 		return fmt.Errorf("hull cannot find its own program: %w", err)
 	}
@@ -46,5 +44,14 @@ func upgrade(ctx context.Context, dir string) error {
 		return fmt.Errorf("hull cannot open its own program: %w", err)
 	}
 	defer program.Close()
-	return control.Upgrade(ctx, program, o.encode())
+	answered := false
+	err = onMount(ctx, dir, func(c *monitor.Control) error {
+		err := c.Upgrade(ctx, program, o.encode())
+		answered = !lost(err)
+		return err
+	})
+	if err == nil && !answered {
+		return errEnded
+	}
+	return err
 }

@@ -212,7 +212,8 @@ func (c *Client) Fail(ctx context.Context, sentence string) error {
 }
 
 // StopRequest asks the daemon to end the mount. It does what Mode says and calls Done; after Done(ctx, nil) it exits,
-// and the monitor starts no other. If the daemon dies before Done, the next one is asked again.
+// and the monitor starts no other. If the daemon dies before Done, the next one is asked again; so it is if the monitor is
+// killed, by the one that goes on for it.
 type StopRequest struct {
 	Mode   Ending
 	client *Client
@@ -224,6 +225,7 @@ func (r *StopRequest) Done(ctx context.Context, err error) error {
 	m := &message{Op: opStopped, Mode: r.Mode}
 	if err != nil {
 		m.Failure = asError(string(opStop), err)
+		r.client.kept.asked("")
 	}
 	return r.client.do(ctx, m, nil)
 }

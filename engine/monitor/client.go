@@ -137,6 +137,7 @@ func (c *Client) deliver(m *message) {
 	case opOver:
 		c.kept.over(m.Hold)
 	case opStop:
+		c.kept.asked(m.Mode)
 		c.stops.put(&StopRequest{Mode: m.Mode, client: c})
 	default: // a later monitor's news
 	}

@@ -29,6 +29,7 @@ func (s *server) end(e *ending) {
 		return
 	}
 	s.ending = e
+	s.forgo()
 	if !s.mount.wanted { // left earlier
 		s.endWithoutDaemon(e)
 		return

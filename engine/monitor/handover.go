@@ -21,6 +21,7 @@ type handover struct {
 	Wanted  bool   `json:"wanted"` // a daemon is to run
 	Ready   bool   `json:"ready"`  // one has been ready
 	Payload []byte `json:"payload,omitempty"`
+	Ending  Ending `json:"ending,omitempty"` // the daemon was at this one
 	// Held are the messages that gave containers, sessions and attachments to the monitor, with the Numbers of their
 	// descriptors. A container comes before who is attached to it.
 	Held []*message `json:"held,omitempty"`
@@ -110,7 +111,7 @@ func (c *Client) Succeed(cmd *exec.Cmd) error {
 	}
 	defer func() { _ = unix.Close(self) }()
 	p := passing{first: 3 + 1} // after standard input, output and error comes the handover
-	h := &handover{Wanted: true, Ready: c.kept.ready, Daemon: p.pass(self)}
+	h := &handover{Wanted: true, Ready: c.kept.ready, Ending: c.kept.ending, Daemon: p.pass(self)}
 	for _, all := range []map[string]*kept{c.kept.containers, c.kept.others} {
 		for _, one := range all {
 			m := one.message
@@ -206,6 +207,9 @@ func (s *server) resume(h *handover) {
 // outlive begins with a daemon when the one that has handed over is dead, which it sees to.
 func (s *server) outlive(pidfd *os.File, h *handover) {
 	s.mount = mount{wanted: true, payload: h.Payload, ready: h.Ready}
+	if h.Ending != "" { // who asked for it comes again, or has gone
+		s.end(&ending{mode: h.Ending, reply: s.logEnding})
+	}
 	_ = signalTo(pidfd, unix.SIGKILL)
 	var src *source
 	src, err := s.loop.watch(rawFD(pidfd), unix.EPOLLIN, func(uint32) {

@@ -21,6 +21,7 @@ type keep struct {
 	containers map[string]*kept // by ID
 	others     map[string]*kept // sessions and attachments, by message.Hold
 	ready      bool             // this daemon was
+	ending     Ending           // it has been asked for this one, and has not refused; empty if it was not
 }
 
 // kept is one of them. Descriptors are numbers and not files: Go would watch those that do not block.
@@ -132,6 +133,13 @@ func (k *keep) bound(id string, b logs.Bounds) {
 	if one := k.containers[id]; one != nil {
 		one.message.LogMax, one.message.LogFiles = b.Max, b.Files
 	}
+}
+
+// asked notes how the mount is to end; empty, and it goes on, if that is refused.
+func (k *keep) asked(mode Ending) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.ending = mode
 }
 
 func (k *keep) close() {

@@ -60,6 +60,15 @@ func (s *server) upgrade(m *message, r reply) {
 	closed(program)
 }
 
+// forgo gives an upgrade up that has not come to its exchange: the mount is to end.
+func (s *server) forgo() {
+	if u := s.upgrading; u != nil {
+		s.upgrading = nil
+		closed(u.program)
+		u.reply(&Error{Op: string(opUpgrade), Kind: Busy, Sentence: "the mount is ending"})
+	}
+}
+
 // exchange executes the other program, now that no daemon lives. It returns only if that cannot be.
 func (s *server) exchange() {
 	u := s.upgrading
