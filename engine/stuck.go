@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hull/engine/internal/sys"
 )
 
 // endWithin is how long a process may take to end of SIGKILL, as docker waits. One that waits in the kernel, for a disk
@@ -86,28 +87,15 @@ func (s *supervisor) stuckSentence() string {
 		}
 	}
 	for _, pid := range pids {
-		if name, state := nameAndState(pid); state == "D" {
+		if stat, err := sys.ReadStat(pid); err == nil && stat.State == 'D' {
 			where := ""
 			if w, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/wchan"); err == nil && len(w) > 1 {
 				where = ", in " + strings.ToValidUTF8(string(w), "?")
 			}
-			return fmt.Sprintf("the process %d (%s) in it has not ended %v after SIGKILL: it waits in the kernel%s, as for a disk or a server that does not answer", pid, name, s.e.endWithin, where)
+			return fmt.Sprintf("the process %d (%s) in it has not ended %v after SIGKILL: it waits in the kernel%s, as for a disk or a server that does not answer", pid, stat.Name, s.e.endWithin, where)
 		}
 	}
 	return fmt.Sprintf("the process %d has not ended %v after SIGKILL", s.st.Run.PID, s.e.endWithin)
-}
-
-// nameAndState reads what the kernel calls a process, and the letter of its state.
-func nameAndState(pid int) (name, state string) {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	open, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
-	if err != nil || open < 0 || end < open {
-		return "", ""
-	}
-	if f := bytes.Fields(stat[end+1:]); len(f) > 0 {
-		state = string(f[0])
-	}
-	return strings.ToValidUTF8(string(stat[open+1:end]), "?"), state
 }
 
 // abandon removes a container whose process does not end. What that has, its range of user ids above all, is nobody

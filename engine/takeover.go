@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -212,27 +212,14 @@ func (s *supervisor) sayTakenOver() {
 
 // first tells whether a process is the first of a pid namespace right below this one.
 func first(pid int) bool {
-	f := bytes.Fields(statusField(pid, "NSpid:"))
-	return len(f) == 2 && string(f[1]) == "1"
+	f := strings.Fields(sys.StatusField(pid, "NSpid:"))
+	return len(f) == 2 && f[1] == "1"
 }
 
 // parentOf is the number of a process's parent, 0 if it is not known.
 func parentOf(pid int) int {
-	n, _ := strconv.Atoi(string(bytes.TrimSpace(statusField(pid, "PPid:"))))
-	return n
-}
-
-func statusField(pid int, name string) []byte {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
-	if err != nil {
-		return nil
-	}
-	for line := range bytes.Lines(b) {
-		if value, ok := bytes.CutPrefix(line, []byte(name)); ok {
-			return value
-		}
-	}
-	return nil
+	stat, _ := sys.ReadStat(pid)
+	return stat.Parent
 }
 
 // inodeOf is a file's inode number, 0 if it has none that says anything.

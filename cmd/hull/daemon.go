@@ -52,7 +52,7 @@ func runDaemon(args []string) int {
 	defer client.Close()
 	d := &daemon{options: o, monitor: client, log: o.logger(os.Stderr).With("role", roleDaemon)}
 	if d.life = d.Life; d.life == "" {
-		d.life = monitorLife()
+		d.life = monitor.Life()
 	}
 	d.monitors = d.watchMonitor()
 	defer d.monitors.end()
@@ -82,7 +82,7 @@ type daemon struct {
 	told     atomic.Pointer[fs.Tree] // the tree, for events: those of the start come before it is there
 	mount    *fs.Mount
 	ballast  []byte // see calm
-	life     string // see monitorLife
+	life     string // see monitor.Life
 }
 
 func (d *daemon) run(ctx context.Context) (err error) {

@@ -39,7 +39,7 @@ type options struct {
 	ResolveBudget time.Duration `json:"resolve_budget"`
 	Stall         time.Duration `json:"stall"`          // 0: as registry.Options say
 	Warm          int           `json:"warm"`           // containers' processes that are made beforehand
-	Life          string        `json:"life,omitempty"` // see monitorLife: of the monitor that was killed, if this one goes on for it
+	Life          string        `json:"life,omitempty"` // see monitor.Life: of the monitor that was killed, if this one goes on for it
 }
 
 func (o options) encode() []byte {

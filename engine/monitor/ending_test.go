@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hull/engine/internal/sys"
 	"hull/engine/logs"
 )
 
@@ -38,7 +39,11 @@ func (r *rig) gone() {
 
 func (r *rig) monitorPID() int {
 	r.Helper()
-	return parentOf([]byte(r.file("/proc/" + itoa(r.daemon) + "/stat")))
+	stat, err := sys.ReadStat(r.daemon)
+	if err != nil || stat.Parent <= 1 {
+		r.Fatalf("the daemon's parent is %d, %v", stat.Parent, err)
+	}
+	return stat.Parent
 }
 
 func TestUmount(t *testing.T) {

@@ -70,16 +70,6 @@ func FuzzStatus(f *testing.F) {
 	})
 }
 
-func TestParentOf(t *testing.T) {
-	for stat, want := range map[string]int{
-		"12 (sh) S 7 12 12 0": 7, "12 (a) b) S) R 9 1": 9, "": 0, "12 (sh) S": 0, "12 (sh) S x": 0,
-	} {
-		if got := parentOf([]byte(stat)); got != want {
-			t.Errorf("%q: %d, want %d", stat, got, want)
-		}
-	}
-}
-
 func TestOOMKills(t *testing.T) {
 	for text, want := range map[string]int64{
 		"oom_kill_disable 0\nunder_oom 0\noom_kill 3\n":               3, // v1

@@ -14,11 +14,7 @@ import (
 // killMonitor kills the parent of the daemon that spoke last.
 func (r *rig) killMonitor() {
 	r.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", r.daemon))
-	if err != nil {
-		r.Fatal(err)
-	}
-	if err := unix.Kill(parentOf(stat), unix.SIGKILL); err != nil {
+	if err := unix.Kill(r.monitorPID(), unix.SIGKILL); err != nil {
 		r.Fatal(err)
 	}
 }

@@ -79,15 +79,7 @@ func TestManyDaemons(t *testing.T) {
 // kill kills the monitor, and the daemon with it.
 func (r *rig) kill() {
 	r.Helper()
-	var pid int
-	for _, line := range lines(r.file(fmt.Sprintf("/proc/%d/status", r.daemon))) {
-		if rest, ok := strings.CutPrefix(line, "PPid:"); ok {
-			_, _ = fmt.Sscan(rest, &pid)
-		}
-	}
-	if pid <= 1 {
-		r.Fatal("the daemon has no parent")
-	}
+	pid := r.monitorPID()
 	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
 		r.Fatal(err)
 	}

@@ -1,12 +1,12 @@
 package monitor
 
 import (
-	"bytes"
 	"os"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hull/engine/internal/sys"
 )
 
 // An orphan is a process that this monitor watches and that is not its child: it was that of a monitor that was killed,
@@ -54,20 +54,15 @@ func exitInfo(pidfd *os.File) (ended, bool) {
 
 // exitOfZombie reads it where it stands until the process is waited for: it is the last number of its stat.
 func exitOfZombie(pidfd *os.File) (ended, bool) {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pidOf(pidfd)) + "/stat")
-	if err != nil {
-		return ended{}, false
-	}
-	f := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	if len(f) < 50 || string(f[0]) != "Z" {
+	stat, err := sys.ReadStat(pidOf(pidfd))
+	if err != nil || stat.State != 'Z' {
 		return ended{}, false
 	}
 	// Had it been waited for meanwhile, the number could be another's.
 	if signalTo(pidfd, 0) != nil {
 		return ended{}, false
 	}
-	status, err := strconv.Atoi(string(f[len(f)-1]))
-	return statusOf(status), err == nil
+	return statusOf(stat.Status), true
 }
 
 // statusOf reads a status as wait(2) gives it.

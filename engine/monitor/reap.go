@@ -1,13 +1,13 @@
 package monitor
 
 import (
-	"bytes"
 	"errors"
 	"os"
-	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"hull/engine/internal/sys"
 )
 
 // childInfo is siginfo_t as waitid(2) fills it in on 64-bit machines.
@@ -48,19 +48,7 @@ func isChild(pidfd *os.File) bool {
 }
 
 // pidOf gives the number of the process behind a pidfd, 0 if it is not known.
-func pidOf(pidfd *os.File) int {
-	b, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(rawFD(pidfd)))
-	if err != nil {
-		return 0
-	}
-	for line := range bytes.Lines(b) {
-		if value, ok := bytes.CutPrefix(line, []byte("Pid:")); ok {
-			pid, _ := strconv.Atoi(string(bytes.TrimSpace(value)))
-			return pid
-		}
-	}
-	return 0
-}
+func pidOf(pidfd *os.File) int { return sys.PidOf(rawFD(pidfd)) }
 
 func signalTo(pidfd *os.File, s unix.Signal) error {
 	return unix.PidfdSendSignal(rawFD(pidfd), s, nil, 0)
@@ -90,7 +78,7 @@ func (s *server) killStrangers() {
 	met := map[int]bool{}
 	for {
 		found := false
-		for _, pid := range children() {
+		for _, pid := range sys.Children() {
 			if met[pid] || s.knows(pid) {
 				continue
 			}
@@ -140,36 +128,4 @@ func (s *server) knows(pid int) bool {
 		}
 	}
 	return false
-}
-
-// children lists this process's children. /proc's own list of them needs a kernel option that not all have.
-func children() []int {
-	proc, err := os.Open("/proc")
-	if err != nil {
-		return nil
-	}
-	defer func() { _ = proc.Close() }()
-	names, _ := proc.Readdirnames(-1)
-	self := os.Getpid()
-	var pids []int
-	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil {
-			continue
-		}
-		if stat, err := os.ReadFile("/proc/" + name + "/stat"); err == nil && parentOf(stat) == self {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
-
-// parentOf reads "pid (name) state ppid …"; a name may hold anything, so the last parenthesis counts.
-func parentOf(stat []byte) int {
-	f := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	if len(f) < 2 {
-		return 0
-	}
-	n, _ := strconv.Atoi(string(f[1]))
-	return n
 }
