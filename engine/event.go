@@ -46,7 +46,8 @@ const (
 	actDetach   Action = "detach"
 	actHealthy  Action = "health_status: healthy"
 	actUnwell   Action = "health_status: unhealthy"
-	actError    Action = "error" // something that nobody waits for has failed
+	actTakeOver Action = "take_over" // hull's processes were killed while it ran, and it is found again
+	actError    Action = "error"     // something that nobody waits for has failed
 )
 
 // Cause is why it happened.
@@ -69,7 +70,7 @@ const (
 func Actions() []Action {
 	return []Action{
 		actCreate, actStart, actKill, actOOM, actDie, actStop, actRestart, actPause, actUnpause, actRename, actUpdate, actRecreate,
-		actDestroy, actExec, actExecKill, actHangUp, actExecDie, actAttach, actDetach, actHealthy, actUnwell, actError,
+		actDestroy, actExec, actExecKill, actHangUp, actExecDie, actAttach, actDetach, actHealthy, actUnwell, actTakeOver, actError,
 	}
 }
 

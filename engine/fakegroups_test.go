@@ -14,6 +14,7 @@ import (
 type testGroups struct {
 	mu   sync.Mutex
 	live map[string]*testGroup
+	of   map[int]string // in which group a process is
 }
 
 type testGroup struct {
@@ -25,6 +26,7 @@ type testGroup struct {
 	kills  int64
 	oom    *os.File // tells who watches
 	stuck  bool     // it does not freeze
+	pids   []int    // what is in it
 }
 
 func (t *testGroups) Create(id string, l cgroup.Limits) (group, error) {
@@ -40,8 +42,8 @@ func (t *testGroups) Create(id string, l cgroup.Limits) (group, error) {
 	return t.live[id], nil
 }
 
-func (t *testGroups) Remove() error { return nil }
-func (t *testGroups) Of(int) string { return "" }
+func (t *testGroups) Remove() error     { return nil }
+func (t *testGroups) Of(pid int) string { return t.of[pid] }
 
 func (t *testGroups) Open(id string) (group, error) {
 	t.mu.Lock()
@@ -115,7 +117,7 @@ func (g *testGroup) Stat() (cgroup.Stat, error) {
 func (g *testGroup) Join() ([]*os.File, error)     { return nil, nil }
 func (g *testGroup) OOM() *os.File                 { return nil }
 func (g *testGroup) Unpause(context.Context) error { return nil }
-func (g *testGroup) Processes() ([]int, error)     { return []int{1}, nil }
+func (g *testGroup) Processes() ([]int, error)     { return g.pids, nil }
 func (g *testGroup) Remove(context.Context) error {
 	g.t.mu.Lock()
 	defer g.t.mu.Unlock()

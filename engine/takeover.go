@@ -198,16 +198,23 @@ func (s *supervisor) hangUpLost(ctx context.Context, pids []int, h *monitor.Held
 	}
 }
 
-// sayTakenOver explains what became of a container that nobody held, where it is not as it was.
+// sayTakenOver tells that a container is found again that nobody held, and what became of it where it is not as it was.
 func (s *supervisor) sayTakenOver() {
-	p := s.st.Run.Process
-	switch {
-	case s.run == nil || p == nil:
+	if s.run == nil {
+		return
+	}
+	var lost []string
+	switch p := s.st.Run.Process; {
+	case p == nil:
 	case p.TTY:
+		lost = []string{"lost", "terminal"}
 		s.st.Error = "hull's processes were killed while it ran, and its terminal was hung up; it goes on without one, and what it writes there is lost"
 	case p.Stdin:
+		lost = []string{"lost", "input"}
 		s.st.Error = "hull's processes were killed while it ran, and its input has ended; it goes on"
 	}
+	s.save()
+	s.because(recovery, func() { s.say(actTakeOver, lost...) })
 }
 
 // first tells whether a process is the first of a pid namespace right below this one.

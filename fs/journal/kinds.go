@@ -76,6 +76,7 @@ func Kinds() []Kind {
 		{"container", "detach", []string{"execID"}, "and is not any more"},
 		{"container", "health_status: healthy", nil, "its health check finds it well"},
 		{"container", "health_status: unhealthy", nil, "and does not, several times in a row"},
+		{"container", "take_over", []string{"lost"}, "all of hull's processes were killed while it ran, and hull has found it again; if that has cost it its terminal or its input, which"},
 		{"container", "error", []string{"op", "error"}, "something that nobody waited for has failed"},
 		{"volume", "create", nil, "it was made"},
 		{"volume", "update", []string{"owner"}, "it belongs to somebody else"},
