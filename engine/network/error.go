@@ -19,6 +19,7 @@ const (
 	NotFound                // there is no such network
 	Exists                  // the name or the subnet is taken
 	Busy                    // containers are on it
+	Denied                  // it is never allowed
 	Taken                   // somebody else has the address or the port
 	Full                    // the subnet, the bridge or the range of ports has none left; the disk is full
 	Unsupported             // the kernel lacks something

@@ -1,0 +1,183 @@
+package network
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/google/nftables"
+	"github.com/vishvananda/netlink"
+)
+
+// restore makes whole again what is to be in the kernel and is not.
+func (n *Networks) restore() error {
+	if err := n.lock(n.ctx); err != nil {
+		return nil // the daemon ends
+	}
+	defer n.unlock()
+	n.mu.Lock()
+	var up []*held
+	for _, h := range n.networks {
+		if h.up {
+			up = append(up, h)
+		}
+	}
+	n.mu.Unlock()
+	if len(up) == 0 {
+		return nil
+	}
+	var errs []error
+	for _, h := range up {
+		errs = append(errs, n.restoreBridge(h))
+	}
+	whole, err := n.tables.intact()
+	if err == nil && !whole {
+		n.o.Logger.Warn("somebody removed the rules of the networks; they are written anew", "op", "watch")
+		err = n.tables.write(n.ctx, &change{whole: true})
+	}
+	return errors.Join(append(errs, err, n.restoreRouter())...)
+}
+
+// restoreBridge makes a network's bridge again if it is gone, and the links its ports. Containers do not notice but for what
+// was under way meanwhile.
+func (n *Networks) restoreBridge(h *held) error {
+	n.mu.Lock()
+	v, index := h.network, h.index
+	n.mu.Unlock()
+	now, mtu, err := n.bridge(&v)
+	if err != nil || now == index {
+		return err
+	}
+	n.o.Logger.Warn("somebody removed a bridge; it is made again", "network", v.Name, "op", "watch")
+	n.mu.Lock()
+	old := h.network
+	h.network, h.index, h.mtu = v, now, mtu
+	var places []Endpoint
+	for _, e := range h.holders {
+		places = append(places, e)
+	}
+	n.mu.Unlock()
+	c := &change{add: networkElements(v)}
+	if old.Bridge != v.Bridge { // somebody else has its name by now
+		c.drop = networkElements(old)
+	}
+	return errors.Join(n.tables.write(n.ctx, c), n.join(now, places))
+}
+
+// join makes the links of places ports of a bridge, as far as they are there.
+func (n *Networks) join(bridge int, places []Endpoint) error {
+	host, err := dialLinks(nil)
+	if err != nil {
+		return err
+	}
+	defer host.close()
+	var errs []error
+	for _, e := range places {
+		index, err := host.index(e.Link)
+		if err != nil {
+			continue // nothing runs there
+		}
+		mac, err := net.ParseMAC(e.MAC)
+		if err != nil {
+			continue
+		}
+		if err := host.do(setMaster(index, uint32(bridge))); err != nil {
+			errs = append(errs, fmt.Errorf("the link %s cannot come back to its bridge: %w", e.Link, err))
+			continue
+		}
+		errs = append(errs, host.do(setPort(index, n.v6), knowMAC(index, mac)))
+	}
+	return errors.Join(errs...)
+}
+
+// intact tells whether both tables have all their chains and rules. It is called beside the writer, by a connection of its own.
+func (t *tables) intact() (bool, error) {
+	both := t.both()
+	for i, chains := range [][]chain{routed(), bridged()} {
+		whole, err := hasAll(both[i], chains, t.setsOf(both[i]))
+		if err != nil || !whole {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// setsOf is how many sets are of a table.
+func (t *tables) setsOf(table *nftables.Table) int {
+	count := 0
+	for _, s := range sets {
+		if s.bridge == (table.Family == nftables.TableFamilyBridge) {
+			count++
+		}
+	}
+	return count
+}
+
+// hasAll tells whether a table has as many sets, chains and rules as it should.
+func hasAll(table *nftables.Table, chains []chain, sets int) (bool, error) {
+	c, err := nftables.New()
+	if err != nil {
+		return false, err
+	}
+	found, err := c.ListTablesOfFamily(table.Family)
+	if err != nil {
+		return false, err
+	}
+	there := false
+	for _, f := range found {
+		there = there || f.Name == table.Name
+	}
+	if !there {
+		return false, nil
+	}
+	if have, err := c.GetSets(table); err != nil || len(have) != sets {
+		return false, err
+	}
+	for _, ch := range chains {
+		rules, err := c.GetRules(table, &nftables.Chain{Name: ch.name, Table: table})
+		if err != nil && !strings.Contains(err.Error(), "no such file") {
+			return false, err
+		}
+		if len(rules) != len(ch.rules) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// sweepLinks takes down the bridges of this hull that no network has up, and the links to those that are up which nobody has.
+func (n *Networks) sweepLinks(keep map[string]bool) error {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return fmt.Errorf("the host's interfaces cannot be listed: %w", err)
+	}
+	n.mu.Lock()
+	up := map[int]bool{}
+	for _, h := range n.networks {
+		if h.up {
+			up[h.index] = true
+		}
+	}
+	n.mu.Unlock()
+	ours := map[int]bool{}
+	var stale []netlink.Link
+	for _, l := range links {
+		if l.Type() == "bridge" && strings.HasPrefix(l.Attrs().Alias, "hull "+n.o.Key+" ") {
+			ours[l.Attrs().Index] = true
+			if !up[l.Attrs().Index] {
+				stale = append(stale, l)
+			}
+		}
+	}
+	for _, l := range links {
+		if l.Type() == "veth" && isLink(l.Attrs().Name) && ours[l.Attrs().MasterIndex] && (!up[l.Attrs().MasterIndex] || !keep[l.Attrs().Name]) {
+			stale = append(stale, l)
+		}
+	}
+	var errs []error
+	for _, l := range stale {
+		errs = append(errs, gone(netlink.LinkDel(l)))
+	}
+	return errors.Join(errs...)
+}

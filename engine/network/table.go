@@ -1,0 +1,344 @@
+package network
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/google/nftables"
+	"github.com/mdlayher/netlink"
+)
+
+// element is one of a set or map.
+type element struct {
+	set        setID
+	key, value string
+}
+
+// change is what somebody wants written.
+type change struct {
+	add, drop []element
+	whole     bool // everything is to be written anew
+	empty     bool // there is to be nothing any more
+	done      chan error
+}
+
+// tables writes the rules. What is to be in the kernel is kept here, so that it can be written anew whole whenever it
+// is not there any more.
+type tables struct {
+	name string
+
+	mu      sync.Mutex // of those that want to write
+	waiting []*change
+	ended   bool
+	wake    chan struct{}
+
+	// The writer's alone:
+	elements [setCount]map[string]string
+	present  bool // the tables are in the kernel, as far as the writer knows
+	conn     *nftables.Conn
+}
+
+func newTables(name string) *tables {
+	t := &tables{name: name, wake: make(chan struct{}, 1)}
+	for i := range t.elements {
+		t.elements[i] = map[string]string{}
+	}
+	return t
+}
+
+// write has a change in the kernel when it returns, or says why it is not. If the context ends, the change goes on.
+func (t *tables) write(ctx context.Context, c *change) error {
+	c.done = make(chan error, 1)
+	t.mu.Lock()
+	if t.ended {
+		t.mu.Unlock()
+		return fail("write", "", Interrupted, "hull is ending")
+	}
+	t.waiting = append(t.waiting, c)
+	t.mu.Unlock()
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+	select {
+	case err := <-c.done:
+		return err
+	case <-ctx.Done():
+		return failed("write", "", ctx.Err(), "the rules are not written yet")
+	}
+}
+
+// run writes until end. All that wait are written at once: a hundred starts are two or three transactions.
+func (t *tables) run() {
+	for range t.wake {
+		t.mu.Lock()
+		batch, ended := t.waiting, t.ended
+		t.waiting = nil
+		t.mu.Unlock()
+		if len(batch) > 0 {
+			err := t.commit(batch)
+			for _, c := range batch {
+				c.done <- err
+			}
+		}
+		if ended {
+			break
+		}
+	}
+	t.hangUp()
+}
+
+// end lets run write what waits, and end.
+func (t *tables) end() {
+	t.mu.Lock()
+	t.ended = true
+	t.mu.Unlock()
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// commit writes changes as one transaction. If that fails, somebody has taken the tables away or changed them: they are
+// written anew.
+func (t *tables) commit(batch []*change) error {
+	add, dropped := t.take(batch)
+	whole := !t.present || slices.ContainsFunc(batch, func(c *change) bool { return c.whole || c.empty })
+	if !whole {
+		if len(add)+len(dropped) == 0 || t.send(func(c *nftables.Conn) error { return t.some(c, add, dropped) }) == nil {
+			return nil
+		}
+	}
+	if !t.wanted() {
+		return t.erase()
+	}
+	err := t.send(t.all)
+	t.present = err == nil
+	return err
+}
+
+// take notes what changes make of the elements, and answers how that differs from what was.
+func (t *tables) take(batch []*change) (add, dropped []element) {
+	type place struct {
+		set setID
+		key string
+	}
+	before := map[place]*string{} // of what is touched; nil where there was nothing
+	touch := func(e element) {
+		p := place{e.set, e.key}
+		if _, ok := before[p]; !ok {
+			before[p] = nil
+			if v, ok := t.elements[e.set][e.key]; ok {
+				before[p] = &v
+			}
+		}
+	}
+	for _, c := range batch {
+		if c.empty {
+			for i := range t.elements {
+				for k, v := range t.elements[i] {
+					touch(element{setID(i), k, v})
+				}
+				clear(t.elements[i])
+			}
+		}
+		for _, e := range c.drop {
+			touch(e)
+			delete(t.elements[e.set], e.key)
+		}
+		for _, e := range c.add {
+			touch(e)
+			t.elements[e.set][e.key] = e.value
+		}
+	}
+	for p, old := range before {
+		now, ok := t.elements[p.set][p.key]
+		if old != nil && (!ok || now != *old) {
+			dropped = append(dropped, element{p.set, p.key, *old})
+		}
+		if ok && (old == nil || now != *old) {
+			add = append(add, element{p.set, p.key, now})
+		}
+	}
+	return add, dropped
+}
+
+// wanted tells whether there is anything to have rules for.
+func (t *tables) wanted() bool {
+	return len(t.elements[setBridges]) > 0
+}
+
+// erase takes the tables away, if they are there.
+func (t *tables) erase() error {
+	t.present = false
+	return t.send(func(c *nftables.Conn) error {
+		for _, f := range t.both() {
+			c.AddTable(f) // so that there is something to delete
+			c.DelTable(f)
+		}
+		return nil
+	})
+}
+
+func (t *tables) both() [2]*nftables.Table {
+	return [2]*nftables.Table{
+		{Name: t.name, Family: nftables.TableFamilyINet}, {Name: t.name, Family: nftables.TableFamilyBridge},
+	}
+}
+
+// bufferSize is how long a transaction, and what the kernel answers to it, may be: enough for tens of thousands of elements.
+const bufferSize = 32 << 20
+
+// dial connects to the kernel.
+func dial() (*nftables.Conn, error) {
+	return nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error {
+		if err := c.SetWriteBuffer(bufferSize); err != nil {
+			return err
+		}
+		return c.SetReadBuffer(bufferSize)
+	}))
+}
+
+// send sends what fill makes as one transaction.
+func (t *tables) send(fill func(*nftables.Conn) error) error {
+	if t.conn == nil {
+		c, err := dial()
+		if err != nil {
+			return fmt.Errorf("the kernel's nftables cannot be reached: %w", err)
+		}
+		t.conn = c
+	}
+	err := fill(t.conn)
+	if err == nil {
+		err = t.conn.Flush()
+	}
+	if err != nil { // answers to what has failed may be left in the connection
+		t.hangUp()
+	}
+	return err
+}
+
+func (t *tables) hangUp() {
+	if t.conn != nil {
+		_ = t.conn.CloseLasting()
+		t.conn = nil
+	}
+}
+
+// all writes both tables in the place of whatever is there.
+func (t *tables) all(c *nftables.Conn) error {
+	both := t.both()
+	for _, f := range both {
+		c.AddTable(f)
+		c.DelTable(f)
+		c.AddTable(f)
+	}
+	for id := range setCount {
+		s, err := t.set(id)
+		if err == nil {
+			err = c.AddSet(s, nil)
+		}
+		if err == nil {
+			var all []element
+			for k, v := range t.elements[id] {
+				all = append(all, element{id, k, v})
+			}
+			err = some(c.SetAddElements, s, all)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	addChains(c, both[0], routed())
+	addChains(c, both[1], bridged())
+	return nil
+}
+
+// set is a set as the library has it.
+func (t *tables) set(id setID) (*nftables.Set, error) {
+	s := sets[id]
+	table := t.both()[0]
+	if s.bridge {
+		table = t.both()[1]
+	}
+	keyType, err := nftables.ConcatSetType(s.key...)
+	if err != nil {
+		return nil, err
+	}
+	out := &nftables.Set{Table: table, ID: uint32(id) + 1, Name: s.name, KeyType: keyType, Interval: s.interval, Concatenation: len(s.key) > 1}
+	if len(s.key) == 1 {
+		out.KeyType = s.key[0]
+	}
+	if s.data != nil {
+		out.IsMap = true
+		if out.DataType, err = nftables.ConcatSetType(s.data...); len(s.data) == 1 {
+			out.DataType = s.data[0]
+		}
+	}
+	return out, err
+}
+
+// atOnce is how many elements one message has: its length is a number of 16 bits.
+const atOnce = 400
+
+// some adds or deletes elements of a set.
+func some(write func(*nftables.Set, []nftables.SetElement) error, s *nftables.Set, elements []element) error {
+	for part := range slices.Chunk(elements, atOnce) {
+		var list []nftables.SetElement
+		for _, e := range part {
+			switch {
+			case s.Interval:
+				list = append(list, nftables.SetElement{Key: []byte(e.key)}, nftables.SetElement{Key: []byte(e.value), IntervalEnd: true})
+			default:
+				list = append(list, nftables.SetElement{Key: []byte(e.key), Val: []byte(e.value)})
+			}
+		}
+		if err := write(s, list); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// some writes a few elements: what goes first, so that what comes finds its place.
+func (t *tables) some(c *nftables.Conn, add, dropped []element) error {
+	for _, step := range []struct {
+		write    func(*nftables.Set, []nftables.SetElement) error
+		elements []element
+	}{{c.SetDeleteElements, dropped}, {c.SetAddElements, add}} {
+		bySet := map[setID][]element{}
+		for _, e := range step.elements {
+			bySet[e.set] = append(bySet[e.set], e)
+		}
+		for _, id := range slices.Sorted(maps.Keys(bySet)) {
+			s, err := t.set(id)
+			if err == nil {
+				s.ID = 0 // it is there
+				err = some(step.write, s, bySet[id])
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func addChains(c *nftables.Conn, table *nftables.Table, chains []chain) {
+	made := make([]*nftables.Chain, len(chains))
+	for i, ch := range chains {
+		made[i] = &nftables.Chain{Name: ch.name, Table: table}
+		if ch.hook != nil {
+			made[i].Hooknum, made[i].Priority, made[i].Type = ch.hook, &ch.priority, ch.kind
+		}
+		c.AddChain(made[i])
+	}
+	for i, ch := range chains {
+		for _, r := range ch.rules {
+			c.AddRule(&nftables.Rule{Table: table, Chain: made[i], Exprs: r})
+		}
+	}
+}
