@@ -25,6 +25,9 @@ import (
 // The tests run in a network namespace of their own, which is the host to them: TestMain starts the test binary again in one.
 const inside = "HULL_TEST_NETNS"
 
+// The first thread is what /proc/self shows: it must be none of those that go into other namespaces.
+func init() { runtime.LockOSThread() }
+
 func TestMain(m *testing.M) {
 	if os.Getenv(inside) != "" || os.Geteuid() != 0 {
 		os.Exit(m.Run())

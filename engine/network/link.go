@@ -138,14 +138,16 @@ func newPair(e Endpoint, mac net.HardwareAddr, bridge uint32, mtu int, netns *os
 }
 
 // setPort has a port up, of which the bridge learns nothing, and to which it sends what is for its own MAC, and for everybody.
+// What a container sends to a port that itself has published comes back to it by the bridge where br_netfilter is on.
 func setPort(index uint32, v6 bool) netlink.Message {
 	const ( // IFLA_BRPORT_…
+		hairpin      = 4
 		learning     = 8
 		unicastFlood = 9
 	)
 	list := []netlink.Attribute{nested(unix.IFLA_LINKINFO,
 		attr(unix.IFLA_INFO_SLAVE_KIND, text("bridge")),
-		nested(unix.IFLA_INFO_SLAVE_DATA, attr(learning, []byte{0}), attr(unicastFlood, []byte{0}))),
+		nested(unix.IFLA_INFO_SLAVE_DATA, attr(hairpin, []byte{1}), attr(learning, []byte{0}), attr(unicastFlood, []byte{0}))),
 	}
 	if v6 {
 		list = append(list, noAddresses())

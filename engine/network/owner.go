@@ -14,7 +14,7 @@ import (
 // and for errors only.
 func socketOwner(proto string, at uint16) string {
 	inodes := map[string]bool{}
-	for _, file := range []string{"/proc/net/" + proto, "/proc/net/" + proto + "6"} {
+	for _, file := range []string{"/proc/thread-self/net/" + proto, "/proc/thread-self/net/" + proto + "6"} {
 		for _, inode := range socketsAt(file, at) {
 			inodes["socket:["+inode+"]"] = true
 		}

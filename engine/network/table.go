@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
 	"github.com/mdlayher/netlink"
 )
 
@@ -271,6 +272,9 @@ func (t *tables) set(id setID) (*nftables.Set, error) {
 	out := &nftables.Set{Table: table, ID: uint32(id) + 1, Name: s.name, KeyType: keyType, Interval: s.interval, Concatenation: len(s.key) > 1}
 	if len(s.key) == 1 {
 		out.KeyType = s.key[0]
+		if s.key[0] == typeName {
+			out.KeyByteOrder = binaryutil.NativeEndian // for nft list; the kernel does not ask
+		}
 	}
 	if s.data != nil {
 		out.IsMap = true
