@@ -26,6 +26,8 @@ require (
 	golang.org/x/sys v0.50.0 // system calls
 )
 
+require github.com/miekg/dns v1.1.73
+
 require (
 	github.com/docker/cli v29.7.2+incompatible // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
