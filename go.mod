@@ -14,6 +14,7 @@ require (
 	github.com/hanwen/go-fuse/v2 v2.12.1 // serves the tree
 	github.com/klauspost/compress v1.20.4 // inflates gzip and zstd, faster than the standard library
 	github.com/mdlayher/netlink v1.7.3-0.20250113171957-fbb4dce95f42 // nftables' own connection to the kernel; links of a start, several messages at a time
+	github.com/miekg/dns v1.1.73 // names of containers, and what the host's servers say of others
 	github.com/moby/profiles/seccomp v0.3.0 // Docker's own profile as data
 	github.com/moby/sys/signal v0.7.1 // names of signals
 	github.com/opencontainers/runtime-spec v1.3.0 // the profile's types
@@ -25,8 +26,6 @@ require (
 	golang.org/x/sync v0.25.0 // bounded groups of goroutines
 	golang.org/x/sys v0.50.0 // system calls
 )
-
-require github.com/miekg/dns v1.1.73
 
 require (
 	github.com/docker/cli v29.7.2+incompatible // indirect

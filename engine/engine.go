@@ -20,6 +20,8 @@ type Options struct {
 	Roots   Roots
 	Monitor Monitor
 	Warm    int // how many containers' processes are made beforehand
+	// ResolvConf is the file that lists the host's servers for names; /etc/resolv.conf if it is empty.
+	ResolvConf string
 	// Life tells one monitor's life from another's; in a new one, containers come back whose restart setting says so. Empty
 	// is always the same.
 	Life string

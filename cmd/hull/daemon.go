@@ -228,7 +228,8 @@ func (d *daemon) openEngine(ctx context.Context) (func() error, error) {
 	var err error
 	d.engine, err = engine.Open(ctx, engine.Options{
 		Dir: d.Store, Tree: treeName(d.Store), Life: d.life, Warm: d.Warm, Roots: roots{d.store}, Monitor: d.monitor,
-		Logger: d.log, Notify: d.containerEvent, Caller: caller, Yield: d.yield, Crash: crashPoints(),
+		ResolvConf: d.ResolvConf,
+		Logger:     d.log, Notify: d.containerEvent, Caller: caller, Yield: d.yield, Crash: crashPoints(),
 	})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,8 @@ const (
 	defaultRun   = "/run/hull"
 	defaultWarm  = 4
 	mostWarm     = 256
+
+	defaultResolvConf = "/etc/resolv.conf"
 )
 
 // options are what `hull mount` was told. They travel as JSON to the monitor
@@ -39,6 +42,7 @@ type options struct {
 	ResolveBudget time.Duration `json:"resolve_budget"`
 	Stall         time.Duration `json:"stall"`          // 0: as registry.Options say
 	Warm          int           `json:"warm"`           // containers' processes that are made beforehand
+	ResolvConf    string        `json:"resolv_conf"`    // the host's list of servers for names; of an older monitor's: empty
 	Life          string        `json:"life,omitempty"` // see monitor.Life: of the monitor that was killed, if this one goes on for it
 }
 
@@ -66,12 +70,13 @@ func (o options) logger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, h))
 }
 
-// absolute makes the three directories independent of where hull was called.
+// absolute makes the directories and the file independent of where hull was called.
 func (o *options) absolute() error {
-	for _, p := range []*string{&o.Dir, &o.Store, &o.Run} {
+	o.ResolvConf = cmp.Or(o.ResolvConf, defaultResolvConf)
+	for _, p := range []*string{&o.Dir, &o.Store, &o.Run, &o.ResolvConf} {
 		abs, err := filepath.Abs(*p)
 		if err != nil {
-			return fmt.Errorf("%s is no directory to use: %w", *p, err)
+			return fmt.Errorf("%s is no place to use: %w", *p, err)
 		}
 		*p = abs
 	}
