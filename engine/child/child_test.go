@@ -292,6 +292,30 @@ func TestDescriptors(t *testing.T) {
 	}
 }
 
+// A container's processes are woken as punctually as others, though hull's own
+// are not.
+func TestSlack(t *testing.T) {
+	s := &Spawner{}
+	defer s.Close()
+	for range 2 {
+		_ = sys.Patiently(func() error {
+			st, err := s.Spawn(Options{})
+			must(t, err)
+			slack, err := os.ReadFile(fmt.Sprintf("/proc/%d/timerslack_ns", st.PID))
+			if errors.Is(err, os.ErrPermission) {
+				t.Skip("the slack of another process may not be seen")
+			}
+			must(t, err)
+			if string(slack) != "50000\n" {
+				t.Errorf("a process of a container's may be woken %s ns late", slack)
+			}
+			must(t, st.Close())
+			ended(t, st)
+			return st.Pidfd.Close()
+		})
+	}
+}
+
 func TestStillborn(t *testing.T) {
 	s := &Spawner{}
 	defer s.Close()

@@ -277,13 +277,17 @@ func clonePlainly(sc *scratch, program uintptr) (int, error) {
 	runtime.LockOSThread() // whose signal mask it is
 	defer runtime.UnlockOSThread()
 	all, old := ^uint64(0), uint64(0)
-	mask(&all, &old)
-	pid := clone(unsafe.Pointer(&sc.args), unsafe.Sizeof(sc.args), program, uintptr(unsafe.Pointer(&sc.failure)))
-	mask(&old, nil)
-	if pid < 0 {
-		return 0, os.NewSyscallError("clone3", unix.Errno(-pid))
-	}
-	return pid, nil
+	pid := 0
+	err := sys.Usually(func() error {
+		mask(&all, &old)
+		pid = clone(unsafe.Pointer(&sc.args), unsafe.Sizeof(sc.args), program, uintptr(unsafe.Pointer(&sc.failure)))
+		mask(&old, nil)
+		if pid < 0 {
+			return os.NewSyscallError("clone3", unix.Errno(-pid))
+		}
+		return nil
+	})
+	return max(pid, 0), err
 }
 
 func mask(set, old *uint64) {

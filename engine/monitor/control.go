@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hull/engine/internal/sys"
 )
 
 // socketName is the monitor's control socket in the run directory.
@@ -71,7 +73,7 @@ func Spawn(cmd *exec.Cmd) (*Control, error) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Setsid = true
-	if err := cmd.Start(); err != nil {
+	if err := sys.Patiently(cmd.Start); err != nil {
 		_ = conn.close()
 		return nil, &Error{Op: "spawn", Kind: System, Sentence: "hull's monitor could not be started", Err: err}
 	}

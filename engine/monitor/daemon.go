@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hull/engine/internal/sys"
 )
 
 // mount is what the monitor knows of the mount it serves, over all the daemons that serve it one after the other.
@@ -93,7 +95,7 @@ func (s *server) newDaemon() (*daemon, error) {
 	fd := -1
 	attr.PidFD = &fd
 	cmd.SysProcAttr = &attr
-	if err := cmd.Start(); err != nil {
+	if err := sys.Patiently(cmd.Start); err != nil {
 		_ = unix.Close(p[0])
 		return nil, err
 	}
