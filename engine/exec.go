@@ -100,13 +100,20 @@ func (e *Engine) execNow(ctx context.Context, id string, o ExecOptions) (*Execut
 		t.forgetSession()
 		return nil, err
 	}
+	var refused error
+	spec.Begun = func(p launch.Begun) error {
+		refused = e.handOver(ctx, t, p, o)
+		return refused
+	}
 	p, err := e.parts.launcher.Exec(ctx, t.Target, spec)
 	if err != nil {
+		if refused != nil { // it needs no sentence around it
+			err = refused
+		}
 		t.forgetSession()
 		return nil, t.s.mark("exec", t.s.notHere(err))
 	}
-	e.crash(execMade)
-	x, err := e.begin(ctx, t, p, o)
+	x, err := e.begin(ctx, t, p)
 	if err != nil {
 		p.Abort()
 	}
@@ -230,26 +237,34 @@ func (t *target) spec(o ExecOptions) (launch.ExecSpec, error) {
 	return spec, nil
 }
 
-// begin gives the process to the monitor and releases it.
-func (e *Engine) begin(ctx context.Context, t *target, p parked, o ExecOptions) (*Execution, error) {
+// handOver gives the process to the monitor while it is still being made: if nothing comes of it, the monitor tells the
+// end of a session that nobody knows.
+func (e *Engine) handOver(ctx context.Context, t *target, p launch.Begun, o ExecOptions) error {
+	e.crash(execMade)
+	x := t.session
+	err := e.o.Monitor.Session(ctx, monitor.Session{
+		ID: t.s.id, Key: x.ID, PID: p.PID(), Pidfd: p.Pidfd(), Started: x.Started, Status: o.Status, Report: true,
+		Label: x.label(t.why),
+	})
+	if err == nil {
+		e.crash(execAdopted)
+	}
+	return err
+}
+
+// begin releases the process.
+func (e *Engine) begin(ctx context.Context, t *target, p parked) (*Execution, error) {
 	x := &Execution{Session: t.session}
 	x.PID = p.PID()
 	var err error
 	if x.Pty, err = dup(p.Pty()); err == nil {
 		x.Pidfd, err = dup(p.Pidfd())
 	}
-	if err == nil {
-		err = e.o.Monitor.Session(ctx, monitor.Session{
-			ID: t.s.id, Key: x.ID, PID: x.PID, Pidfd: p.Pidfd(), Started: x.Started, Status: o.Status, Report: true,
-			Label: x.label(t.why),
-		})
-	}
 	if err != nil {
 		t.forgetSession()
 		closeAll(x.Pty, x.Pidfd)
 		return nil, err
 	}
-	e.crash(execAdopted)
 	shown := make(chan struct{})
 	if !t.s.queue.put(func() { t.s.sessionBegan(x.Session); close(shown) }) {
 		shown = nil // the container is gone

@@ -153,6 +153,11 @@ func (l *testLauncher) Exec(_ context.Context, _ launch.Target, spec launch.Exec
 	if err != nil {
 		return nil, err
 	}
+	if err := spec.Begun(p); err != nil {
+		p.Abort()
+		p.Close()
+		return nil, err
+	}
 	return p, nil
 }
 

@@ -35,7 +35,7 @@ func (l *Launcher) Exec(ctx context.Context, target Target, spec ExecSpec) (*Par
 		}
 		return nil, err
 	}
-	if err := p.enter(ctx, target, settings); err != nil {
+	if err := p.enter(ctx, target, settings, spec.Begun); err != nil {
 		p.Abort()
 		_ = p.Close()
 		within := time.Duration(0)
@@ -60,7 +60,7 @@ func ended(err error) error {
 }
 
 // enter does the work of Exec.
-func (p *Parked) enter(ctx context.Context, target Target, s settings) error {
+func (p *Parked) enter(ctx context.Context, target Target, s settings, begun func(Begun) error) error {
 	p.args, p.dir = s.args, s.dir
 	if err := p.expose(); err != nil {
 		return err
@@ -91,6 +91,11 @@ func (p *Parked) enter(ctx context.Context, target Target, s settings) error {
 	defer done()
 	if err := p.stub.Send(ctx, plan.Compile(plan.Run(process)), stdio[:]...); err != nil {
 		return err
+	}
+	if begun != nil {
+		if err := begun(p); err != nil {
+			return err
+		}
 	}
 	_, err = p.stub.Await(ctx)
 	return err

@@ -116,6 +116,9 @@ type ExecSpec struct {
 	NoNewPrivileges bool
 	Seccomp         *seccomp.Profile
 	Limits          []plan.Limit
+	// Begun as in Spec, where Exec stands for Park. It may be nil. It must not
+	// release the process.
+	Begun func(Begun) error
 }
 
 // Target is the running container an Exec enters.
