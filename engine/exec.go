@@ -192,6 +192,13 @@ func (t *target) forgetSession() {
 	t.s.queue.put(func() { t.s.sessionEnded(monitor.Exit{Session: t.session.ID}) })
 }
 
+// joined gives the ways into the cgroups back as soon as nothing goes through them any more: to close them takes a while,
+// and now nobody waits for it.
+func (t *target) joined() {
+	closeAll(t.Cgroups...)
+	t.Cgroups = nil
+}
+
 // entered is told when the process either runs its command or will never be.
 func (t *target) entered() {
 	t.s.queue.put(func() { t.s.sessionEntered(t.session.ID) })
@@ -249,6 +256,7 @@ func (e *Engine) handOver(ctx context.Context, t *target, p launch.Begun, o Exec
 	if err == nil {
 		e.crash(execAdopted)
 	}
+	t.joined()
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,7 +36,7 @@ func (l *Launcher) Exec(ctx context.Context, target Target, spec ExecSpec) (*Par
 		}
 		return nil, err
 	}
-	if err := p.enter(ctx, target, settings, spec.Begun); err != nil {
+	if err := p.enter(ctx, l.enters.program(target), target, settings, spec.Begun); err != nil {
 		p.Abort()
 		_ = p.Close()
 		within := time.Duration(0)
@@ -60,12 +61,11 @@ func ended(err error) error {
 }
 
 // enter does the work of Exec.
-func (p *Parked) enter(ctx context.Context, target Target, s settings, begun func(Begun) error) error {
+func (p *Parked) enter(ctx context.Context, first *child.Program, target Target, s settings, begun func(Begun) error) error {
 	p.args, p.dir = s.args, s.dir
 	if err := p.expose(); err != nil {
 		return err
 	}
-	first := plan.Compile(plan.Enter(target.Range.Size > 0, len(target.Cgroups)))
 	if err := p.stub.Send(ctx, first, append([]*os.File{target.Pidfd}, target.Cgroups...)...); err != nil {
 		return err
 	}
@@ -98,5 +98,45 @@ func (p *Parked) enter(ctx context.Context, target Target, s settings, begun fun
 		}
 	}
 	_, err = p.stub.Await(ctx)
+	return err
+}
+
+// enters are the first programs of execs, made once: there are few, and each is
+// long.
+type enters struct {
+	mu   sync.Mutex
+	made map[entrance]*child.Program
+}
+
+// entrance is what such a program depends on.
+type entrance struct {
+	users   bool
+	cgroups int
+}
+
+func (e *enters) program(t Target) *child.Program {
+	key := entrance{users: t.Range.Size > 0, cgroups: len(t.Cgroups)}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p := e.made[key]
+	if p == nil {
+		p = plan.Compile(plan.Enter(key.users, key.cgroups))
+		p.Keep()
+		if e.made == nil {
+			e.made = map[entrance]*child.Program{}
+		}
+		e.made[key] = p
+	}
+	return p
+}
+
+func (e *enters) close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var err error
+	for _, p := range e.made {
+		err = errors.Join(err, p.Close())
+	}
+	e.made = nil
 	return err
 }

@@ -41,6 +41,7 @@ type Launcher struct {
 
 	spawner child.Spawner
 	stages  stages
+	enters  enters
 }
 
 // Prepare makes what all launches share, before this process has many
@@ -48,7 +49,9 @@ type Launcher struct {
 func (l *Launcher) Prepare() { _ = l.spawner.Prepare() }
 
 // Close gives back what the launches shared. Processes live on.
-func (l *Launcher) Close() error { return errors.Join(l.spawner.Close(), l.stages.close()) }
+func (l *Launcher) Close() error {
+	return errors.Join(l.spawner.Close(), l.stages.close(), l.enters.close())
+}
 
 // Park makes a container up to the last step. The caller ends the Parked with
 // Run or Abort, and then closes it.
