@@ -2,6 +2,7 @@ package fs_test
 
 import (
 	"log/slog"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,23 +15,7 @@ import (
 
 // TestBelief is what the kernel may take for granted of what it has looked up: of names that come and go, nothing.
 func TestBelief(t *testing.T) {
-	f := fstest.New("alpine:3.20")
-	j, err := journal.Open(t.TempDir(), journal.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { j.Close() })
-	tree, err := fs.New(t.Context(), fs.Options{
-		Images: f.Images(), Containers: f.Containers(), Registries: f.Registries(), Layers: f.Layers(), Volumes: f.Volumes(),
-		Roots: f.Roots(), Host: f, Journal: j, Binary: "/usr/bin/hull", Group: -1, Logger: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { tree.Close() })
-	if _, err := f.Containers().Create(t.Context(), fs.NewContainer{Name: "web", Image: "alpine:3.20"}); err != nil {
-		t.Fatal(err)
-	}
+	tree := unmounted(t)
 	raw := tree.Filesystem()
 	at := uint64(fuse.FUSE_ROOT_ID)
 	for _, c := range []struct {
@@ -61,5 +46,77 @@ func TestBelief(t *testing.T) {
 		if c.parent {
 			at = out.NodeId
 		}
+	}
+}
+
+// unmounted is a tree without a mount, with a container web.
+func unmounted(t *testing.T) *fs.Tree {
+	t.Helper()
+	f := fstest.New("alpine:3.20")
+	j, err := journal.Open(t.TempDir(), journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { j.Close() })
+	tree, err := fs.New(t.Context(), fs.Options{
+		Images: f.Images(), Containers: f.Containers(), Registries: f.Registries(), Layers: f.Layers(), Volumes: f.Volumes(),
+		Roots: f.Roots(), Host: f, Journal: j, Binary: "/usr/bin/hull", Group: -1, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tree.Close() })
+	if _, err := f.Containers().Create(t.Context(), fs.NewContainer{Name: "web", Image: "alpine:3.20"}); err != nil {
+		t.Fatal(err)
+	}
+	return tree
+}
+
+// TestVerbNodes: who executes a verb and then opens it, as its helper does, meets one file. Nobody else meets that, and
+// nobody at all once it is open for writing: the kernel would not execute it (ETXTBSY).
+func TestVerbNodes(t *testing.T) {
+	raw := unmounted(t).Filesystem()
+	at := uint64(fuse.FUSE_ROOT_ID)
+	find := func(pid uint32, name string) uint64 {
+		t.Helper()
+		var out fuse.EntryOut
+		h := fuse.InHeader{NodeId: at, Caller: fuse.Caller{Pid: pid}}
+		if status := raw.Lookup(nil, &h, name, &out); !status.Ok() {
+			t.Fatalf("look up %s: %v", name, status)
+		}
+		return out.NodeId
+	}
+	for _, name := range []string{"containers", "web", "exec"} {
+		at = find(1, name)
+	}
+	first := find(100, "sh")
+	if again := find(100, "sh"); again != first {
+		t.Error("the same thread meets another file")
+	}
+	if other := find(101, "sh"); other == first {
+		t.Error("another thread meets the same file")
+	}
+	if other := find(100, "true"); other == first {
+		t.Error("two verbs are one file")
+	}
+	if a, b := find(0, "sh"), find(0, "sh"); a == b {
+		t.Error("who cannot be told from others meets the same file")
+	}
+	if again := find(100, "sh"); again != first {
+		t.Error("the same thread meets another file after others have looked")
+	}
+	var out fuse.OpenOut
+	// That no session can be had here does not matter.
+	raw.Open(nil, &fuse.OpenIn{InHeader: fuse.InHeader{NodeId: first}, Flags: syscall.O_RDWR | syscall.O_NONBLOCK}, &out)
+	if again := find(100, "sh"); again == first {
+		t.Error("a file that was opened for writing is met again")
+	}
+	// What is remembered has an end.
+	first = find(100, "sh")
+	for pid := range uint32(100) {
+		find(1000+pid, "sh")
+	}
+	if again := find(100, "sh"); again == first {
+		t.Error("a hundred look-ups later it is remembered still")
 	}
 }

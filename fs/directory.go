@@ -63,7 +63,8 @@ func (d *directory) add(ctx context.Context, e *entry, out *fuse.EntryOut) *fuse
 		out.SetEntryTimeout(partTimeout)
 	}
 	d.e.t.noted()
-	return d.NewInode(ctx, e.node(), e.stable())
+	by, _ := By(ctx)
+	return d.NewInode(ctx, e.node(), e.stable(by))
 }
 
 func (d *directory) Getattr(ctx context.Context, _ fusefs.FileHandle, out *fuse.AttrOut) syscall.Errno {

@@ -295,10 +295,15 @@ func inode(key string) uint64 {
 
 var generation atomic.Uint64
 
-// stable is the identity go-fuse knows the entry by. Of a regular file or link each look-up makes a new one.
-func (e *entry) stable() fusefs.StableAttr {
+// stable is the identity go-fuse knows the entry by. Of a regular file or link each look-up makes a new one, but see
+// lookups.
+func (e *entry) stable(by Credential) fusefs.StableAttr {
 	s := fusefs.StableAttr{Mode: e.format(), Ino: inode(e.key)}
-	if !e.row.kind.directory() {
+	switch {
+	case e.row.kind.directory():
+	case e.row.kind == verbRow:
+		s.Gen = e.t.lookups.same(by.PID, e.key)
+	default:
 		s.Gen = generation.Add(1)
 	}
 	return s

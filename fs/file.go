@@ -139,6 +139,9 @@ func (f *file) handle(ctx context.Context, by Credential, flags uint32) (fusefs.
 	}
 	switch f.e.row.kind {
 	case verbRow:
+		if access != syscall.O_RDONLY {
+			f.e.t.lookups.opened(f.StableAttr().Gen)
+		}
 		if access == syscall.O_WRONLY && f.e.row.take != nil {
 			if err := may(by, f.e, Write); err != nil {
 				return nil, 0, err

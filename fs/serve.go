@@ -75,6 +75,7 @@ type Tree struct {
 	values   values
 	views    views
 	trimmer  trimmer
+	lookups  lookups
 	top      atomic.Pointer[directory]
 
 	ctx    context.Context //nolint:containedctx // the daemon's: for work that was accepted
