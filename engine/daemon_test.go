@@ -128,7 +128,9 @@ func daemonRole() int {
 		d.e, err = Open(ctx, o)
 	} else {
 		l := &testLauncher{ofParent: true, reap: func(pidfd *os.File) { must(client.Reap(ctx, pidfd)) }}
-		d.e, err = newEngine(ctx, o).open(ctx, parts{launcher: l, groups: &testGroups{}, first: first, released: testReleased})
+		e := newEngine(ctx, o)
+		e.fillWithin = patience // a start that a slow disk makes wait would be accepted, and survive the daemon
+		d.e, err = e.open(ctx, parts{launcher: l, groups: &testGroups{}, first: first, released: testReleased})
 	}
 	must(err)
 	must(client.Ready(ctx))

@@ -50,6 +50,8 @@ type Engine struct {
 	turns  chan struct{} // as many as policies start at once
 	// endWithin is how long a process may take to end of SIGKILL before it is said to be stuck.
 	endWithin time.Duration
+	// fillWithin is how long a start may let everybody wait for its volumes to be filled.
+	fillWithin time.Duration
 	// halting is set while the mount ends: no policy starts anything.
 	halting atomic.Bool
 	fresh   bool // this opening is the first of a mount's; false when it is done
@@ -84,7 +86,7 @@ func newEngine(ctx context.Context, o Options) *Engine {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{o: o, dir: filepath.Join(o.Dir, "containers"), trash: newMailbox[string](), syncs: newMailbox[string](), turns: make(chan struct{}, startsAtOnce), endWithin: endWithin}
+	e := &Engine{o: o, dir: filepath.Join(o.Dir, "containers"), trash: newMailbox[string](), syncs: newMailbox[string](), turns: make(chan struct{}, startsAtOnce), endWithin: endWithin, fillWithin: fillPatience}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	seed := fnv.New32a()
 	seed.Write([]byte(o.Tree))

@@ -35,7 +35,7 @@ func (s *supervisor) fillAndLaunch(image *Image, b *boarding, answer func(error)
 	if err == nil {
 		select {
 		case err = <-done:
-		case <-time.After(fillPatience):
+		case <-time.After(s.e.fillWithin):
 			s.wait(b, answer, func(waiting context.Context) error {
 				defer cancel()
 				select {

@@ -78,7 +78,7 @@ func (e *Engine) CreateVolume(ctx context.Context, name string, owner Owner) (*V
 // all is set.
 func (e *Engine) RemoveVolume(ctx context.Context, name string, all bool) error {
 	v, _ := e.FindVolume(name)
-	if err := e.volumes.Remove(name, all); err != nil {
+	if err := e.volumes.Remove(ctx, name, all); err != nil {
 		return inUse(v, err)
 	}
 	owner := uint32(0)
@@ -237,7 +237,7 @@ func (e *Engine) dropVolumes(why origin, rec *record) {
 		if !made && !(v.Anonymous && slices.Contains(slices.Collect(maps.Values(rec.Volumes)), v.Name)) {
 			continue
 		}
-		err := e.volumes.Remove(v.Name, v.Anonymous || rec.Provisional)
+		err := e.volumes.Remove(e.ctx, v.Name, v.Anonymous || rec.Provisional)
 		switch kind := kindOfErrno(err); {
 		case err == nil:
 			e.sayVolume(why, actDestroy, v.Name, v.UID)

@@ -82,10 +82,32 @@ func stage(dir string, v Volume, durable bool) error {
 	return write(dir, v, durable)
 }
 
+// staying is the volume of a name, or what there is of it if it is being removed.
+func (s *Store) staying(name string) (*Volume, *held) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch h := s.volumes[name]; {
+	case h == nil:
+		return nil, nil
+	case h.leaving:
+		return nil, h
+	default:
+		return s.shown(h), nil
+	}
+}
+
 // Ensure answers the volume of a name, and makes it if there is none; made tells which.
 func (s *Store) Ensure(ctx context.Context, n New) (v *Volume, made bool, err error) {
 	for {
-		if v, ok := s.Find(n.Name); ok {
+		v, leaving := s.staying(n.Name)
+		switch {
+		case leaving != nil: // and may stay after all
+			if err := leaving.door.take(ctx); err != nil {
+				return nil, false, failed("create", n.Name, err, "the wait for the volume %s was interrupted", n.Name)
+			}
+			leaving.door.give()
+			continue
+		case v != nil:
 			return v, false, nil
 		}
 		v, err := s.Create(n)

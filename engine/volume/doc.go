@@ -18,7 +18,7 @@
 //
 // # Locks
 //
-// Store.mu guards the maps and is held over single renames; held.gate, taken before it, is for whoever looks whether a
-// volume is empty and fills it, which may take as long as a copy does. Under Store.mu only
-// Options.Discard is called, which returns at once.
+// Store.mu guards the maps, and nothing is asked of the disk under it: whatever hangs there, the volumes can be listed.
+// Before it come two of each volume: held.gate, for whoever looks whether the volume is empty and fills it, which may take
+// as long as a copy does, and then held.door, for single system calls on its directory.
 package volume

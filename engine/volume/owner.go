@@ -8,22 +8,22 @@ func (s *Store) Chown(ctx context.Context, name string, uid, gid uint32) error {
 	if err != nil {
 		return err
 	}
-	defer h.unlock()
-	// The lock is held over the write: nobody removes the volume and makes another of its name meanwhile.
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.volumes[name] != h:
-		return fail("chown", name, NotFound, "there is no volume %s", name)
-	case h.broken != nil:
+	defer h.gate.give()
+	if err := s.shut(ctx, "chown", h); err != nil {
+		return err
+	}
+	defer h.door.give()
+	if h.broken != nil {
 		return failed("chown", name, h.broken, "the record of the volume %s cannot be read; write repair to ctl first", name)
 	}
-	v := h.record
+	v := h.record // only this changes it
 	v.UID, v.GID = uid, gid
 	if err := write(s.path(name), v, true); err != nil {
 		return failed("chown", name, err, "the record of the volume %s cannot be written", name)
 	}
 	s.crash(PointGiven)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	h.record.UID, h.record.GID = uid, gid
 	return nil
 }

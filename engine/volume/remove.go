@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -11,11 +12,17 @@ import (
 )
 
 // Remove removes a volume that no container uses. One with files in it stays, unless all is set: it goes with them.
-func (s *Store) Remove(name string, all bool) error {
-	s.mu.Lock()
-	err := s.remove(name, all)
-	s.mu.Unlock()
+func (s *Store) Remove(ctx context.Context, name string, all bool) error {
+	h, err := s.removable(name)
 	if err != nil {
+		return err
+	}
+	if err := s.shut(ctx, "remove", h); err != nil {
+		return err
+	}
+	gone, err := s.remove(h, all)
+	h.door.give()
+	if !gone {
 		return err
 	}
 	if err := sys.SyncDir(s.o.Dir); err != nil {
@@ -24,47 +31,64 @@ func (s *Store) Remove(name string, all bool) error {
 	return nil
 }
 
-// remove is Remove. The caller holds mu, so nobody begins to use the volume meanwhile.
-func (s *Store) remove(name string, all bool) error {
-	h := s.volumes[name]
-	switch {
-	case h == nil:
-		return fail("remove", name, NotFound, "there is no volume %s", name)
-	case len(s.usersOf(h))+len(h.mounted) > 0:
-		return inUse(name)
-	}
-	if !all {
-		// The kernel's own check: what somebody puts into it at this moment is either seen or has no place any more.
-		switch err := unix.Rmdir(s.path(name, dataDir)); {
-		case errors.Is(err, unix.ENOTEMPTY), errors.Is(err, unix.EEXIST):
-			return notEmpty(name)
-		case err != nil:
-			return failed("remove", name, err, "the volume %s cannot be removed", name)
-		}
-		s.crash(PointEmptied)
-	}
-	err := s.throw(name)
-	if err != nil && all {
-		return failed("remove", name, err, "the volume %s cannot be removed", name)
-	}
-	delete(s.volumes, name)
-	if err != nil { // without data it is none, and the next Open clears it away
-		s.o.Logger.Warn("what is left of a removed volume cannot be moved away", "volume", name, "op", "remove", "err", err)
-	}
-	s.crash(PointRemoved)
-	return nil
-}
-
-// Spare is what Remove without all would say now.
-func (s *Store) Spare(name string) error {
+// removable answers a volume that no container uses.
+func (s *Store) removable(name string) (*held, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.volumes[name]
 	switch {
 	case h == nil:
-		return fail("remove", name, NotFound, "there is no volume %s", name)
-	case len(s.usersOf(h))+len(h.mounted) > 0:
-		return inUse(name)
+		return nil, fail("remove", name, NotFound, "there is no volume %s", name)
+	case s.used(h):
+		return nil, inUse(name)
+	}
+	return h, nil
+}
+
+// used tells whether a container has a volume or runs with it. The caller holds mu.
+func (s *Store) used(h *held) bool { return len(s.usersOf(h))+len(h.mounted) > 0 }
+
+// remove is Remove. The caller has the volume's door, so nobody begins to run with it meanwhile.
+func (s *Store) remove(h *held, all bool) (gone bool, err error) {
+	name := h.record.Name
+	s.mu.Lock()
+	h.leaving = !s.used(h)
+	s.mu.Unlock()
+	if !h.leaving {
+		return false, inUse(name)
+	}
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if h.leaving = false; gone {
+			delete(s.volumes, name)
+		}
+	}()
+	if !all {
+		// The kernel's own check: what somebody puts into it at this moment is either seen or has no place any more.
+		switch err := unix.Rmdir(s.path(name, dataDir)); {
+		case errors.Is(err, unix.ENOTEMPTY), errors.Is(err, unix.EEXIST):
+			return false, notEmpty(name)
+		case err != nil:
+			return false, failed("remove", name, err, "the volume %s cannot be removed", name)
+		}
+		s.crash(PointEmptied)
+	}
+	err = s.throw(name)
+	if err != nil && all {
+		return false, failed("remove", name, err, "the volume %s cannot be removed", name)
+	}
+	if err != nil { // without data it is none, and the next Open clears it away
+		s.o.Logger.Warn("what is left of a removed volume cannot be moved away", "volume", name, "op", "remove", "err", err)
+	}
+	s.crash(PointRemoved)
+	return true, nil
+}
+
+// Spare is what Remove without all would say now.
+func (s *Store) Spare(name string) error {
+	if _, err := s.removable(name); err != nil {
+		return err
 	}
 	data, err := s.open(name)
 	if err != nil {

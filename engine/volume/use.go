@@ -18,22 +18,34 @@ type View struct {
 
 // Look opens a volume's files.
 func (s *Store) Look(name string) (*View, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	h := s.volumes[name]
-	if h == nil {
-		return nil, fail("view", name, NotFound, "there is no volume %s", name)
-	}
-	dir, err := s.open(name)
-	if err != nil {
-		return nil, err
-	}
-	fills := h.fills
-	return &View{Dir: dir, Mark: fills, Gone: func() bool {
+	for {
 		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.volumes[name] != h || h.fills != fills
-	}}, nil
+		h := s.volumes[name]
+		if h == nil {
+			s.mu.Unlock()
+			return nil, fail("view", name, NotFound, "there is no volume %s", name)
+		}
+		fills := h.fills
+		s.mu.Unlock()
+		gone := func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.volumes[name] != h || h.fills != fills
+		}
+		dir, err := s.open(name)
+		if !gone() {
+			switch {
+			case errors.Is(err, os.ErrNotExist): // it is being removed
+				return nil, fail("view", name, NotFound, "there is no volume %s", name)
+			case err != nil:
+				return nil, err
+			}
+			return &View{Dir: dir, Mark: fills, Gone: gone}, nil
+		}
+		if err == nil { // it has been another's by then
+			dir.Close()
+		}
+	}
 }
 
 func (s *Store) open(name string) (*os.File, error) {
@@ -64,7 +76,7 @@ func (s *Store) Fill(ctx context.Context, name string, from Source) error {
 	if err != nil {
 		return err
 	}
-	defer h.unlock()
+	defer h.gate.give()
 	s.mu.Lock()
 	alone := len(h.mounted) == 0
 	s.mu.Unlock()
@@ -82,10 +94,25 @@ func (s *Store) enter(ctx context.Context, name string) (*held, error) {
 	if h == nil {
 		return nil, fail("open", name, NotFound, "there is no volume %s", name)
 	}
-	if err := h.lock(ctx); err != nil {
+	if err := h.gate.take(ctx); err != nil {
 		return nil, failed("open", name, err, "the wait for the volume %s was interrupted", name)
 	}
 	return h, nil
+}
+
+// shut waits until nobody does anything with a volume's directory, and keeps others from that. It stays there as long.
+func (s *Store) shut(ctx context.Context, op string, h *held) error {
+	name := h.record.Name
+	if err := h.door.take(ctx); err != nil {
+		return failed(op, name, err, "the wait for the volume %s was interrupted", name)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.volumes[name] != h {
+		h.door.give()
+		return fail(op, name, NotFound, "the volume %s has been removed", name)
+	}
+	return nil
 }
 
 // Take opens a volume's files for a container that is about to run with them, until Give.
@@ -94,14 +121,15 @@ func (s *Store) Take(ctx context.Context, name, container string) (*os.File, err
 	if err != nil {
 		return nil, err
 	}
-	defer h.unlock()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.volumes[name] != h {
-		return nil, fail("open", name, NotFound, "the volume %s has been removed", name)
+	defer h.gate.give()
+	if err := s.shut(ctx, "open", h); err != nil {
+		return nil, err
 	}
+	defer h.door.give()
 	dir, err := s.open(name)
 	if err == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		h.mounted[container] = true
 	}
 	return dir, err
@@ -157,7 +185,7 @@ func (s *Store) fill(ctx context.Context, h *held, from Source) error {
 		return err
 	}
 	s.crash(PointCopied)
-	err = s.place(h, seed)
+	err = s.place(ctx, h, seed)
 	if err == nil {
 		s.crash(PointFilled)
 		return nil
@@ -172,16 +200,17 @@ func (s *Store) fill(ctx context.Context, h *held, from Source) error {
 }
 
 // place makes a copy the data of a volume that has none.
-func (s *Store) place(h *held, seed string) error {
-	name := h.record.Name
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.volumes[name] != h {
-		return fail("fill", name, NotFound, "the volume %s has been removed", name)
+func (s *Store) place(ctx context.Context, h *held, seed string) error {
+	if err := s.shut(ctx, "fill", h); err != nil {
+		return err
 	}
+	defer h.door.give()
+	name := h.record.Name
 	if err := unix.Rename(seed, s.path(name, dataDir)); err != nil {
 		return failed("fill", name, err, "the volume %s cannot be given the image's files", name)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	h.fills++
 	h.size = measure{}
 	return nil

@@ -70,23 +70,35 @@ type Store struct {
 type held struct {
 	record Volume // but for Users
 	broken error  // why its record on disk cannot be read
-	gate   chan struct{}
+	gate   lock
+	door   lock
 	// Under Store.mu:
+	leaving bool            // its files are being removed, by whoever has its door
 	mounted map[string]bool // IDs of the containers that run with it
 	fills   uint64          // how often another directory has become data
 	size    measure
 }
 
-func (h *held) lock(ctx context.Context) error {
+// lock is a lock that is waited for no longer than a ctx.
+type lock chan struct{}
+
+func newLock() lock { return make(lock, 1) }
+
+func (l lock) take(ctx context.Context) error {
 	select {
-	case h.gate <- struct{}{}:
+	case l <- struct{}{}: // whatever has become of ctx: nobody is waited for
+		return nil
+	default:
+	}
+	select {
+	case l <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-func (h *held) unlock() { <-h.gate }
+func (l lock) give() { <-l }
 
 const (
 	dataDir    = "data"
@@ -171,7 +183,7 @@ func (s *Store) recover(name string) {
 	s.volumes[name] = h
 }
 
-func newHeld() *held { return &held{gate: make(chan struct{}, 1), mounted: map[string]bool{}} }
+func newHeld() *held { return &held{gate: newLock(), door: newLock(), mounted: map[string]bool{}} }
 
 func (s *Store) path(names ...string) string {
 	return filepath.Join(append([]string{s.o.Dir}, names...)...)

@@ -70,24 +70,24 @@ func TestLife(t *testing.T) {
 	if v, _ := s.Find("db"); len(v.Users) != 2 {
 		t.Errorf("%+v", v)
 	}
-	wantKind(t, s.Remove("db", true), Busy)
+	wantKind(t, s.Remove(t.Context(), "db", true), Busy)
 	s.Use("one", 0, nil)
 	s.Use("two", 0, []string{"absent"})
 	check(t, os.WriteFile(filepath.Join(dir, "db/data/file"), nil, 0o600))
 	wantKind(t, s.Spare("db"), NotEmpty)
-	wantKind(t, s.Remove("db", false), NotEmpty)
+	wantKind(t, s.Remove(t.Context(), "db", false), NotEmpty)
 	again, _ := open(t, dir) // another daemon finds it
 	if w, ok := again.Find("db"); !ok || !w.Created.Equal(v.Created) || w.UID != 7 {
 		t.Errorf("%+v", w)
 	}
-	check(t, s.Remove("db", true))
-	wantKind(t, s.Remove("db", true), NotFound)
+	check(t, s.Remove(t.Context(), "db", true))
+	wantKind(t, s.Remove(t.Context(), "db", true), NotFound)
 	if _, ok := s.Find("db"); ok || len(s.List()) > 0 {
 		t.Error("it is there still")
 	}
 	_, err = s.Create(New{Name: "db"})
 	check(t, err)
-	check(t, s.Remove("db", false))
+	check(t, s.Remove(t.Context(), "db", false))
 }
 
 // What a daemon left half done is finished or undone by the next one, and what is no volume is left alone.
@@ -180,7 +180,7 @@ func TestFilling(t *testing.T) {
 	if has("v") {
 		t.Error("it was filled beneath a container")
 	}
-	wantKind(t, s.Remove("v", true), Busy)
+	wantKind(t, s.Remove(t.Context(), "v", true), Busy)
 	s.Leave("two")
 	// What is in it already stays.
 	check(t, os.WriteFile(filepath.Join(dir, "v/data/own"), nil, 0o600))
@@ -203,7 +203,7 @@ func TestFilling(t *testing.T) {
 	}), Interrupted)
 	s.o.Crash = func(point string) {
 		if point == PointCopied {
-			check(t, s.Remove("w", true))
+			check(t, s.Remove(t.Context(), "w", true))
 			_, err := s.Create(New{Name: "w"})
 			check(t, err)
 		}
@@ -215,7 +215,7 @@ func TestFilling(t *testing.T) {
 	if has("w") || len(files) != 2 {
 		t.Error("half a copy is left")
 	}
-	check(t, s.Remove("w", false))
+	check(t, s.Remove(t.Context(), "w", false))
 	_, err = s.Take(t.Context(), "w", "five")
 	wantKind(t, err, NotFound)
 	wantKind(t, s.Fill(t.Context(), "w", from(image)), NotFound)
