@@ -53,7 +53,7 @@ type Options struct {
 	Access     string           // file that keeps what chown and chmod have set; empty keeps it in memory
 	Group      int64            // the group that gets the controls; negative for none
 	ViewIdle   time.Duration    // how long other people's files stay mounted after they were last looked at; 0 = 10 s
-	Patience   time.Duration    // how long a mkdir, rmdir or mv of a container may keep the directory locked; 0 = 10 s
+	Patience   time.Duration    // how long a mkdir, rmdir or mv of a container or volume may keep the directory locked; 0 = 10 s
 	Budget     time.Duration    // what a mkdir that pulls may ask of the registry before it returns
 	Source     string           // what the mount table shows as the device; hull's run directory, for hull umount
 	Logger     *slog.Logger

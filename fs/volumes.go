@@ -40,7 +40,11 @@ func (p *volumes) mkdir(ctx context.Context, name string) (*entry, error) {
 		return nil, p.no("mkdir", name, "a volume's name begins with a letter or digit")
 	}
 	by, _ := By(ctx)
-	v, err := p.e.t.Volumes.Create(ctx, name, by)
+	var v *Volume
+	err := p.e.t.within(ctx, "mkdir", "volumes/"+name, func(ctx context.Context) (err error) {
+		v, err = p.e.t.Volumes.Create(ctx, name, by)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +56,9 @@ func (p *volumes) rmdir(ctx context.Context, name string) error {
 	if _, ok := p.e.t.Volumes.Find(name); !ok {
 		return absent("rmdir", p.e.path(), name, nil)
 	}
-	return p.e.t.Volumes.Remove(ctx, name, false)
+	return p.e.t.within(ctx, "rmdir", "volumes/"+name, func(ctx context.Context) error {
+		return p.e.t.Volumes.Remove(ctx, name, false)
+	})
 }
 
 // volumePlace is a volume's directory.

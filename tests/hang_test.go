@@ -21,18 +21,29 @@ var hangs = []struct{ point, line, before string }{
 	{"volumes named", "echo start > containers/$N/ctl", "mkdir containers/$N; echo $REG/host:1 > containers/$N/config/image; echo /v > containers/$N/config/mounts"},
 	{"start parked", "mkdir images/$REG/host:1/containers/$N", ""},
 	{"start adopted", "echo start > containers/$N/ctl", "mkdir containers/$N; echo $REG/host:1 > containers/$N/config/image"},
+	{"exec made", "timeout 60 containers/$N/exec/true", "./run -d --stop-timeout 0 --name $N $REG/host:1 sleep 1000"},
+	{"exec running", "timeout 60 containers/$N/exec/true", "./run -d --stop-timeout 0 --name $N $REG/host:1 sleep 1000"},
+	{"session told", "echo kill > containers/$N/sessions/1/ctl", "./run -d --stop-timeout 0 --name $N $REG/host:1 sleep 1000; containers/$N/enter -d sleep 1000"},
+	{"pause noted", "echo pause > containers/$N/ctl", "./run -d --stop-timeout 0 --name $N $REG/host:1 sleep 1000"},
+	{"pause frozen", "echo pause > containers/$N/ctl; echo unpause > containers/$N/ctl", "./run -d --stop-timeout 0 --name $N $REG/host:1 sleep 1000"},
+	{"unpause noted", "echo unpause > containers/$N/ctl", "./run -d --stop-timeout 0 --name $N $REG/host:1 sleep 1000; echo pause > containers/$N/ctl"},
+	{"pause written", "echo 'commit hang:1' > containers/$N/ctl", "./run -d --stop-timeout 0 --name $N $REG/host:1 sleep 1000"},
 	{"stop signalled", "echo stop > containers/$N/ctl", "./run -d --stop-timeout 0 --name $N $REG/host:1 sleep 1000"},
 	{"exit written", "echo kill > containers/$N/ctl", "./run -d --stop-timeout 0 --name $N $REG/host:1 sleep 1000"},
 	{"exit forgotten", "./run --rm --name $N $REG/host:1 true", ""},
 	{"restart due", "containers/$N/wait", "./run -d --stop-timeout 0 --name $N --restart always $REG/host:1 sh -c 'sleep 0.1; exit 1'"},
 	{"recreate noted", "echo recreate > containers/$N/ctl", "mkdir containers/$N; echo $REG/host:1 > containers/$N/config/image"},
+	{"volume made", "mkdir volumes/v$N", ""},
+	{"volume given", "chown 4242 volumes/v$N", "mkdir volumes/v$N"},
+	{"volume removed", "rmdir volumes/v$N", "mkdir volumes/v$N"},
+	{"volume copied", "./run -d --stop-timeout 0 --name $N -v v$N:/etc $REG/host:1 sleep 1000", ""},
 	{"remove renamed", "rmdir containers/$N", "mkdir containers/$N"},
 	{"remove released", "echo 'remove force' > containers/$N/ctl", "./run -d --stop-timeout 0 --name $N $REG/host:1 sleep 1000"},
 }
 
 // atOnce is what answers whatever hangs.
 const atOnce = `set -e
-ls -l containers containers/other > /dev/null
+ls -l containers containers/other volumes > /dev/null
 grep -q other containers.txt; grep -q other running.txt; grep -q other containers.json; cat info df > /dev/null
 for c in containers/*; do stat $c/status $c/ctl > /dev/null; cat $c/status $c/error $c/inspect.json > /dev/null; done
 cat containers/other/processes containers/other/stats containers/other/logs > /dev/null
