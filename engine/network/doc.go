@@ -8,7 +8,7 @@
 //	hv…                    one a plugged namespace and network: the host's end of a pair, a port of the bridge
 //	table inet hull-KEY    routes, isolation, published ports, masquerade
 //	table bridge hull-KEY  that each port sends as itself only
-//	table inet hull-router that hull turned forwarding on, and what may be forwarded for that; all hulls of a machine share it
+//	table inet hull        that hull turned forwarding on, and what may be forwarded for that; all hulls of a machine share it
 //
 // KEY tells the hulls of a machine apart. The rules are written once; what comes and goes are elements of their sets and
 // maps, which are written in batches: whoever wants some changed gives them to one goroutine, which sends all that wait as

@@ -1,7 +1,6 @@
 package network
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -73,7 +72,6 @@ type world struct {
 	*Networks
 	t       *testing.T
 	options Options
-	log     *bytes.Buffer
 }
 
 func newWorld(t *testing.T, key string) *world {
@@ -255,8 +253,13 @@ func serve(t *testing.T, ns *os.File, where, word string) netip.AddrPort {
 
 // ask connects to a server, and answers its word, and who it saw.
 func ask(ns *os.File, to netip.AddrPort) (word, seen string, err error) {
+	return askFor(ns, to, 30*time.Second)
+}
+
+// askFor is ask for one who does not wait for longer: it is enough where no answer is to come.
+func askFor(ns *os.File, to netip.AddrPort, patience time.Duration) (word, seen string, err error) {
 	err = within(ns, func() error {
-		c, err := net.DialTimeout("tcp", to.String(), 30*time.Second)
+		c, err := net.DialTimeout("tcp", to.String(), patience)
 		if err != nil {
 			return err
 		}

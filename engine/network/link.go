@@ -145,9 +145,10 @@ func setPort(index uint32, v6 bool) netlink.Message {
 		learning     = 8
 		unicastFlood = 9
 	)
-	list := []netlink.Attribute{nested(unix.IFLA_LINKINFO,
-		attr(unix.IFLA_INFO_SLAVE_KIND, text("bridge")),
-		nested(unix.IFLA_INFO_SLAVE_DATA, attr(hairpin, []byte{1}), attr(learning, []byte{0}), attr(unicastFlood, []byte{0}))),
+	list := []netlink.Attribute{
+		nested(unix.IFLA_LINKINFO,
+			attr(unix.IFLA_INFO_SLAVE_KIND, text("bridge")),
+			nested(unix.IFLA_INFO_SLAVE_DATA, attr(hairpin, []byte{1}), attr(learning, []byte{0}), attr(unicastFlood, []byte{0}))),
 	}
 	if v6 {
 		list = append(list, noAddresses())

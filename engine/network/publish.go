@@ -105,7 +105,7 @@ func (n *Networks) Publish(ctx context.Context, holder string, to Endpoint, port
 	}
 	n.crash(PointBound)
 	if err := n.tables.write(ctx, &change{add: made.elements()}); err != nil {
-		_ = n.tables.write(n.ctx, &change{drop: made.elements()})
+		_ = n.tables.write(context.WithoutCancel(ctx), &change{drop: made.elements()})
 		made.close()
 		return nil, n.noRules(to.Network, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 )
 
 func tcp(ip string, host, port uint16) Port {
@@ -29,7 +30,7 @@ func (w *world) publish(holder string, to Endpoint, ports ...Port) []Bound {
 
 func refused(t *testing.T, b box, to netip.AddrPort) {
 	t.Helper()
-	word, _, err := ask(b.ns, to)
+	word, _, err := askFor(b.ns, to, time.Second)
 	if err == nil {
 		t.Fatalf("%s answers %q; it should answer nothing", to, word)
 	}

@@ -6,12 +6,11 @@ import (
 	"net"
 	"strings"
 
-	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 )
 
-// restore makes whole again what is to be in the kernel and is not.
-func (n *Networks) restore() error {
+// restore makes whole again what is to be in the kernel and is not; with rules, the rules too.
+func (n *Networks) restore(rules bool) error {
 	if err := n.lock(n.ctx); err != nil {
 		return nil // the daemon ends
 	}
@@ -31,12 +30,11 @@ func (n *Networks) restore() error {
 	for _, h := range up {
 		errs = append(errs, n.restoreBridge(h))
 	}
-	whole, err := n.tables.intact()
-	if err == nil && !whole {
-		n.o.Logger.Warn("somebody removed the rules of the networks; they are written anew", "op", "watch")
-		err = n.tables.write(n.ctx, &change{whole: true})
+	if rules {
+		n.o.Logger.Warn("somebody removed rules of the networks; they are written anew", "op", "watch")
+		errs = append(errs, n.tables.write(n.ctx, &change{whole: true}), n.restoreRouter())
 	}
-	return errors.Join(append(errs, err, n.restoreRouter())...)
+	return errors.Join(errs...)
 }
 
 // restoreBridge makes a network's bridge again if it is gone, and the links its ports. Containers do not notice but for what
@@ -89,61 +87,6 @@ func (n *Networks) join(bridge int, places []Endpoint) error {
 		errs = append(errs, host.do(setPort(index, n.v6), knowMAC(index, mac)))
 	}
 	return errors.Join(errs...)
-}
-
-// intact tells whether both tables have all their chains and rules. It is called beside the writer, by a connection of its own.
-func (t *tables) intact() (bool, error) {
-	both := t.both()
-	for i, chains := range [][]chain{routed(), bridged()} {
-		whole, err := hasAll(both[i], chains, t.setsOf(both[i]))
-		if err != nil || !whole {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
-// setsOf is how many sets are of a table.
-func (t *tables) setsOf(table *nftables.Table) int {
-	count := 0
-	for _, s := range sets {
-		if s.bridge == (table.Family == nftables.TableFamilyBridge) {
-			count++
-		}
-	}
-	return count
-}
-
-// hasAll tells whether a table has as many sets, chains and rules as it should.
-func hasAll(table *nftables.Table, chains []chain, sets int) (bool, error) {
-	c, err := nftables.New()
-	if err != nil {
-		return false, err
-	}
-	found, err := c.ListTablesOfFamily(table.Family)
-	if err != nil {
-		return false, err
-	}
-	there := false
-	for _, f := range found {
-		there = there || f.Name == table.Name
-	}
-	if !there {
-		return false, nil
-	}
-	if have, err := c.GetSets(table); err != nil || len(have) != sets {
-		return false, err
-	}
-	for _, ch := range chains {
-		rules, err := c.GetRules(table, &nftables.Chain{Name: ch.name, Table: table})
-		if err != nil && !strings.Contains(err.Error(), "no such file") {
-			return false, err
-		}
-		if len(rules) != len(ch.rules) {
-			return false, nil
-		}
-	}
-	return true, nil
 }
 
 // sweepLinks takes down the bridges of this hull that no network has up, and the links to those that are up which nobody has.

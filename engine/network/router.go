@@ -11,7 +11,7 @@ import (
 
 // routerTable says that a hull of this machine, not its administrator, turned forwarding on, and keeps the host from becoming a
 // router for that. It is there as long as any hull has networks up. A comment of each family in it tells which was off.
-const routerTable = "hull-router"
+const routerTable = "hull"
 
 // The settings that let a host forward. That of IPv6 is for all interfaces, and changes what they think of routers.
 const (
@@ -147,7 +147,7 @@ func (n *Networks) stopForwarding() error {
 		return err
 	}
 	for _, t := range tables {
-		if strings.HasPrefix(t.Name, "hull-") && t.Name != routerTable && t.Name != n.tables.name {
+		if strings.HasPrefix(t.Name, "hull-") && t.Name != n.tables.name {
 			return nil
 		}
 	}
@@ -164,15 +164,19 @@ func (n *Networks) stopForwarding() error {
 	return c.Flush()
 }
 
-// restoreRouter writes the table again if somebody removed it while hull's forwarding is on. The caller has the gate.
+// restoreRouter writes the table again if somebody removed it while hull's forwarding is on. Another hull may have changed it.
+// The caller has the gate.
 func (n *Networks) restoreRouter() error {
 	if len(n.router) == 0 {
 		return nil
 	}
-	chains := router(n.router[setOf(forward4)], n.router[setOf(forward6)])
-	whole, err := hasAll(&nftables.Table{Name: routerTable, Family: nftables.TableFamilyINet}, chains, len(n.router))
-	if err != nil || whole {
+	now, err := routerSets()
+	if err != nil {
 		return err
+	}
+	if len(now) > 0 {
+		n.router = now
+		return nil
 	}
 	return writeRouter(n.router)
 }

@@ -143,8 +143,8 @@ func routed() []chain {
 		}},
 		{name: "to-container", rules: []rule{
 			known,
+			on(in(setSame, inName, outName), accept), // where br_netfilter is on; else nobody asks
 			on(anyOf(state, ctInvalid), drop),
-			on(in(setSame, inName, outName), accept),
 			on(anyOf(status, ctDNAT), accept),
 			drop,
 		}},

@@ -2,14 +2,17 @@ package network
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // element is one of a set or map.
@@ -35,6 +38,7 @@ type tables struct {
 	waiting []*change
 	ended   bool
 	wake    chan struct{}
+	socket  atomic.Uint32 // the kernel's number of the connection that writes
 
 	// The writer's alone:
 	elements [setCount]map[string]string
@@ -194,8 +198,13 @@ func (t *tables) both() [2]*nftables.Table {
 const bufferSize = 32 << 20
 
 // dial connects to the kernel.
-func dial() (*nftables.Conn, error) {
+func (t *tables) dial() (*nftables.Conn, error) {
 	return nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error {
+		number, err := socketNumber(c)
+		if err != nil {
+			return err
+		}
+		t.socket.Store(number)
 		if err := c.SetWriteBuffer(bufferSize); err != nil {
 			return err
 		}
@@ -203,10 +212,26 @@ func dial() (*nftables.Conn, error) {
 	}))
 }
 
+// socketNumber is what the kernel calls a connection.
+func socketNumber(c *netlink.Conn) (number uint32, err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var name unix.Sockaddr
+	if e := raw.Control(func(fd uintptr) { name, err = unix.Getsockname(int(fd)) }); e != nil || err != nil {
+		return 0, errors.Join(e, err)
+	}
+	if n, ok := name.(*unix.SockaddrNetlink); ok {
+		return n.Pid, nil
+	}
+	return 0, unix.EINVAL
+}
+
 // send sends what fill makes as one transaction.
 func (t *tables) send(fill func(*nftables.Conn) error) error {
 	if t.conn == nil {
-		c, err := dial()
+		c, err := t.dial()
 		if err != nil {
 			return fmt.Errorf("the kernel's nftables cannot be reached: %w", err)
 		}

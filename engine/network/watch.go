@@ -37,8 +37,8 @@ func (n *Networks) newWatch() (*watch, error) {
 		return nil, err
 	}
 	w := &watch{rules: rules, links: links}
-	w.work.Go(func() { n.follow(rules, n.isOurRule) })
-	w.work.Go(func() { n.follow(links, n.isOurAddress) })
+	w.work.Go(func() { n.follow(rules, n.isOurRule, true) })
+	w.work.Go(func() { n.follow(links, n.isOurAddress, false) })
 	return w, nil
 }
 
@@ -77,7 +77,7 @@ func onlyRemovals() []bpf.RawInstruction {
 }
 
 // follow restores what is missing after each message that is about us, until the connection is closed.
-func (n *Networks) follow(c *netlink.Conn, ours func(netlink.Message) bool) {
+func (n *Networks) follow(c *netlink.Conn, ours func(netlink.Message) bool, rules bool) {
 	for {
 		messages, err := c.Receive()
 		if errors.Is(err, os.ErrClosed) || errors.Is(err, net.ErrClosed) || n.ctx.Err() != nil {
@@ -94,7 +94,7 @@ func (n *Networks) follow(c *netlink.Conn, ours func(netlink.Message) bool) {
 		if !about {
 			continue
 		}
-		if err := n.restore(); err != nil && n.ctx.Err() == nil {
+		if err := n.restore(rules); err != nil && n.ctx.Err() == nil {
 			n.o.Logger.Error("what somebody removed of the networks cannot be restored", "op", "watch", "err", err)
 		}
 	}
@@ -103,6 +103,9 @@ func (n *Networks) follow(c *netlink.Conn, ours func(netlink.Message) bool) {
 // isOurRule tells whether something of one of our tables went.
 func (n *Networks) isOurRule(m netlink.Message) bool {
 	const header = 4 // struct nfgenmsg
+	if m.Header.PID == n.tables.socket.Load() {
+		return false // the writer's own doing
+	}
 	switch uint16(m.Header.Type) & 0xff {
 	case delTable, delChain, delRule, delSet:
 	default:
