@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"sync/atomic"
 	"time"
 
 	"hull/engine/cgroup"
@@ -68,6 +69,21 @@ type Container struct {
 	process *process // of the last run
 	group   string   // the cgroup of the run under way
 	path    []string // directories of PATH, of the run under way or the next one
+
+	memo atomic.Pointer[any]
+}
+
+// Memo is what somebody has made of this moment of the container, and is kept as long as that is. There is one of each
+// moment; of several who make it at once, one's is kept.
+func (c *Container) Memo(makeIt func() any) any {
+	if m := c.memo.Load(); m != nil {
+		return *m
+	}
+	m := makeIt()
+	if !c.memo.CompareAndSwap(nil, &m) {
+		return *c.memo.Load()
+	}
+	return m
 }
 
 // ShortID is the first twelve digits of the ID, as Docker shows it.

@@ -27,3 +27,12 @@ func (t *Tree) Nodes() int {
 
 // Filesystem is the tree as the kernel meets it, without a mount.
 func (t *Tree) Filesystem() fuse.RawFileSystem { return t.filesystem() }
+
+// Columns aligns rows.
+func Columns(head []string, rows [][]string) string {
+	c := newColumns(head...)
+	for _, r := range rows {
+		c.add(r...)
+	}
+	return string(c.text())
+}

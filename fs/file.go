@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
@@ -16,6 +17,9 @@ import (
 type file struct {
 	fusefs.Inode
 	e *entry
+	// read is the text that is open, nil if none is. The kernel asks for a size without saying of which open file, and
+	// hardly ever has an inode opened twice.
+	read atomic.Pointer[textHandle]
 }
 
 var (
@@ -40,6 +44,9 @@ type sized interface {
 func (f *file) Getattr(ctx context.Context, h fusefs.FileHandle, out *fuse.AttrOut) syscall.Errno {
 	if f.e.alive() != nil {
 		return syscall.ESTALE
+	}
+	if open := f.read.Load(); h == nil && open != nil {
+		h = open
 	}
 	if s, ok := h.(sized); ok {
 		if n, known := s.size(); known {
@@ -192,11 +199,13 @@ func (f *file) handle(ctx context.Context, by Credential, flags uint32) (fusefs.
 	case directoryRow, collectionRow, linkRow, passthroughRow:
 		return nil, 0, f.readOnly("open")
 	}
-	b, err := f.e.content(ctx)
+	b, err := f.e.opened(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
-	return &textHandle{b: b}, direct, nil
+	text := &textHandle{b: b, of: f}
+	f.read.Store(text)
+	return text, direct, nil
 }
 
 func (f *file) Fsync(context.Context, fusefs.FileHandle, uint32) syscall.Errno { return 0 }
@@ -216,12 +225,20 @@ func (f *file) Listxattr(context.Context, []byte) (uint32, syscall.Errno) { retu
 func (f *file) Removexattr(context.Context, string) syscall.Errno         { return syscall.EOPNOTSUPP }
 
 // textHandle is a text as it was when it was opened.
-type textHandle struct{ b []byte }
+type textHandle struct {
+	b  []byte
+	of *file
+}
 
 func (h *textHandle) size() (int64, bool) { return int64(len(h.b)), true }
 
 func (h *textHandle) Read(_ context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
 	return fuse.ReadResultData(part(h.b, dest, off)), 0
+}
+
+func (h *textHandle) Release(context.Context) syscall.Errno {
+	h.of.read.CompareAndSwap(h, nil)
+	return 0
 }
 
 func (h *textHandle) Write(context.Context, []byte, int64) (uint32, syscall.Errno) {

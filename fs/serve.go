@@ -76,6 +76,7 @@ type Tree struct {
 	views    views
 	trimmer  trimmer
 	lookups  lookups
+	sized    atomic.Pointer[sizedText] // the latest one
 	top      atomic.Pointer[directory]
 
 	ctx    context.Context //nolint:containedctx // the daemon's: for work that was accepted

@@ -1,14 +1,13 @@
 package fs
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 )
 
 // containers.txt, running.txt and images.txt: docker's columns and wording, newest first.
@@ -23,16 +22,16 @@ func runningContainers(ctx context.Context, t *Tree, _ *entry) ([]byte, error) {
 
 func (t *Tree) containerTable(ctx context.Context, want func(*Container) bool) ([]byte, error) {
 	by, _ := By(ctx)
-	all := append([]*Container(nil), t.Containers.List()...)
-	sort.SliceStable(all, func(i, j int) bool { return all[i].Created.After(all[j].Created) })
+	all := slices.Clone(t.Containers.List())
+	slices.SortStableFunc(all, func(a, b *Container) int { return b.Created.Compare(a.Created) })
 	now := time.Now()
-	return columns("CONTAINER ID\tIMAGE\tCOMMAND\tCREATED\tSTATUS\tPORTS\tNAMES\n", func(w *tabwriter.Writer) {
-		for _, c := range all {
-			if want(c) {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s ago\t%s\t\t%s\n", short(c.ID), c.Image, t.shownCommand(by, c), ago(now.Sub(c.Created)), statusText(c, now), c.Name)
-			}
+	lines := newColumns("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES")
+	for _, c := range all {
+		if want(c) {
+			lines.add(short(c.ID), c.Image, t.shownCommand(by, c), ago(now.Sub(c.Created))+" ago", statusText(c, now), "", c.Name)
 		}
-	})
+	}
+	return lines.text(), nil
 }
 
 // shownCommand is a command line as docker shows it, without its arguments to those who may not see them.
@@ -47,6 +46,9 @@ func (t *Tree) shownCommand(by Credential, c *Container) string {
 // tells tells whether somebody may see with what arguments a container runs, and what may quote them: who may read its
 // command.
 func (t *Tree) tells(by Credential, c *Container) bool {
+	if by.Root() {
+		return true
+	}
 	r := t.table.find("containers").rows[0].find("command")
 	return may(by, &entry{
 		t: t, row: r, obj: object{kind: containerObject, id: c.ID}, name: r.name, dir: "containers/" + c.Name, rel: r.name,
@@ -55,6 +57,9 @@ func (t *Tree) tells(by Credential, c *Container) bool {
 
 // ellipsis cuts a text to a width, as docker does.
 func ellipsis(s string, width int) string {
+	if len(s) <= width {
+		return s
+	}
 	r := []rune(s)
 	if len(r) <= width {
 		return s
@@ -112,27 +117,27 @@ func healthText(c *Container) string {
 }
 
 func allImages(ctx context.Context, t *Tree, _ *entry) ([]byte, error) {
-	all := append([]*Image(nil), t.Images.List()...)
-	sort.SliceStable(all, func(i, j int) bool { return all[i].Created.After(all[j].Created) })
+	all := slices.Clone(t.Images.List())
+	slices.SortStableFunc(all, func(a, b *Image) int { return b.Created.Compare(a.Created) })
 	by, _ := By(ctx)
 	now := time.Now()
-	return columns("REPOSITORY\tTAG\tIMAGE ID\tCREATED\tSIZE\n", func(w *tabwriter.Writer) {
-		for _, i := range all {
-			if i.Status != "ready" && i.ID == "" {
-				continue // as docker, which shows what it has
-			}
-			repository, tag := splitReference(i.Reference)
-			if !t.seen(by, i) {
-				fmt.Fprintf(w, "%s\t%s\t<private>\tN/A\tN/A\n", repository, tag)
-				continue
-			}
-			created := "N/A"
-			if !i.Created.IsZero() {
-				created = ago(now.Sub(i.Created)) + " ago"
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", repository, tag, short(i.ID), created, size(i.Size))
+	lines := newColumns("REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE")
+	for _, i := range all {
+		if i.Status != "ready" && i.ID == "" {
+			continue // as docker, which shows what it has
 		}
-	})
+		repository, tag := splitReference(i.Reference)
+		if !t.seen(by, i) {
+			lines.add(repository, tag, "<private>", "N/A", "N/A")
+			continue
+		}
+		created := "N/A"
+		if !i.Created.IsZero() {
+			created = ago(now.Sub(i.Created)) + " ago"
+		}
+		lines.add(repository, tag, short(i.ID), created, size(i.Size))
+	}
+	return lines.text(), nil
 }
 
 // splitReference is a familiar reference's repository and tag; a digest is shown as no tag.
@@ -150,14 +155,45 @@ func splitReference(ref string) (repository, tag string) {
 	return ref[:i], ref[i+1:]
 }
 
-// columns aligns rows as docker's client does: at least ten wide, three apart.
-func columns(head string, rows func(*tabwriter.Writer)) ([]byte, error) {
-	var b bytes.Buffer
-	w := tabwriter.NewWriter(&b, 10, 1, 3, ' ', 0)
-	fmt.Fprint(w, head)
-	rows(w)
-	err := w.Flush()
-	return b.Bytes(), err
+// columns are rows that are aligned as docker's client does: at least ten wide, three apart.
+type columns struct {
+	width []int // of each column, in characters
+	cells []string
+	bytes int
+}
+
+func newColumns(head ...string) *columns {
+	t := &columns{width: make([]int, len(head))}
+	t.add(head...)
+	return t
+}
+
+func (t *columns) add(cells ...string) {
+	for i, c := range cells {
+		t.width[i] = max(t.width[i], utf8.RuneCountInString(c))
+		t.bytes += len(c)
+	}
+	t.cells = append(t.cells, cells...)
+}
+
+func (t *columns) text() []byte {
+	const least, apart = 10, 3
+	n, line := len(t.width), 0
+	for _, w := range t.width {
+		line += max(least, w+apart)
+	}
+	b := make([]byte, 0, t.bytes+len(t.cells)/n*line)
+	for i, c := range t.cells {
+		b = append(b, c...)
+		if i%n == n-1 { // nothing is to the right of the last one
+			b = append(b, '\n')
+			continue
+		}
+		for range max(least, t.width[i%n]+apart) - utf8.RuneCountInString(c) {
+			b = append(b, ' ')
+		}
+	}
+	return b
 }
 
 // ago is docker's wording of a duration: "Less than a second", "5 seconds", "About a minute", "3 weeks".
@@ -170,15 +206,15 @@ func ago(d time.Duration) string {
 	case seconds == 1:
 		return "1 second"
 	case seconds < 60:
-		return fmt.Sprintf("%d seconds", seconds)
+		return strconv.Itoa(seconds) + " seconds"
 	case minutes == 1:
 		return "About a minute"
 	case minutes < 60:
-		return fmt.Sprintf("%d minutes", minutes)
+		return strconv.Itoa(minutes) + " minutes"
 	case hours == 1:
 		return "About an hour"
 	case hours < 48:
-		return fmt.Sprintf("%d hours", hours)
+		return strconv.Itoa(hours) + " hours"
 	case hours < 24*7*2:
 		return fmt.Sprintf("%d days", hours/24)
 	case hours < 24*30*2:

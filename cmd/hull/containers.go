@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -24,13 +25,14 @@ type containers struct {
 	dir    string // the store's
 }
 
+// List is in the order of names.
 func (c containers) List() []*fs.Container {
 	list := c.engine.List()
 	out := make([]*fs.Container, 0, len(list))
 	for _, x := range list {
-		out = append(out, c.shown(x))
+		out = append(out, shownContainer(x))
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	slices.SortFunc(out, func(a, b *fs.Container) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
@@ -39,10 +41,15 @@ func (c containers) Find(name string) (*fs.Container, bool) {
 	if !ok {
 		return nil, false
 	}
-	return c.shown(x), true
+	return shownContainer(x), true
 }
 
-func (c containers) shown(x *engine.Container) *fs.Container {
+// shownContainer is what the tree shows of a moment of a container. It is made once, and kept with that moment.
+func shownContainer(x *engine.Container) *fs.Container {
+	return x.Memo(func() any { return showContainer(x) }).(*fs.Container)
+}
+
+func showContainer(x *engine.Container) *fs.Container {
 	s := &fs.Container{
 		ID: x.ID, Name: x.Name, Image: x.Image, ImageID: x.ImageID, Command: strings.Join(x.Command, " "),
 		Status: x.State.String(), Error: x.Error, ErrorAt: x.ErrorAt, Owner: x.UID, Reaches: x.Reaches, Created: x.Created, Started: x.Started, Ended: x.Finished, OOM: x.OOM,
@@ -64,7 +71,7 @@ func (c containers) Create(ctx context.Context, n fs.NewContainer) (*fs.Containe
 	if err != nil {
 		return nil, fromEngine("containers/"+n.Name, err)
 	}
-	return c.shown(x), nil
+	return shownContainer(x), nil
 }
 
 func (c containers) Start(ctx context.Context, id string) error {
