@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 
@@ -66,6 +67,9 @@ func pick(is bool, v *uint32) *uint32 {
 
 // accessChanged tells that others may do something now, or may not. nil is what has not changed.
 func (e *entry) accessChanged(by Credential, owner, group, mode *uint32) {
+	if e.obj.kind == containerObject && e.rel == "" {
+		e.t.calledBack(e.obj.id, strings.TrimPrefix(e.label(), "containers/"))
+	}
 	ev := journal.Event{
 		Type: "access", Action: "chown", Object: e.path(), UID: &by.UID, Cause: "request", Owner: e.owner(), Extra: map[string]string{},
 	}

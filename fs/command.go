@@ -248,7 +248,12 @@ func renameContainer(ctx context.Context, t *Tree, e *entry, args []string) erro
 	if err != nil {
 		return err
 	}
-	return t.Containers.Rename(ctx, e.obj.id, name)
+	before := strings.TrimPrefix(e.label(), "containers/")
+	if err := t.Containers.Rename(ctx, e.obj.id, name); err != nil {
+		return err
+	}
+	t.renamed(e.obj.id, before)
+	return nil
 }
 
 func commitContainer(ctx context.Context, t *Tree, e *entry, args []string) error {

@@ -81,9 +81,21 @@ func (l *listing) Seekdir(ctx context.Context, off uint64) syscall.Errno {
 	return 0
 }
 
-// Lookup declines to tell with a listing what its entries are, as trees of other people's files do (READDIRPLUS): every
-// look-up of a regular file here makes a fresh inode, and 10,000 containers would be 350,000 of them. The kernel takes
-// an entry without an inode for just a name.
-func (l *listing) Lookup(context.Context, string, *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
-	return nil, syscall.ENOSYS
+// Lookup tells with a listing of containers/ what its directories are (READDIRPLUS), so that ls -l of 1,000 does not ask
+// for each of them. Of everything else it declines, as for trees of other people's files: every look-up of a regular file
+// here makes a fresh inode, and 10,000 containers would be 350,000 of them. The kernel takes an entry without an inode for
+// just a name.
+func (l *listing) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
+	p, ok := l.d.place.(*containers)
+	if !ok {
+		return nil, syscall.ENOSYS
+	}
+	c, ok := p.e.t.Containers.Find(name)
+	if !ok || c.Name != name {
+		return nil, syscall.ENOENT
+	}
+	p.e.t.listed.note()
+	in := l.d.add(ctx, p.entry(c), out)
+	out.SetEntryTimeout(listedFor)
+	return in, 0
 }

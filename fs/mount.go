@@ -61,7 +61,7 @@ func (t *Tree) Mount(dir string) (*Mount, error) {
 		Name:              "hull",
 		MaxWrite:          maxWrite,
 		MaxStackDepth:     2,
-		ExtraCapabilities: fuse.CAP_ATOMIC_O_TRUNC | handleKillPriv2,
+		ExtraCapabilities: fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_READDIRPLUS_AUTO | handleKillPriv2,
 		Logger:            log.New(logWriter{t}, "", 0),
 	})
 	if err != nil { // go-fuse has closed the device

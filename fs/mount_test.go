@@ -70,6 +70,7 @@ func mountWith(t *testing.T, change func(*fs.Options), refs ...string) *mounted 
 	if err != nil {
 		t.Fatal(err)
 	}
+	m.Destroyed = m.tree.Destroyed
 	mnt, err := m.tree.Mount(m.dir)
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,8 @@
 //     that have no image yet) is in [Tree], each behind a lock of its own that is never held while calling out.
 //   - Every look-up of a regular file makes a fresh inode, because the kernel holds an inode's lock during a write:
 //     a kill must not wait for a stop. Directories keep theirs, keyed by their object.
+//   - The kernel asks again each time, but for fixed directories and, for a moment, what came with a listing
+//     of containers/ (listed.go).
 //   - go-fuse succeeds silently where a node lacks a method, so each node answers every operation on purpose.
 //   - An error goes to the caller as errno, and as a sentence to the error files and to events (failure.go).
 //   - A signal that does not end the caller does not end its call (interrupt.go).
@@ -76,6 +78,7 @@ type Tree struct {
 	views    views
 	trimmer  trimmer
 	lookups  lookups
+	listed   listed
 	sized    atomic.Pointer[sizedText] // the latest one
 	top      atomic.Pointer[directory]
 

@@ -48,7 +48,7 @@ func (d *daemon) containerEvent(e engine.Event) {
 		return
 	}
 	if tree := d.told.Load(); e.Action == "destroy" && tree != nil {
-		tree.Gone("containers/" + e.ID)
+		tree.Destroyed(e.ID, e.Name)
 	}
 	d.record(journal.Event{
 		Time: e.Time, Type: "container", Action: string(e.Action), Object: e.Name, ID: e.ID, UID: e.UID, Cause: string(e.Cause), Owner: e.Owner,

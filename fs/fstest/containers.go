@@ -325,7 +325,13 @@ func (s fakeContainers) Commit(_ context.Context, id, ref string) error {
 
 func (s fakeContainers) Remove(_ context.Context, id string, force bool) error {
 	s.f.mu.Lock()
-	defer s.f.mu.Unlock()
+	name := ""
+	defer func() {
+		s.f.mu.Unlock()
+		if name != "" && s.f.Destroyed != nil {
+			s.f.Destroyed(id, name)
+		}
+	}()
 	c, err := s.get("remove", id)
 	if err != nil {
 		return err
@@ -335,6 +341,7 @@ func (s fakeContainers) Remove(_ context.Context, id string, force bool) error {
 	}
 	delete(s.f.names, c.Name)
 	delete(s.f.containers, id)
+	name = c.Name
 	s.f.change()
 	return nil
 }

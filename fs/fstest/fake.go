@@ -29,6 +29,8 @@ type Fake struct {
 	images   map[string]*image
 	list     []*fs.Image // rebuilt at each change
 
+	// Destroyed, if it is not nil, hears of each container that is no more, as fs.Tree.Destroyed wants to.
+	Destroyed  func(id, name string)
 	containers map[string]*container // by ID
 	names      map[string]*container
 	clist      []*fs.Container
