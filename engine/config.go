@@ -30,6 +30,9 @@ func (e *Engine) checkSettings(owner Owner, raw map[string]string, before values
 	if err := mayHave(owner, set); err != nil {
 		return nil, err
 	}
+	if err := e.mayNetwork(owner, set); err != nil {
+		return nil, err
+	}
 	return set, e.mayMount(owner, set)
 }
 

@@ -62,6 +62,9 @@ func (l *launching) prepare() error {
 	if err := mayHave(s.rec.Owner, s.set); err != nil {
 		return err
 	}
+	if err := s.e.mayNetwork(s.rec.Owner, s.set); err != nil {
+		return err
+	}
 	l.note = &runNote{Started: time.Now().Round(0), Process: &p, Settings: s.rec.Settings}
 	l.spec = s.set.stage()
 	l.run = &run{}

@@ -39,6 +39,9 @@ func (v values) consistent() error {
 	if err := v.removedAndRestarted(); err != nil {
 		return err
 	}
+	if err := v.agreeOnNetwork(); err != nil {
+		return err
+	}
 	memory, both := v.number("memory", 0), v.number("memory_swap", 0)
 	switch {
 	case both <= 0: // any swap, or Docker's default

@@ -62,6 +62,9 @@ func (s *supervisor) mayTake(owner Owner) error {
 			"the container %s cannot be given to user %d: the setting %s has a value that is for containers which root owns; change it first",
 			s.rec.Name, owner.UID, setting)
 	}
+	if err := s.e.mayNetwork(owner, s.set); err != nil {
+		return fail("chown", s.id, NeedsRoot, "the container %s cannot be given to user %d: %w", s.rec.Name, owner.UID, err)
+	}
 	for _, note := range s.notes() {
 		if what := s.e.runsWith(owner, s.id, s.rec, note); what != "" {
 			return fail("chown", s.id, NeedsRoot, "the container %s cannot be given to user %d while it runs, %s; stop it first",
@@ -86,7 +89,7 @@ func (s *supervisor) notes() []*runNote {
 // runsWith says what a run has that an owner may not have; empty if there is nothing.
 func (e *Engine) runsWith(owner Owner, id string, rec *record, note *runNote) string {
 	if !maps.Equal(note.Settings, rec.Settings) {
-		if set, err := parseSettings(note.Settings); err != nil || exceeds(owner, set) != "" {
+		if set, err := parseSettings(note.Settings); err != nil || exceeds(owner, set) != "" || e.mayNetwork(owner, set) != nil {
 			return "as what it was started with is for containers which root owns"
 		}
 	}
@@ -117,7 +120,7 @@ var nobody = Owner{UID: 65534, GID: 65534}
 // reaches tells whether who acts in the container has rights of its owner's outside of hull: it has what only root may
 // have, or files of the host.
 func (s *supervisor) reaches() bool {
-	if exceeds(nobody, s.set) != "" || bindsHost(s.set) {
+	if exceeds(nobody, s.set) != "" || bindsHost(s.set) || joinsAnother(s.set) {
 		return true
 	}
 	return slices.ContainsFunc(s.notes(), func(note *runNote) bool {
@@ -128,7 +131,7 @@ func (s *supervisor) reaches() bool {
 			return false
 		}
 		set, err := parseSettings(note.Settings)
-		return err != nil || exceeds(nobody, set) != ""
+		return err != nil || exceeds(nobody, set) != "" || joinsAnother(set)
 	})
 }
 
@@ -181,6 +184,9 @@ func (e *Engine) MayGive(id string, by Owner, setting, value string) error {
 	}
 	if name := exceeds(by, changed); name != "" {
 		return fail("set", s.id, NeedsRoot, "this value of the setting %s is for root to set, and you are user %d", name, by.UID)
+	}
+	if err := e.mayNetwork(by, changed); err != nil {
+		return err
 	}
 	if by.UID != c.UID && bindsHost(changed) {
 		return fail("set", s.id, NeedsRoot,

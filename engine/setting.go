@@ -102,6 +102,18 @@ func table() []Setting {
 			Summary: "keep the command's input open",
 		},
 		{
+			Name: "network", Type: Lines, Default: "default", Flag: "network", Also: "net", JSON: "network", parse: parseNetworks, Root: onHost,
+			Summary: "its networks, NAME[:alias=NAME,ip=ADDRESS,ip6=ADDRESS] each; or none; or host, which is root's only; or container:NAME for that one's",
+		},
+		{
+			Name: "ports", Type: Lines, Flag: "publish", Short: "p", JSON: "ports", parse: parsePorts,
+			Summary: "ports published on the host, [[ADDRESS:]HOSTPORT:]PORT[/udp] each, on 127.0.0.1 if there is no address; 0 is any free one; below 1024 for root's only",
+		},
+		{
+			Name: "publish_all", Type: Bool, Default: "false", Flag: "publish-all", Short: "P", JSON: "publish_all", parse: parseBool,
+			Summary: "publish every port that the image names (EXPOSE), each on a free one of 127.0.0.1",
+		},
+		{
 			Name: "memory", Type: Size, Default: "no limit", Live: true, Flag: "memory", Short: "m", JSON: "memory",
 			parse: parseMemory, Summary: "most memory, as 512m; 0 is no limit",
 		},
@@ -188,6 +200,14 @@ func table() []Setting {
 		{
 			Name: "labels", Type: Lines, FromImage: true, Live: true, Flag: "label", Short: "l", JSON: "labels",
 			parse: parseLabels, Summary: "labels, NAME=VALUE each, added to the image's",
+		},
+		{
+			Name: "dns", Type: Lines, Default: "the host's", Flag: "dns", JSON: "dns", parse: parseDNS,
+			Summary: "who is asked for names of others than containers: addresses of servers, search DOMAIN, options OPTION (as ndots:2), a line each",
+		},
+		{
+			Name: "extra_hosts", Type: Lines, Flag: "add-host", JSON: "extra_hosts", parse: parseExtraHosts,
+			Summary: "names of hosts in /etc/hosts, NAME:ADDRESS each; host-gateway is the address of this machine",
 		},
 		{
 			Name: "log_max", Type: Size, Default: "20m", Live: true, JSON: "log_max", parse: parseLogMax,

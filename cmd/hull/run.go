@@ -121,7 +121,7 @@ func (v verbs) runAttached(ctx context.Context, c *session.Call, n engine.New) (
 
 // newContainer reads run's flags and arguments.
 func (v verbs) newContainer(c *session.Call) (engine.New, error) {
-	n := engine.New{Settings: map[string]string{}, Owner: engine.Owner{UID: c.By.UID, GID: c.By.GID}}
+	n := engine.New{Owner: engine.Owner{UID: c.By.UID, GID: c.By.GID}}
 	args := c.Args
 	if isImage(c.Object) {
 		n.Image = c.Object
@@ -136,14 +136,8 @@ func (v verbs) newContainer(c *session.Call) (engine.New, error) {
 		return n, err
 	}
 	n.Name, _ = c.Option("name")
-	given := map[string][]string{}
-	for _, o := range c.Options {
-		given[o.Name] = append(given[o.Name], o.Value)
-	}
-	for _, s := range engine.Settings() {
-		if values := given[s.Name]; len(values) > 0 {
-			n.Settings[s.Name] = s.FromFlag(values)
-		}
+	if n.Settings, err = settingsOf(c); err != nil {
+		return n, err
 	}
 	if len(args) > 0 {
 		n.Settings["command"] = engine.FormatWords(args)
@@ -157,6 +151,40 @@ func (v verbs) newContainer(c *session.Call) (engine.New, error) {
 		n.Settings["health_cmd"] = "none"
 	}
 	return n, nil
+}
+
+// settingsOf are the settings that run's flags make.
+func settingsOf(c *session.Call) (map[string]string, error) {
+	settings, given := map[string]string{}, map[string][]string{}
+	for _, o := range c.Options {
+		given[o.Name] = append(given[o.Name], o.Value)
+	}
+	for _, s := range engine.Settings() {
+		if values := given[s.Name]; len(values) > 0 {
+			settings[s.Name] = s.FromFlag(values)
+		}
+	}
+	return settings, endpoint(settings, given)
+}
+
+// endpoint puts --ip, --ip6 and --network-alias into the setting that they are part of.
+func endpoint(settings map[string]string, given map[string][]string) error {
+	last := func(name string) string {
+		values := given[name]
+		if len(values) == 0 {
+			return ""
+		}
+		return values[len(values)-1]
+	}
+	ip, ip6, aliases := last("ip"), last("ip6"), given["network-alias"]
+	if ip == "" && ip6 == "" && len(aliases) == 0 {
+		return nil
+	}
+	network, err := engine.WithEndpoint(settings["network"], ip, ip6, aliases)
+	if err == nil {
+		settings["network"] = network
+	}
+	return err
 }
 
 // walked is the image that a path into images/ means, as a shell completes one: images/redis:7, /hull/images/redis:7/.

@@ -29,6 +29,7 @@ func runFlags() []verb.Flag {
 	}, verb.Flag{
 		Name: "log-opt", Kind: verb.Log, Repeat: true, Summary: "max-size=20m, most of each file of its log; max-file=5, how many are kept",
 	})
+	flags = append(flags, networkFlags()...)
 	for _, s := range engine.Settings() {
 		if s.Flag == "" {
 			continue
@@ -49,4 +50,18 @@ func runFlags() []verb.Flag {
 		}
 	}
 	return flags
+}
+
+// networkFlags are docker's for what hull has within the settings network and dns.
+func networkFlags() []verb.Flag {
+	const alias = "another name of it on its first network"
+	return []verb.Flag{
+		{Name: "ip", Setting: "ip", Summary: "its address on its first network"},
+		{Name: "ip6", Setting: "ip6", Summary: "its IPv6 address on its first network"},
+		{Name: "network-alias", Setting: "network-alias", Repeat: true, Summary: alias},
+		{Name: "net-alias", Setting: "network-alias", Repeat: true, Summary: alias},
+		{Name: "dns-search", Setting: "dns", Repeat: true, Prefix: "search ", Summary: "a domain in which short names are looked for; . is none"},
+		{Name: "dns-option", Setting: "dns", Repeat: true, Prefix: "options ", Summary: "an option of resolv.conf(5), as ndots:2"},
+		{Name: "dns-opt", Setting: "dns", Repeat: true, Prefix: "options ", Summary: "the same"},
+	}
 }

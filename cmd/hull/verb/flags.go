@@ -34,7 +34,8 @@ type Flag struct {
 	// Setting is the option's name in the request: a container's setting, or one of the verb's own options.
 	Setting string
 	Kind    Kind
-	Repeat  bool // may be given several times, each of which counts; of others the last does
+	Repeat  bool   // may be given several times, each of which counts; of others the last does
+	Prefix  string // of a Text: goes before the value, where several flags are one setting's
 	Summary string
 }
 
@@ -84,9 +85,7 @@ func (p *parser) parse() ([]wire.Option, []string, error) {
 }
 
 // later are docker run's flags for what hull does not do yet.
-const later = " -p --publish -P --publish-all --network --net" +
-	" --volumes-from --volume-driver" +
-	" --dns --add-host --log-driver -a --attach "
+const later = " --volumes-from --volume-driver --expose --link --mac-address --log-driver -a --attach "
 
 func noFlag(flag string) error {
 	if strings.Contains(later, " "+flag+" ") {
@@ -154,6 +153,7 @@ func (p *parser) take(f Flag, as, value string, given bool) error {
 	}
 	switch f.Kind {
 	case Text:
+		value = f.Prefix + value
 	case Switch:
 		on, err := strconv.ParseBool(value)
 		if err != nil {

@@ -55,6 +55,8 @@ func TestFlags(t *testing.T) {
 		{"--log-opt max-size=10m --log-opt=max-file=3 image", "log_max=10m log_files=3", "image", ""},
 		{"--log-opt mode=non-blocking image", "", "", "there is max-size=SIZE and max-file=COUNT"},
 		{"--log-driver syslog image", "", "", "hull has no --log-driver yet"},
+		{"--dns-search example.org --dns-search=. image", "dns=search example.org dns=search .", "image", ""},
+		{"--expose 80 image", "", "", "hull has no --expose yet"},
 		{"--nonsense image", "", "", "there is no flag --nonsense"},
 		{"-ix image", "", "", "there is no flag -x"},
 		{"--name", "", "", "--name needs a value"},

@@ -46,6 +46,7 @@ func testFlags() []Flag {
 		{Name: "env", Short: "e", Setting: "env", Kind: Env, Repeat: true},
 		{Name: "env-file", Setting: "env", Kind: EnvFile, Repeat: true},
 		{Name: "security-opt", Kind: Security, Repeat: true},
+		{Name: "dns-search", Setting: "dns", Repeat: true, Prefix: "search "},
 		{Name: "log-opt", Kind: Log, Repeat: true},
 	}
 }

@@ -1,0 +1,266 @@
+package engine
+
+import (
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// The words that the setting network has beside the names of networks. None of them can be a network's name.
+const (
+	defaultNetwork = "default"   // the network of who names none; docker's word for it, bridge, is taken too
+	hostWord       = "host"      // the host's own network
+	noneWord       = "none"      // a loopback interface and nothing else
+	containerWord  = "container" // with :NAME behind it that container's network
+	bridgeWord     = "bridge"
+)
+
+// networkMode is where a container's network comes from.
+type networkMode string
+
+const (
+	bridged   networkMode = ""          // an interface of its own on each of its networks
+	hosted    networkMode = "host"      // the host's
+	unplugged networkMode = "none"      // none
+	joined    networkMode = "container" // another container's
+)
+
+// networking is what the setting network says.
+type networking struct {
+	Mode   networkMode
+	Target string       // of joined: the other container's name or ID
+	Attach []attachment // of bridged, at least one; they become eth0, eth1 …
+}
+
+// attachment is one network of a container, and what it wants there.
+type attachment struct {
+	Network string     `json:"network"`
+	Aliases []string   `json:"aliases,omitempty"`
+	Addr    netip.Addr `json:"ip,omitzero"`  // invalid: any that is free
+	Addr6   netip.Addr `json:"ip6,omitzero"` // as Addr
+}
+
+// String writes the attachment as the setting does.
+func (a attachment) String() string {
+	var options []string
+	for _, alias := range a.Aliases {
+		options = append(options, "alias="+alias)
+	}
+	if a.Addr.IsValid() {
+		options = append(options, "ip="+a.Addr.String())
+	}
+	if a.Addr6.IsValid() {
+		options = append(options, "ip6="+a.Addr6.String())
+	}
+	if len(options) == 0 {
+		return a.Network
+	}
+	return a.Network + ":" + strings.Join(options, ",")
+}
+
+const (
+	maxAttachments = 32  // networks of a container
+	maxAliases     = 64  // names of a container on one of them
+	maxNetworkName = 128 // bytes; the names of interfaces are not made of it
+)
+
+// networking reads the setting, which has been checked.
+func (v values) networking() networking {
+	n, err := readNetworks(v.list("network"))
+	if err != nil || n.Mode == bridged && len(n.Attach) == 0 {
+		return networking{Attach: []attachment{{Network: defaultNetwork}}}
+	}
+	return n
+}
+
+// parseNetworks takes a word, or networks' names with options, one a line, as docker's --network has them; what
+// means the same is written in the same way.
+func parseNetworks(value string) (any, error) {
+	items, err := parseList(value)
+	if err != nil {
+		return nil, err
+	}
+	n, err := readNetworks(items)
+	switch {
+	case err != nil:
+		return nil, err
+	case n.Mode == joined:
+		return []string{containerWord + ":" + n.Target}, nil
+	case n.Mode != bridged:
+		return []string{string(n.Mode)}, nil
+	}
+	items = items[:0]
+	for _, a := range n.Attach {
+		items = append(items, a.String())
+	}
+	return items, nil
+}
+
+func readNetworks(items []string) (networking, error) {
+	var n networking
+	for _, item := range items {
+		item = strings.TrimSpace(item)
+		name, rest, more := strings.Cut(item, ":")
+		switch {
+		case name == containerWord:
+			if err := checkTarget(rest); err != nil {
+				return n, err
+			}
+			n.Mode, n.Target = joined, rest
+		case name == hostWord || name == noneWord:
+			if more {
+				return n, fmt.Errorf("%s is no network of hull's making and takes no options", name)
+			}
+			n.Mode = networkMode(name)
+		default:
+			a, err := parseAttachment(item)
+			if err != nil {
+				return n, err
+			}
+			if slices.ContainsFunc(n.Attach, func(b attachment) bool { return b.Network == a.Network }) {
+				return n, fmt.Errorf("the network %s is there twice", a.Network)
+			}
+			n.Attach = append(n.Attach, a)
+		}
+	}
+	switch {
+	case n.Mode != bridged && len(items) > 1:
+		return n, errors.New("host, none and container:NAME stand alone: a container with one of them has no other network")
+	case len(n.Attach) > maxAttachments:
+		return n, fmt.Errorf("a container may be on %d networks and not on %d", maxAttachments, len(n.Attach))
+	}
+	return n, nil
+}
+
+// checkTarget answers why a text cannot be another container's name or ID.
+func checkTarget(name string) error {
+	if isHex(name, 12) || isHex(name, 64) {
+		return nil
+	}
+	if err := checkName("set", name); err != nil {
+		return fmt.Errorf("container:NAME needs a container's name or ID, and %q is neither", clip(name))
+	}
+	return nil
+}
+
+// parseAttachment reads NAME[:OPTION,…], or docker's long form name=NAME,OPTION,…
+func parseAttachment(item string) (attachment, error) {
+	a := attachment{}
+	options := ""
+	if i := strings.IndexAny(item, "=:,"); i > 0 && item[i] == '=' {
+		options = item
+	} else {
+		var more bool
+		if a.Network, options, more = strings.Cut(item, ":"); more && options == "" {
+			return a, fmt.Errorf("%q names no option behind its ':'", clip(item))
+		}
+	}
+	if options != "" {
+		fields, err := csv.NewReader(strings.NewReader(options)).Read()
+		if err != nil {
+			return a, fmt.Errorf("%q is not a list of KEY=VALUE with commas between", clip(options))
+		}
+		for _, field := range fields {
+			if err := a.option(field); err != nil {
+				return a, err
+			}
+		}
+	}
+	if a.Network == bridgeWord {
+		a.Network = defaultNetwork
+	}
+	return a, checkNetworkName(a.Network)
+}
+
+// option is one of a network's.
+func (a *attachment) option(field string) error {
+	key, value, given := strings.Cut(strings.TrimSpace(field), "=")
+	if !given || value == "" {
+		return fmt.Errorf("%q is not KEY=VALUE", clip(field))
+	}
+	switch strings.ToLower(key) {
+	case "name":
+		if a.Network != "" {
+			return fmt.Errorf("%q names a network, and %q has been named", clip(field), clip(a.Network))
+		}
+		a.Network = value
+	case "alias":
+		if err := checkHost(value); err != nil {
+			return err
+		}
+		switch {
+		case slices.Contains(a.Aliases, value):
+		case len(a.Aliases) == maxAliases:
+			return fmt.Errorf("a container may have %d aliases on a network", maxAliases)
+		default:
+			a.Aliases = append(a.Aliases, value)
+		}
+	case "ip":
+		return a.take(&a.Addr, value, netip.Addr.Is4, "an IPv4 address")
+	case "ip6":
+		return a.take(&a.Addr6, value, netip.Addr.Is6, "an IPv6 address")
+	case "driver-opt", "link-local-ip", "gw-priority", "mac-address":
+		return fmt.Errorf("hull's networks have no %s; there are name, alias, ip and ip6", key)
+	default:
+		return fmt.Errorf("there is no option %q of a network; there are name, alias, ip and ip6", clip(key))
+	}
+	return nil
+}
+
+// take reads an address that a container wants for itself.
+func (a *attachment) take(into *netip.Addr, value string, family func(netip.Addr) bool, what string) error {
+	addr, err := netip.ParseAddr(value)
+	switch {
+	case err != nil, !family(addr), addr.Is4In6(), addr.Zone() != "":
+		return fmt.Errorf("%q is not %s", clip(value), what)
+	case into.IsValid():
+		return fmt.Errorf("it has two of %s on one network", what)
+	case !addr.IsGlobalUnicast(): // neither loopback, link-local, multicast nor broadcast
+		return fmt.Errorf("a container cannot have %s for its own", addr)
+	}
+	*into = addr
+	return nil
+}
+
+// checkNetworkName answers why a text is not a name for a network, in Docker's rule.
+func checkNetworkName(name string) error {
+	ok := name != "" && len(name) <= maxNetworkName && !strings.ContainsRune("_.-", rune(name[0]))
+	for i := 0; ok && i < len(name); i++ {
+		c := name[i]
+		ok = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '.' || c == '-'
+	}
+	switch {
+	case !ok && len(name) > maxNetworkName:
+		return fmt.Errorf("a network's name may have %d characters, and this has %d", maxNetworkName, len(name))
+	case !ok:
+		return fmt.Errorf("%q is not a name for a network: it begins with a letter or a digit, and goes on with those, '_', '.' and '-'", clip(name))
+	case name == hostWord, name == noneWord, name == containerWord:
+		return fmt.Errorf("%q is a word of the setting network and no name for one", name)
+	}
+	return nil
+}
+
+// checkHost answers why a text cannot be the name of a host in a container's network.
+func checkHost(name string) error {
+	ok := len(name) <= 253 && strings.Trim(name, "0123456789.") != "" // else it could be taken for an address
+	for label := range strings.SplitSeq(name, ".") {
+		ok = ok && label != "" && len(label) <= 63 && label[0] != '-' && label[len(label)-1] != '-'
+		for i := 0; ok && i < len(label); i++ {
+			c := label[i]
+			ok = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-'
+		}
+	}
+	if !ok {
+		return fmt.Errorf("%q is not the name of a host: letters, digits, '-' and '_' make one, in parts of at most 63 with '.' between", clip(name))
+	}
+	return nil
+}
+
+// onHost tells whether a container is on the host's network, which is root's to give.
+func onHost(v any) bool {
+	items, _ := v.([]string)
+	return len(items) == 1 && items[0] == hostWord
+}
