@@ -23,6 +23,9 @@ func (e *Engine) Close() error {
 		s.closeDescriptors()
 	}
 	e.closeGroups(live)
+	if err := e.networks.Close(); err != nil {
+		e.o.Logger.Warn("what networks need of the daemon was not given back", "op", "close", "err", err)
+	}
 	if err := e.parts.launcher.Close(); err != nil {
 		return fail("close", "", System, "the launcher's descriptors cannot be closed: %w", err)
 	}

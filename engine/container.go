@@ -6,6 +6,7 @@ import (
 
 	"hull/engine/cgroup"
 	"hull/engine/logs"
+	"hull/engine/network"
 )
 
 // Owner is whose rights a container acts with.
@@ -59,6 +60,10 @@ type Container struct {
 	Pending  []string          // settings that differ from those of the run under way
 	Sessions []Session         // under way and the last that ended, oldest first
 
+	Endpoints []network.Endpoint // its places on networks, which stay its own while it lives
+	Ports     []network.Bound    // published by the run under way
+	Exposed   []string           // ports that its image names, as "80/tcp"
+
 	limits cgroup.Limits
 	stop   stopDocument
 	logs   logs.Bounds
@@ -66,6 +71,7 @@ type Container struct {
 	Health Health
 	Looks  []Look // the latest ones, oldest first
 
+	network networking
 	process *process // of the last run
 	group   string   // the cgroup of the run under way
 	path    []string // directories of PATH, of the run under way or the next one

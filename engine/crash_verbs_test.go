@@ -38,12 +38,17 @@ var sameVerb = map[string]string{
 	"Run":     "Create", // and attaches, which is gone with the daemon
 	"StopAll": "Stop",
 	"KillAll": "Stop",
+
+	"CreateNetwork": "CreateVolume",
+	"RemoveNetwork": "RemoveVolume",
+	"ChownNetwork":  "ChownVolume",
+	"SetSubnet":     "ChownVolume",
 }
 
 // readers change nothing, or nothing that outlives the daemon.
 var readers = []string{
-	"Attach", "Changes", "Close", "Commands", "Find", "FindVolume", "Get", "Inspect", "KnownVolumeSize", "List", "Logs",
-	"MayGive", "NewName", "OwnView", "Processes", "SpareVolume", "Stats", "View", "ViewVolume", "VolumeSize", "Volumes",
+	"Attach", "Changes", "Close", "Commands", "Find", "FindNetwork", "FindVolume", "Get", "Inspect", "KnownVolumeSize", "List", "Logs",
+	"MayGive", "NetworkUsers", "Networks", "NewName", "OwnView", "Processes", "SpareNetwork", "SpareVolume", "Stats", "View", "ViewVolume", "VolumeSize", "Volumes",
 	"Wait", "WeighVolume",
 }
 

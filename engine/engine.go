@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"hull/engine/network"
 	"hull/engine/volume"
 )
 
@@ -57,6 +58,8 @@ type Engine struct {
 	fresh   bool // this opening is the first of a mount's; false when it is done
 	// volumes have their own package and their own lock.
 	volumes *volume.Store
+	// networks have theirs.
+	networks *network.Networks
 
 	ctx    context.Context //nolint:containedctx // the engine's own life, in which accepted work goes on
 	cancel context.CancelFunc
@@ -104,6 +107,10 @@ func (e *Engine) open(ctx context.Context, p parts) (*Engine, error) {
 	if err := e.openVolumes(); err != nil {
 		e.cancel()
 		return nil, volumeError("open", err)
+	}
+	if err := e.openNetworks(); err != nil {
+		e.cancel()
+		return nil, networkError("open", err)
 	}
 	e.pool = e.newPool(e.o.Warm) // what is recovered may be started again at once
 	if err := e.reconcile(ctx); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"hull/engine/cgroup"
 	"hull/engine/launch"
+	"hull/engine/network"
 	"hull/engine/volume"
 )
 
@@ -17,11 +18,14 @@ func kindOfErrno(err error) Kind {
 	var l *launch.Error
 	var g *cgroup.Error
 	var v *volume.Error
+	var n *network.Error
 	switch {
 	case errors.As(err, &e):
 		return e.Kind
 	case errors.As(err, &v):
 		return kindOfVolume(v.Kind)
+	case errors.As(err, &n):
+		return kindOfNetwork(n.Kind)
 	case errors.As(err, &l):
 		return kindOfLaunch(l.Kind)
 	case errors.As(err, &g):

@@ -27,6 +27,7 @@ const (
 	Interrupted               // the caller stopped waiting; accepted work goes on
 	NotEmpty                  // there are files in it that would be lost
 	Unsupported               // this kernel or this release cannot do it
+	InUse                     // somebody else has the port or the address
 	kinds
 )
 
@@ -35,6 +36,7 @@ var kindNames = [...]string{
 	Denied: "denied", NeedsRoot: "needs root", NotRunning: "not running", Running: "running",
 	NotExecutable: "not executable", NotCommand: "command not found", Space: "no space",
 	Removed: "removed", Interrupted: "interrupted", NotEmpty: "not empty", Unsupported: "unsupported",
+	InUse: "address in use",
 }
 
 // Kinds lists every kind, for tables that must have a row for each.

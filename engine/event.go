@@ -7,23 +7,24 @@ import (
 	"time"
 )
 
-// Event tells that something happened to a container or to a volume.
+// Event tells that something happened to a container, a volume or a network.
 type Event struct {
 	Time       time.Time
 	Action     Action
 	Cause      Cause
 	UID        *uint32 // who asked for it; nil if nobody did, or if it is not known any more
-	Owner      uint32  // whose the container or volume is
+	Owner      uint32  // whose the container, volume or network is
 	ID, Name   string
 	Image      string            // as the user named it
 	Volume     string            // what it is about, if it is about a volume: there is no container then
+	Network    string            // as Volume
 	Attributes map[string]string // exitCode, signal, oldName, execID …; never environment or arguments
 }
 
 // Action is what happened, in Docker's word where Docker has one.
 type Action string
 
-// The actions. Create, Destroy and Update are volumes' too.
+// The actions. Create, Destroy and Update are volumes' and networks' too.
 const (
 	actCreate   Action = "create"
 	actStart    Action = "start"
@@ -48,6 +49,9 @@ const (
 	actUnwell   Action = "health_status: unhealthy"
 	actTakeOver Action = "take_over" // hull's processes were killed while it ran, and it is found again
 	actError    Action = "error"     // something that nobody waits for has failed
+
+	actConnect Action = "connect" // a container has a place on a network
+	actLeave   Action = "disconnect"
 )
 
 // Cause is why it happened.
@@ -66,12 +70,17 @@ const (
 	Recovery   Cause = "recovery"    // a daemon has found it so, or has finished what the last one had begun
 )
 
-// Actions are all there are.
+// Actions are all there are of containers.
 func Actions() []Action {
 	return []Action{
 		actCreate, actStart, actKill, actOOM, actDie, actStop, actRestart, actPause, actUnpause, actRename, actUpdate, actRecreate,
 		actDestroy, actExec, actExecKill, actHangUp, actExecDie, actAttach, actDetach, actHealthy, actUnwell, actTakeOver, actError,
 	}
+}
+
+// NetworkActions are all there are of networks.
+func NetworkActions() []Action {
+	return []Action{actCreate, actConnect, actLeave, actUpdate, actDestroy}
 }
 
 // Causes are all there are.
@@ -141,6 +150,18 @@ func (s *supervisor) say(action Action, attributes ...string) {
 func (e *Engine) sayVolume(why origin, action Action, name string, owner uint32) {
 	ev := Event{Action: action, Cause: why.cause, UID: why.uid, Owner: owner, Volume: name, Name: name}
 	if action == actUpdate {
+		ev.Attributes = map[string]string{"owner": strconv.FormatUint(uint64(owner), 10)}
+	}
+	e.notify(ev)
+}
+
+// sayNetwork tells of an event of a network. container is the ID of the one that came or went.
+func (e *Engine) sayNetwork(why origin, action Action, name string, owner uint32, container string) {
+	ev := Event{Action: action, Cause: why.cause, UID: why.uid, Owner: owner, Network: name, Name: name}
+	switch {
+	case container != "":
+		ev.Attributes = map[string]string{"container": container}
+	case action == actUpdate:
 		ev.Attributes = map[string]string{"owner": strconv.FormatUint(uint64(owner), 10)}
 	}
 	e.notify(ev)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"time"
+
+	"hull/engine/network"
 )
 
 // document is inspect.json: everything about a container, with the settings in force.
@@ -24,14 +26,17 @@ type document struct {
 	Restarts int               `json:"restarts,omitempty"`  // by its restart policy, since somebody started it
 	Next     time.Time         `json:"next_start,omitzero"` // by its restart policy
 	Labels   map[string]string `json:"labels,omitempty"`
-	Settings json.RawMessage   `json:"settings"`
-	Pending  []string          `json:"pending,omitempty"`
-	Limits   limitsDocument    `json:"limits"` // in force, or at the next start
-	Stop     stopDocument      `json:"stop"`
-	Logs     logsDocument      `json:"logs"`
-	Process  *process          `json:"process,omitempty"` // of the last run
-	Health   *healthDocument   `json:"health,omitempty"`
-	Sessions []sessionDocument `json:"sessions,omitempty"`
+	// Networks are its places on networks, Ports what of it is published.
+	Networks []network.Endpoint `json:"networks,omitempty"`
+	Ports    []network.Bound    `json:"ports,omitempty"`
+	Settings json.RawMessage    `json:"settings"`
+	Pending  []string           `json:"pending,omitempty"`
+	Limits   limitsDocument     `json:"limits"` // in force, or at the next start
+	Stop     stopDocument       `json:"stop"`
+	Logs     logsDocument       `json:"logs"`
+	Process  *process           `json:"process,omitempty"` // of the last run
+	Health   *healthDocument    `json:"health,omitempty"`
+	Sessions []sessionDocument  `json:"sessions,omitempty"`
 }
 
 // limitsDocument shows limits as the settings of the same names have them; what is not limited is left out.
@@ -85,7 +90,7 @@ func (e *Engine) Inspect(id string) ([]byte, error) {
 	d := document{
 		ID: c.ID, Name: c.Name, Owner: c.Owner, Created: c.Created, Image: c.Image, ImageID: c.ImageID, Platform: c.Platform,
 		Status: c.State, PID: c.PID, Started: c.Started, Finished: c.Finished, Exit: c.Exit, Error: c.Error, Restarts: c.Restarts, Next: c.NextStart,
-		Labels: c.Labels, Settings: c.SettingsJSON(), Pending: c.Pending, Process: c.process,
+		Labels: c.Labels, Networks: c.Endpoints, Ports: c.Ports, Settings: c.SettingsJSON(), Pending: c.Pending, Process: c.process,
 		Stop: c.stop, Logs: logsDocument(c.logs), Limits: limitsDocument{c.limits.Memory, c.limits.MemorySwap, c.limits.CPUs, c.limits.CPUShares, c.limits.Pids},
 	}
 	if c.Health != NoHealth {

@@ -57,6 +57,11 @@ func (e *Engine) mayNetwork(owner Owner, set values) error {
 		return fail("set", "", NeedsRoot, "the ports of the host below %d are root's to publish, and this is user %d", privilegedPorts, owner.UID)
 	}
 	n := set.networking()
+	for _, a := range n.Attach {
+		if x, ok := e.FindNetwork(a.Network); ok && a.Network != defaultNetwork && x.UID != owner.UID {
+			return fail("set", "", Denied, "the network %s belongs to user %d, and the container acts with the rights of user %d; chown gives it to somebody", a.Network, x.UID, owner.UID)
+		}
+	}
 	if n.Mode != joined {
 		return nil
 	}

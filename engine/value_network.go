@@ -104,13 +104,13 @@ func readNetworks(items []string) (networking, error) {
 	for _, item := range items {
 		item = strings.TrimSpace(item)
 		name, rest, more := strings.Cut(item, ":")
-		switch {
-		case name == containerWord:
+		switch name {
+		case containerWord:
 			if err := checkTarget(rest); err != nil {
 				return n, err
 			}
 			n.Mode, n.Target = joined, rest
-		case name == hostWord || name == noneWord:
+		case hostWord, noneWord:
 			if more {
 				return n, fmt.Errorf("%s is no network of hull's making and takes no options", name)
 			}
@@ -257,6 +257,31 @@ func checkHost(name string) error {
 		return fmt.Errorf("%q is not the name of a host: letters, digits, '-' and '_' make one, in parts of at most 63 with '.' between", clip(name))
 	}
 	return nil
+}
+
+// parseSubnets reads at most one subnet of each family.
+func parseSubnets(value string) ([]netip.Prefix, error) {
+	items, err := parseList(value)
+	if err != nil {
+		return nil, err
+	}
+	var subnets []netip.Prefix
+	for _, item := range items {
+		s, err := netip.ParsePrefix(strings.TrimSpace(item))
+		switch {
+		case err != nil, s.Addr().Is4In6():
+			return nil, fmt.Errorf("%q is not a subnet, as 10.89.0.0/24 or fd00:89::/64", clip(item))
+		case s != s.Masked():
+			return nil, fmt.Errorf("%s has bits set that are not the network's; %s is the subnet", s, s.Masked())
+		case slices.ContainsFunc(subnets, func(o netip.Prefix) bool { return o.Addr().Is4() == s.Addr().Is4() }):
+			return nil, errors.New("a network has one subnet for IPv4 and one for IPv6")
+		}
+		subnets = append(subnets, s)
+	}
+	if len(subnets) == 0 {
+		return nil, errors.New("it names none")
+	}
+	return subnets, nil
 }
 
 // onHost tells whether a container is on the host's network, which is root's to give.

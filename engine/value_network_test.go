@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"hull/engine/network"
 )
 
 // TestParseNetworkSettings: what the settings of the network take, and how they write it.
@@ -173,15 +175,16 @@ func TestParseNetworkSettings(t *testing.T) {
 // TestPublished: which ports an item of the setting stands for.
 func TestPublished(t *testing.T) {
 	any4, here := netip.MustParseAddr("0.0.0.0"), netip.MustParseAddr("127.0.0.1")
-	for item, want := range map[string][]port{
-		"80":                        {{here, 0, 0, 80, "tcp"}},
-		"0.0.0.0:0:80":              {{any4, 0, 0, 80, "tcp"}},
-		"8080:80/UDP":               {{here, 8080, 8080, 80, "udp"}},
-		"8080-8081:80-81":           {{here, 8080, 8080, 80, "tcp"}, {here, 8081, 8081, 81, "tcp"}},
-		"8080-8090:80":              {{here, 8080, 8090, 80, "tcp"}},
-		"0:80-81":                   {{here, 0, 0, 80, "tcp"}, {here, 0, 0, 81, "tcp"}},
-		"[::1]::65535":              {{netip.MustParseAddr("::1"), 0, 0, 65535, "tcp"}},
-		"published=65535,target=80": {{here, 65535, 65535, 80, "tcp"}},
+	for item, want := range map[string][]network.Port{
+		"80":                        {{HostIP: here, Port: 80, Proto: "tcp"}},
+		"0.0.0.0:0:80":              {{HostIP: any4, Port: 80, Proto: "tcp"}},
+		"8080:80/UDP":               {{HostIP: here, HostPort: 8080, Port: 80, Proto: "udp"}},
+		"8080-8081:80-81":           {{HostIP: here, HostPort: 8080, Port: 80, Proto: "tcp"}, {HostIP: here, HostPort: 8081, Port: 81, Proto: "tcp"}},
+		"8080-8090:80":              {{HostIP: here, HostPort: 8080, HostPortEnd: 8090, Port: 80, Proto: "tcp"}},
+		"8080-8080:80":              {{HostIP: here, HostPort: 8080, Port: 80, Proto: "tcp"}},
+		"0:80-81":                   {{HostIP: here, Port: 80, Proto: "tcp"}, {HostIP: here, Port: 81, Proto: "tcp"}},
+		"[::1]::65535":              {{HostIP: netip.MustParseAddr("::1"), Port: 65535, Proto: "tcp"}},
+		"published=65535,target=80": {{HostIP: here, HostPort: 65535, Port: 80, Proto: "tcp"}},
 	} {
 		set, err := parseSettings(map[string]string{"ports": item})
 		if err != nil {

@@ -1,21 +1,16 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
-)
 
-// port is one port of a container that is published on the host.
-type port struct {
-	Host     netip.Addr `json:"host"`      // the host's address; unspecified: all of that family
-	First    uint16     `json:"host_port"` // of the host; 0: any that is free
-	Last     uint16     `json:"host_last"` // any from First to this one; First, unless the item gives several to choose from
-	Port     uint16     `json:"port"`      // in the container
-	Protocol string     `json:"protocol"`  // tcp or udp
-}
+	"hull/engine/network"
+)
 
 // maxPorts bounds what a container publishes: each port is held by a socket.
 const maxPorts = 1024
@@ -27,7 +22,7 @@ const privilegedPorts = 1024
 func localhost() netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 0, 1}) }
 
 // published reads the setting, which has been checked, one by one.
-func (v values) published() []port {
+func (v values) published() []network.Port {
 	ports, err := readPorts(v.list("ports"))
 	if err != nil {
 		return nil
@@ -85,8 +80,8 @@ func shortPort(item string) (string, error) {
 }
 
 // readPorts reads all items, and refuses two that want the same.
-func readPorts(items []string) ([]port, error) {
-	var all []port
+func readPorts(items []string) ([]network.Port, error) {
+	var all []network.Port
 	for _, item := range items {
 		ports, err := parsePort(item)
 		if err != nil {
@@ -96,21 +91,22 @@ func readPorts(items []string) ([]port, error) {
 			return nil, fmt.Errorf("a container may publish %d ports, and these are more", maxPorts)
 		}
 	}
-	taken := map[port]bool{} // fixed ones, by what of the host they take
+	taken := map[network.Port]bool{} // those that are not to be chosen, by what of the host they take
+	place := func(host netip.Addr, p network.Port) network.Port {
+		return network.Port{HostIP: host, HostPort: p.HostPort, Proto: p.Proto}
+	}
 	for _, p := range all {
-		if p.First == 0 || p.First != p.Last {
+		if p.HostPort == 0 || p.HostPortEnd != 0 {
 			continue
 		}
-		place := port{Host: p.Host, First: p.First, Protocol: p.Protocol}
-		if taken[place] {
-			return nil, fmt.Errorf("port %d of the host is published twice on %s (%s)", p.First, p.Host, p.Protocol)
+		if taken[place(p.HostIP, p)] {
+			return nil, fmt.Errorf("port %d of the host is published twice on %s (%s)", p.HostPort, p.HostIP, p.Proto)
 		}
-		taken[place] = true
+		taken[place(p.HostIP, p)] = true
 	}
 	for _, p := range all { // one on all addresses takes it on each
-		every := port{Host: anyOf(p.Host), First: p.First, Protocol: p.Protocol}
-		if p.Host != every.Host && p.First == p.Last && taken[every] {
-			return nil, fmt.Errorf("port %d of the host is published twice, on %s and on all addresses (%s)", p.First, p.Host, p.Protocol)
+		if every := anyOf(p.HostIP); p.HostIP != every && p.HostPortEnd == 0 && taken[place(every, p)] {
+			return nil, fmt.Errorf("port %d of the host is published twice, on %s and on all addresses (%s)", p.HostPort, p.HostIP, p.Proto)
 		}
 	}
 	return all, nil
@@ -126,7 +122,7 @@ func anyOf(a netip.Addr) netip.Addr {
 
 // parsePort reads [[ADDRESS:]HOSTPORT[-LAST]:]PORT[-LAST][/PROTOCOL], as docker's -p: ranges of the same length stand
 // for port by port, and one port in the container for any of the host's range.
-func parsePort(item string) ([]port, error) {
+func parsePort(item string) ([]network.Port, error) {
 	rest, protocol, given := strings.Cut(item, "/")
 	switch {
 	case !given:
@@ -161,12 +157,14 @@ func parsePort(item string) ([]port, error) {
 	if last-first >= maxPorts {
 		return nil, fmt.Errorf("%q: a container may publish %d ports", clip(item), maxPorts)
 	}
-	var ports []port
+	var ports []network.Port
 	for i := range uint32(last-first) + 1 {
-		p := port{Host: host, First: from, Last: to, Port: first + uint16(i), Protocol: strings.ToLower(protocol)}
-		if several {
-			p.First = from + uint16(i)
-			p.Last = p.First
+		p := network.Port{HostIP: host, HostPort: from, Port: first + uint16(i), Proto: strings.ToLower(protocol)}
+		switch {
+		case several:
+			p.HostPort += uint16(i)
+		case from != to:
+			p.HostPortEnd = to
 		}
 		ports = append(ports, p)
 	}
@@ -230,6 +228,26 @@ func portRange(s string, least uint16) (first, last uint16, err error) {
 	return first, last, nil
 }
 
+// ExposedPorts reads what an image says of its ports (EXPOSE), as "80/tcp", which may be anything.
+func ExposedPorts(exposed []string) []network.Port {
+	var ports []network.Port
+	for _, text := range exposed {
+		number, proto, given := strings.Cut(text, "/")
+		if proto = strings.ToLower(proto); !given {
+			proto = "tcp"
+		}
+		first, last, err := portRange(number, 1)
+		if err != nil || proto != "tcp" && proto != "udp" {
+			continue
+		}
+		for p := uint32(first); p <= uint32(last) && len(ports) < maxPorts; p++ {
+			ports = append(ports, network.Port{HostIP: localhost(), Port: uint16(p), Proto: proto})
+		}
+	}
+	slices.SortFunc(ports, func(a, b network.Port) int { return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Proto, b.Proto)) })
+	return slices.Compact(ports)
+}
+
 // takesPrivileged tells whether ports are among those on which only root may listen.
 func takesPrivileged(v any) bool {
 	items, _ := v.([]string)
@@ -238,7 +256,7 @@ func takesPrivileged(v any) bool {
 		return true
 	}
 	for _, p := range ports {
-		if p.First != 0 && p.First < privilegedPorts {
+		if p.HostPort != 0 && p.HostPort < privilegedPorts {
 			return true
 		}
 	}

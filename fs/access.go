@@ -312,7 +312,7 @@ func (t *Tree) there(key string) bool {
 	if err != nil {
 		return false
 	}
-	for _, k := range []objectKind{imageObject, registryObject, layerObject, volumeObject} {
+	for _, k := range []objectKind{imageObject, registryObject, layerObject, volumeObject, networkObject} {
 		o := object{kind: k, id: rest[:i], made: time.Unix(0, nanos)}
 		if o.key() == key {
 			return (&entry{t: t, obj: o}).alive() == nil

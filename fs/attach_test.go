@@ -21,7 +21,7 @@ import (
 func tree(t *testing.T) *fs.Tree {
 	t.Helper()
 	f := fstest.New()
-	tr, err := fs.New(t.Context(), fs.Options{Images: f.Images(), Containers: f.Containers(), Registries: f.Registries(), Layers: f.Layers(), Volumes: f.Volumes(), Roots: f.Roots(), Host: f, Group: -1})
+	tr, err := fs.New(t.Context(), fs.Options{Images: f.Images(), Containers: f.Containers(), Registries: f.Registries(), Layers: f.Layers(), Volumes: f.Volumes(), Networks: f.Networks(), Roots: f.Roots(), Host: f, Group: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

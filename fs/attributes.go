@@ -91,7 +91,7 @@ func (e *entry) yours(by Credential) bool {
 	return by.Root() || by.UID == e.given() && by.UID == e.owner()
 }
 
-// chown gives the entry to a user. With a container's or volume's directory it gives that.
+// chown gives the entry to a user. With a container's, volume's or network's directory it gives that.
 func (e *entry) chown(ctx context.Context, uid uint32) error {
 	k := e.accessKey()
 	if k.Path != "" || e.obj.kind == noObject {
@@ -113,6 +113,8 @@ func (e *entry) give(ctx context.Context, k accessKey, uid uint32) error {
 		err = e.t.Containers.Chown(ctx, e.obj.id, uid)
 	case volumeObject:
 		err = e.t.Volumes.Chown(ctx, e.obj.id, uid)
+	case networkObject:
+		err = e.t.Networks.Chown(ctx, e.obj.id, uid)
 	case noObject, imageObject, registryObject, layerObject:
 		err = e.t.access.set(k, func(p *permissions) { p.UID = &uid })
 	}
@@ -163,6 +165,10 @@ func (e *entry) inherited() uint32 {
 	case volumeObject:
 		if v, err := e.volume(); err == nil {
 			return v.Owner
+		}
+	case networkObject:
+		if n, err := e.network(); err == nil {
+			return n.Owner
 		}
 	case imageObject, registryObject, layerObject:
 		if p := e.t.access.get(e.top()); p.UID != nil {

@@ -187,11 +187,21 @@ type Container struct {
 	Restarts int    // how often its restart policy has started it, or is about to, since somebody did
 	Health   string // one word; "none" or "" of one that does not run or that nobody examines
 	OOM      bool   // in its last run the kernel has ended something for want of memory
-	Owner    uint32
-	Reaches  bool // it acts on the host with rights of its owner's: its files, its devices, its kernel
-	Created  time.Time
-	Started  time.Time // zero if it never was
-	Ended    time.Time // zero if it never did
+	// Addresses are its own on its networks, in their order.
+	Addresses []Address
+	Ports     []Port // what is published, and what its image names beside
+	Owner     uint32
+	Reaches   bool // it acts on the host with rights of its owner's: its files, its devices, its kernel
+	Created   time.Time
+	Started   time.Time // zero if it never was
+	Ended     time.Time // zero if it never did
+}
+
+// Address is what a container has on one network.
+type Address struct {
+	Network string
+	IP      string
+	IP6     string // empty where the network has no IPv6
 }
 
 // ContainerSession is an immutable snapshot of something executed in a container, or of somebody attached to it.
@@ -301,6 +311,43 @@ type Volume struct {
 	Owner uint32
 	Made  time.Time
 	Users []string // names of the containers that have it among their mounts, sorted
+}
+
+// Networks is what the tree needs of what containers talk over. What is said of [Images] about contexts and snapshots
+// holds here.
+type Networks interface {
+	// List returns every network, sorted by Name: those that were made, and default, host and none, which always are. Neither
+	// slice nor networks ever change.
+	List() []*Network
+	// Find returns the network of a name, by map look-up.
+	Find(name string) (*Network, bool)
+	Create(ctx context.Context, name string, owner Credential) (*Network, error)
+	// Remove removes a network: that a container is on it, or is to be, is Busy, and that it always is, Forbidden.
+	Remove(ctx context.Context, name string) error
+	// Spare is what Remove would say now.
+	Spare(name string) error
+	// Chown gives a network to another user; those that always are stay root's, which is Forbidden.
+	Chown(ctx context.Context, name string, uid uint32) error
+	// SetSubnet gives a network other subnets, a line for each of IPv4 and IPv6 or for one of them. That a container is on it
+	// is Busy, that the host or another network has addresses of it Exists.
+	SetSubnet(ctx context.Context, name, value string) error
+	// Members returns the containers that are on a network or are to be, sorted by Name.
+	Members(name string) []Member
+}
+
+// Network is an immutable snapshot of a network.
+type Network struct {
+	Name     string
+	Owner    uint32
+	Made     time.Time // not after 1970 of host and none, which nobody made
+	Subnets  []string  // "10.89.0.0/24"; IPv4 before IPv6; none of host and none
+	Gateways []string  // the addresses by which containers reach the host
+}
+
+// Member is a container on a network.
+type Member struct {
+	Name      string
+	Addresses []string // none if it has none now
 }
 
 // Roots gives the file systems of images, layers, containers and volumes to look into.

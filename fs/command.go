@@ -73,7 +73,7 @@ func pruneStore(ctx context.Context, t *Tree, e *entry, args []string) error {
 	if all {
 		args = args[1:]
 	}
-	what, err := one(e, "prune", "containers, images, volumes or all", args)
+	what, err := one(e, "prune", "containers, images, networks, volumes or all", args)
 	if err != nil {
 		return err
 	}

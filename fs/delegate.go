@@ -29,14 +29,14 @@ func (t *Tree) mayName(ctx context.Context, ref string) error {
 	return t.May(by, at, Change)
 }
 
-// MayPrune tells why somebody may not remove what nobody uses of containers, images, volumes, or all.
+// MayPrune tells why somebody may not remove what nobody uses of containers, images, networks, volumes, or all.
 func (t *Tree) MayPrune(by Credential, what string) error {
 	places := []string{what}
 	if what == "all" {
-		places = []string{"containers", "images"}
+		places = []string{"containers", "images", "networks"}
 	}
 	for _, p := range places {
-		if p != "containers" && p != "images" && p != "volumes" {
+		if p != "containers" && p != "images" && p != "networks" && p != "volumes" {
 			continue // it will be refused for what it is
 		}
 		if err := t.May(by, p, Change); err != nil {

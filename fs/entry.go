@@ -34,7 +34,7 @@ type entry struct {
 // object is what an entry belongs to.
 type object struct {
 	kind objectKind
-	id   string    // reference of an image, ID of a container or layer, domain of a registry, name of a volume
+	id   string    // reference of an image, ID of a container or layer, domain of a registry, name of a volume or network
 	made time.Time // of all but a container: tells a reference from one of the same name that was removed
 }
 
@@ -47,6 +47,7 @@ const (
 	registryObject
 	layerObject
 	volumeObject
+	networkObject
 )
 
 // key is the object's identity.
@@ -62,6 +63,8 @@ func (o object) key() string {
 		return fmt.Sprintf("l/%s/%d", o.id, o.made.UnixNano())
 	case volumeObject:
 		return fmt.Sprintf("v/%s/%d", o.id, o.made.UnixNano())
+	case networkObject:
+		return fmt.Sprintf("n/%s/%d", o.id, o.made.UnixNano())
 	case noObject:
 	}
 	return ""
@@ -140,6 +143,8 @@ func (e *entry) alive() error {
 		_, err = e.layer()
 	case volumeObject:
 		_, err = e.volume()
+	case networkObject:
+		_, err = e.network()
 	case noObject:
 	}
 	return err
@@ -161,6 +166,8 @@ func (e *entry) label() string {
 		return "layers/" + e.obj.id
 	case volumeObject:
 		return "volumes/" + e.obj.id
+	case networkObject:
+		return "networks/" + e.obj.id
 	case noObject:
 	}
 	return e.path()
@@ -171,6 +178,10 @@ func (e *entry) times() time.Time {
 	switch e.obj.kind {
 	case imageObject, registryObject, layerObject, volumeObject:
 		return e.obj.made
+	case networkObject:
+		if e.obj.made.Unix() > 0 { // else it is one that nobody made
+			return e.obj.made
+		}
 	case containerObject:
 		if c, ok := e.t.Containers.Find(e.obj.id); ok {
 			return c.Created

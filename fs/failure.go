@@ -20,7 +20,7 @@ type failures struct {
 	mu      sync.Mutex
 	users   map[uint32]record
 	objects map[string]record // by object.key
-	places  map[string]record // "images", "containers", "registries", "volumes"
+	places  map[string]record // "images", "containers", "networks", "registries", "volumes"
 }
 
 type record struct {
@@ -72,7 +72,8 @@ func (t *Tree) record(op string, o object, path string, by Credential, asked boo
 	if o.kind != noObject {
 		f.objects = keep(f.objects, o.key(), r)
 	}
-	if first, _, _ := strings.Cut(path, "/"); first == "images" || first == "containers" || first == "registries" || first == "volumes" {
+	switch first, _, _ := strings.Cut(path, "/"); first {
+	case "images", "containers", "networks", "registries", "volumes":
 		f.places = keep(f.places, first, r)
 	}
 	f.mu.Unlock()
@@ -150,6 +151,13 @@ func placeError(name string) func(context.Context, *Tree, *entry) ([]byte, error
 		t.failures.mu.Unlock()
 		return []byte(line(r.shown(by, e))), nil
 	}
+}
+
+// objectError is the last refused command, to those who may know.
+func objectError(ctx context.Context, t *Tree, e *entry) ([]byte, error) {
+	by, _ := By(ctx)
+	r := t.failures.object(e.obj.key())
+	return []byte(line(r.shown(by, e))), nil
 }
 
 // sentence makes one line that begins with a capital and ends with a full stop.

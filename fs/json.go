@@ -11,22 +11,36 @@ import (
 // names; what is not known is left out.
 
 type containerItem struct {
-	ID       string    `json:"id"`
-	Name     string    `json:"name"`
-	Image    string    `json:"image,omitempty"`
-	ImageID  string    `json:"image_id,omitempty"`
-	Command  string    `json:"command,omitempty"`
-	Status   string    `json:"status"`
-	Error    string    `json:"error,omitempty"`
-	PID      string    `json:"pid,omitempty"`
-	Exit     *int      `json:"exit,omitempty"` // of one that has ended
-	Restarts int       `json:"restarts,omitempty"`
-	Health   string    `json:"health,omitempty"`
-	OOM      bool      `json:"oom,omitempty"`
-	Owner    uint32    `json:"owner"`
-	Created  time.Time `json:"created"`
-	Started  time.Time `json:"started,omitzero"`
-	Ended    time.Time `json:"finished,omitzero"`
+	ID       string        `json:"id"`
+	Name     string        `json:"name"`
+	Image    string        `json:"image,omitempty"`
+	ImageID  string        `json:"image_id,omitempty"`
+	Command  string        `json:"command,omitempty"`
+	Status   string        `json:"status"`
+	Error    string        `json:"error,omitempty"`
+	PID      string        `json:"pid,omitempty"`
+	Exit     *int          `json:"exit,omitempty"` // of one that has ended
+	Restarts int           `json:"restarts,omitempty"`
+	Health   string        `json:"health,omitempty"`
+	OOM      bool          `json:"oom,omitempty"`
+	Networks []networkItem `json:"networks,omitempty"`
+	Ports    []portItem    `json:"ports,omitempty"` // what is published
+	Owner    uint32        `json:"owner"`
+	Created  time.Time     `json:"created"`
+	Started  time.Time     `json:"started,omitzero"`
+	Ended    time.Time     `json:"finished,omitzero"`
+}
+
+type networkItem struct {
+	Network string `json:"network"`
+	IP      string `json:"ip"`
+	IP6     string `json:"ip6,omitempty"`
+}
+
+type portItem struct {
+	Host     string `json:"host"` // 127.0.0.1:8080
+	Port     uint16 `json:"port"`
+	Protocol string `json:"protocol"`
 }
 
 func containersJSON(ctx context.Context, t *Tree, _ *entry) ([]byte, error) {
@@ -40,6 +54,14 @@ func containersJSON(ctx context.Context, t *Tree, _ *entry) ([]byte, error) {
 		}
 		if c.Health != "none" {
 			item.Health = c.Health
+		}
+		for _, a := range c.Addresses {
+			item.Networks = append(item.Networks, networkItem(a))
+		}
+		for _, p := range sorted(c.Ports) {
+			if p.Host.IsValid() {
+				item.Ports = append(item.Ports, portItem{p.Host.String(), p.Port, p.Proto})
+			}
 		}
 		if exitCode(c) != "" {
 			item.Exit, item.Ended = &c.Exit, c.Ended

@@ -105,6 +105,7 @@ func named(path, layer, image string) string {
 		{"exec/COMMAND", "exec/sh"},
 		{"sessions/N", "sessions/1"},
 		{"volumes/NAME", "volumes/db"},
+		{"networks/NAME", "networks/backend"},
 		{"registries/HOST", "registries/docker.io"},
 		{"layers/ID", "layers/" + layer},
 		{"layers/N", "layers/0"},
@@ -128,7 +129,7 @@ func (keeper) Run(context.Context, string) error         { return nil }
 func TestMayTable(t *testing.T) {
 	m := mountWith(t, func(o *fs.Options) { o.Group, o.Upkeep = 5555, keeper{} }, "redis:7", "acme/app:1")
 	open(t, m)
-	m.ok("mkdir images/redis:7 && mkdir images/redis:7/containers/web containers/far volumes/db && chown -R 4242 containers/web images/redis:7 volumes/db registries/docker.io")
+	m.ok("mkdir images/redis:7 && mkdir images/redis:7/containers/web containers/far volumes/db networks/backend && chown -R 4242 containers/web images/redis:7 volumes/db networks/backend registries/docker.io")
 	m.Session("web", fs.ContainerSession{ID: strings.Repeat("a", 64), Number: 1, Command: "sh", Terminal: "/dev/pts/0"})
 	layer := strings.Fields(m.ok("ls layers"))[0]
 	tried := 0

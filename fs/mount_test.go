@@ -60,7 +60,7 @@ func mountWith(t *testing.T, change func(*fs.Options), refs ...string) *mounted 
 		t.Fatal(err)
 	}
 	o := fs.Options{
-		Images: m.Images(), Containers: m.Containers(), Registries: m.Registries(), Layers: m.Layers(), Volumes: m.Volumes(), Roots: m.Roots(), Host: m.Fake, Journal: j,
+		Images: m.Images(), Containers: m.Containers(), Registries: m.Registries(), Layers: m.Layers(), Volumes: m.Volumes(), Networks: m.Networks(), Roots: m.Roots(), Host: m.Fake, Journal: j,
 		Binary: "/usr/bin/hull", Group: -1, Budget: 500 * time.Millisecond,
 		Logger: slog.New(slog.NewTextHandler(testWriter{t}, nil)),
 	}
@@ -197,7 +197,7 @@ func (m *mounted) read(name string) string {
 
 func TestSession(t *testing.T) {
 	m := mount(t, "redis:7", "ubuntu:latest")
-	m.want("ls", "README\ncontainers\ncontainers.json\ncontainers.txt\ndf\nerror\nevents\nimages\nimages.json\nimages.txt\ninfo\nlayers\nload\nprune\npull\nregistries\nrootfs\nrun\nrunning.txt\nversion\nvolumes\n")
+	m.want("ls", "README\ncontainers\ncontainers.json\ncontainers.txt\ndf\nerror\nevents\nimages\nimages.json\nimages.txt\ninfo\nlayers\nload\nnetworks\nprune\npull\nregistries\nrootfs\nrun\nrunning.txt\nversion\nvolumes\n")
 	m.ok("mkdir images/redis:7")
 	m.want("ls images; cat images/redis:7/status", "redis:7\nready\n")
 	m.want("mkdir images/redis:7/containers/web && cat containers/web/status && ls -l images/redis:7/containers | grep -o 'web ->.*'", "running\nweb -> ../../../containers/web\n")

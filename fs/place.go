@@ -33,7 +33,7 @@ func (r refusing) no(op, name, why string) error {
 }
 
 func (r refusing) mkdir(_ context.Context, name string) (*entry, error) {
-	return nil, r.no("mkdir", name, "directories are made in images/, containers/, an image's containers/, volumes/ and registries/")
+	return nil, r.no("mkdir", name, "directories are made in images/, containers/, an image's containers/, volumes/, networks/ and registries/")
 }
 
 func (r refusing) rmdir(_ context.Context, name string) error {

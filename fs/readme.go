@@ -32,6 +32,10 @@ This directory is a container engine. mkdir, rmdir, mv, ln -s, cat and echo work
   echo db:/data >> containers/db/config/mounts  where it is in one; /srv:/srv:ro of the host
   ls volumes/db/data/                           its files
 
+  mkdir networks/backend                        a network; containers on it find each other by name
+  echo backend > containers/db/config/network   its place; default, host and none are there always
+  echo 8080:80 >> containers/web/config/ports   publish a port, on 127.0.0.1; 0.0.0.0:8080:80 for others
+
   registries/docker.io/login                    log in; rm it to log out
   echo push > images/me/app:1/ctl               push; images/me/app:1/wait waits for it
   images/debian:12/save > f.tar                 save; ./load < f.tar or cat f.tar > load

@@ -118,10 +118,3 @@ func registryStatus(ctx context.Context, t *Tree, e *entry) ([]byte, error) {
 	}
 	return []byte("logged-in\n"), nil
 }
-
-// registryError is the last refused command, to those who may know.
-func registryError(ctx context.Context, t *Tree, e *entry) ([]byte, error) {
-	by, _ := By(ctx)
-	r := t.failures.object(e.obj.key())
-	return []byte(line(r.shown(by, e))), nil
-}

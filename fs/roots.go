@@ -129,7 +129,7 @@ func rootOf(e *entry) string {
 		return "layers/" + e.obj.id
 	case volumeObject:
 		return "volumes/" + e.obj.id
-	case noObject, imageObject, registryObject: // an image's tree is its ID's
+	case noObject, imageObject, registryObject, networkObject: // an image's tree is its ID's
 	}
 	return "images/sha256:" + e.name
 }
@@ -217,7 +217,7 @@ func (t *Tree) newView(e *entry) *view {
 		lend = func(ctx context.Context) (*Root, error) { return t.Roots.LayerRoot(ctx, e.obj.id) }
 	case volumeObject:
 		lend = func(ctx context.Context) (*Root, error) { return t.Roots.VolumeRoot(ctx, e.obj.id) }
-	case noObject, imageObject, registryObject: // an image's tree is its ID's
+	case noObject, imageObject, registryObject, networkObject: // an image's tree is its ID's
 		id := "sha256:" + e.name
 		lend = func(ctx context.Context) (*Root, error) { return t.Roots.ImageRoot(ctx, id) }
 		live = func() bool { _, ok := t.Images.Find(id); return ok }

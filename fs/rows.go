@@ -140,3 +140,16 @@ func stamp(at time.Time) string {
 	}
 	return at.UTC().Format(time.RFC3339Nano) + "\n"
 }
+
+// addresses are those of one family that a container has.
+func addresses(of func(Address) string) func(*Container) string {
+	return func(c *Container) string {
+		var list []string
+		for _, a := range c.Addresses {
+			if ip := of(a); ip != "" {
+				list = append(list, ip)
+			}
+		}
+		return lines(list)
+	}
+}

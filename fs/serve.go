@@ -46,6 +46,7 @@ type Options struct {
 	Registries Registries
 	Layers     Layers
 	Volumes    Volumes
+	Networks   Networks
 	Roots      Roots
 	Upkeep     Upkeep // nil: the root has no ctl
 	Host       Host
@@ -89,8 +90,8 @@ type Tree struct {
 
 // New makes a tree. What it starts in the background ends with ctx or [Tree.Close].
 func New(ctx context.Context, o Options) (*Tree, error) {
-	if o.Images == nil || o.Containers == nil || o.Registries == nil || o.Layers == nil || o.Volumes == nil || o.Roots == nil || o.Host == nil {
-		return nil, errors.New("fs: a tree needs images, containers, registries, layers, volumes, roots and a host")
+	if o.Images == nil || o.Containers == nil || o.Registries == nil || o.Layers == nil || o.Volumes == nil || o.Networks == nil || o.Roots == nil || o.Host == nil {
+		return nil, errors.New("fs: a tree needs images, containers, registries, layers, volumes, networks, roots and a host")
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"flag"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -151,6 +152,34 @@ func TestDockerWording(t *testing.T) {
 	} {
 		if got := statusText(c, now); got != want {
 			t.Errorf("%+v is %q, want %q", c, got, want)
+		}
+	}
+}
+
+func TestPortColumn(t *testing.T) {
+	at := func(host string, port uint16, proto string) Port {
+		p := Port{Port: port, Proto: proto}
+		if host != "" {
+			p.Host = netip.MustParseAddrPort(host)
+		}
+		return p
+	}
+	for want, ports := range map[string][]Port{
+		"":                       nil,
+		"80/tcp":                 {at("", 80, "tcp")},
+		"127.0.0.1:8080->80/tcp": {at("127.0.0.1:8080", 80, "tcp")},
+		"0.0.0.0:80->80/tcp":     {at("0.0.0.0:80", 80, "tcp")},
+		"[::]:53->53/udp":        {at("[::]:53", 53, "udp")},
+		"53/tcp, 53/udp":         {at("", 53, "udp"), at("", 53, "tcp")},
+		"0.0.0.0:80-82->80-82/tcp, [::]:80->80/tcp": {
+			at("0.0.0.0:81", 81, "tcp"), at("[::]:80", 80, "tcp"), at("0.0.0.0:80", 80, "tcp"), at("0.0.0.0:82", 82, "tcp"),
+		},
+		"80-81/tcp, 443/tcp, 127.0.0.1:1->80/tcp": {
+			at("", 443, "tcp"), at("", 81, "tcp"), at("127.0.0.1:1", 80, "tcp"), at("", 80, "tcp"),
+		},
+	} {
+		if got := portColumn(ports); got != want {
+			t.Errorf("%v is %q, want %q", ports, got, want)
 		}
 	}
 }

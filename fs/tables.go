@@ -28,7 +28,7 @@ func (t *Tree) containerTable(ctx context.Context, want func(*Container) bool) (
 	lines := newColumns("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES")
 	for _, c := range all {
 		if want(c) {
-			lines.add(short(c.ID), c.Image, t.shownCommand(by, c), ago(now.Sub(c.Created))+" ago", statusText(c, now), "", c.Name)
+			lines.add(short(c.ID), c.Image, t.shownCommand(by, c), ago(now.Sub(c.Created))+" ago", statusText(c, now), portColumn(c.shownPorts()), c.Name)
 		}
 	}
 	return lines.text(), nil

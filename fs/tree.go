@@ -15,7 +15,7 @@ func table(settings []Setting) *row {
 		verb("run", "IMAGE [COMMAND…] with docker run's flags; pulls the image if it is absent"),
 		verb("pull", "REFERENCE; shows progress on a terminal, ends when the pull ends (-q quiet, -a all tags, --platform linux/arm64)"),
 		verb("load", "a docker or OCI archive on its input, or written to it, becomes images; prints their names").streams(loadArchive),
-		verb("prune", "[-n] [-a] containers|images|volumes|all: what nobody uses goes; prints it, and how many bytes; all leaves volumes"),
+		verb("prune", "[-n] [-a] containers|images|networks|volumes|all: what nobody uses goes; prints it, and how many bytes; all leaves volumes"),
 		ctl("ctl", "commands of the whole", rootCommands()).only(kept),
 		text("error", 0o644, "the last failure of your own calls", userError),
 		growing("events", 0o644, "what happened, a line of JSON each (hullfs(5)); of others' objects root and the group see it; a bounded ring on disk", events),
@@ -33,6 +33,8 @@ func table(settings []Setting) *row {
 			openContainers, containerRow(settings), unlisted("error", "the last failure among containers", placeError("containers"))),
 		collection("volumes", 0o755, "volumes by name: directories that outlive containers · mkdir NAME makes · rmdir removes an empty one",
 			openVolumes, volumeRow(), unlisted("error", "the last failure among volumes", placeError("volumes"))),
+		collection("networks", 0o755, "networks by name: bridges with subnets of their own · mkdir NAME makes · rmdir removes one that no container is on",
+			openNetworks, networkRow(), unlisted("error", "the last failure among networks", placeError("networks"))),
 		collection("registries", 0o755, "registries by host · mkdir HOST makes one known · rmdir logs out and forgets it",
 			openRegistries, registryRow(), unlisted("error", "the last failure among registries", placeError("registries"))),
 		collection("layers", 0o755, "the layers that images are made of, each stored once; they come and go with images",
@@ -101,6 +103,9 @@ func containerRow(settings []Setting) *row {
 		containerText("restarts", 0o644, "how often its restart policy has started it, or is about to, since somebody did", func(c *Container) string { return line(strconv.Itoa(c.Restarts)) }),
 		containerText("oom", 0o644, "true if in its last run the kernel has ended something for want of memory, else false", func(c *Container) string { return line(strconv.FormatBool(c.OOM)) }),
 		containerText("health", 0o644, "one word: none starting healthy unhealthy; inspect.json has what the latest looks found", func(c *Container) string { return line(c.Health) }),
+		containerText("ip", 0o644, "its address on each of its networks, one a line, those of its first network first; empty if it has none", addresses(func(a Address) string { return a.IP })),
+		containerText("ip6", 0o644, "the same for IPv6", addresses(func(a Address) string { return a.IP6 })),
+		containerText("ports", 0o644, "what it publishes, as docker port: 80/tcp -> 127.0.0.1:8080", portLines),
 		ctl("ctl", "commands of the container", containerCommands()),
 		dir("config", 0o755, "one file a setting; empty means the image's or hull's default", config...).opens(openConfig).within(),
 		logs("logs", "what it has written, stdout and stderr in order; grows, within config/log_max and log_files"),
@@ -155,9 +160,20 @@ func volumeRow() *row {
 		text("size", 0o644, "bytes of its files; of very many they are counted now and then", volumeSize),
 		text("created", 0o644, "when it was made", func(_ context.Context, _ *Tree, e *entry) ([]byte, error) { return []byte(stamp(e.obj.made)), nil }),
 		text("used_by", 0o644, "the containers that have it among their mounts, one a line", volumeUsers),
-		text("error", 0o644, "why the last command failed; empty if it did not", volumeError),
+		text("error", 0o644, "why the last command failed; empty if it did not", objectError),
 		ctl("ctl", "commands of the volume", volumeCommands()),
 		link("data", "its files", volumeData),
+	)
+}
+
+// networkRow is a network's directory.
+func networkRow() *row {
+	return member("NAME", "one network", openNetwork,
+		setting(Setting{Name: "subnet", Mode: 0o644, Summary: "its subnets, one for IPv4 and one for IPv6; while no container is on it they can be changed"}),
+		networkText("gateway", "the addresses by which its containers reach the host, one a line", func(n *Network) string { return lines(n.Gateways) }),
+		text("containers", 0o644, "the containers that are on it or are to be, one a line, with their addresses", networkMembers),
+		networkText("created", "when it was made; empty of host and none, which nobody made", networkMade),
+		text("error", 0o644, "why the last command failed; empty if it did not", objectError),
 	)
 }
 
@@ -167,7 +183,7 @@ func registryRow() *row {
 		verb("login", "asks for user and password; or write USER PASSWORD to it; rm logs out").input(login),
 		text("user", 0o644, "who you are there, if you have logged in here; empty if not", registryUser),
 		text("status", 0o644, "one word: anonymous logged-in", registryStatus),
-		text("error", 0o644, "why the last command failed; empty if it did not", registryError),
+		text("error", 0o644, "why the last command failed; empty if it did not", objectError),
 		setting(Setting{Name: "insecure", Mode: 0o640, Summary: "true: plain http and certificates that nobody vouches for are good enough"}),
 		setting(Setting{Name: "mirror", Mode: 0o640, Summary: "servers that are asked first when pulling, an address a line"}),
 		verb("search", "TERM: repositories there, as docker search prints them"),
@@ -182,7 +198,7 @@ func rootCommands() []command {
 		{"repair", "", "mend what is wrong: fetch it again, or drop it", repairStore, nil},
 		{"pull", "[--platform PLATFORM] REF", "pull an image, as mkdir does", pullReference, nil},
 		{"run", "[FLAGS] IMAGE [COMMAND…]", "make a container and start it, as ./run -d does", nil, runContainer},
-		{"prune", "[-a] WHAT", "remove what nobody uses of containers, images, volumes, or all but volumes", pruneStore, nil},
+		{"prune", "[-a] WHAT", "remove what nobody uses of containers, images, networks, volumes, or all but volumes", pruneStore, nil},
 	}
 }
 

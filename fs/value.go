@@ -167,8 +167,16 @@ func (h *valueHandle) Release(context.Context) syscall.Errno {
 
 // setting is a setting's value.
 func (e *entry) setting() (string, error) {
-	if e.obj.kind == registryObject {
+	switch e.obj.kind {
+	case registryObject:
 		return e.t.Registries.Get(e.obj.id, e.row.name)
+	case networkObject:
+		n, err := e.network()
+		if err != nil {
+			return "", err
+		}
+		return lines(n.Subnets), nil
+	case noObject, imageObject, containerObject, layerObject, volumeObject:
 	}
 	return e.t.Containers.Get(e.obj.id, e.row.name)
 }
@@ -184,11 +192,14 @@ func (t *Tree) setValue(ctx context.Context, e *entry, b []byte) error {
 			return err
 		}
 	}
-	if e.obj.kind == registryObject {
+	switch {
+	case e.obj.kind == registryObject:
 		err = t.Registries.Set(ctx, e.obj.id, e.row.name, string(b))
-	} else if len(b) == 0 {
+	case e.obj.kind == networkObject:
+		err = t.Networks.SetSubnet(ctx, e.obj.id, string(b))
+	case len(b) == 0:
 		err = t.Containers.Reset(ctx, e.obj.id, e.row.name)
-	} else {
+	default:
 		err = t.Containers.Set(ctx, e.obj.id, e.row.name, string(b))
 	}
 	if err == nil {

@@ -108,13 +108,6 @@ func volumeUsers(_ context.Context, _ *Tree, e *entry) ([]byte, error) {
 	return []byte(lines(v.Users)), nil
 }
 
-// volumeError is the last refused command, to those who may know.
-func volumeError(ctx context.Context, t *Tree, e *entry) ([]byte, error) {
-	by, _ := By(ctx)
-	r := t.failures.object(e.obj.key())
-	return []byte(line(r.shown(by, e))), nil
-}
-
 func volumeData(_ *Tree, e *entry) string { return e.up() + "rootfs/volumes/" + e.obj.id }
 
 func removeVolume(ctx context.Context, t *Tree, e *entry, args []string) error {

@@ -53,7 +53,7 @@ func showContainer(x *engine.Container) *fs.Container {
 	s := &fs.Container{
 		ID: x.ID, Name: x.Name, Image: x.Image, ImageID: x.ImageID, Command: strings.Join(x.Command, " "),
 		Status: x.State.String(), Error: x.Error, ErrorAt: x.ErrorAt, Owner: x.UID, Reaches: x.Reaches, Created: x.Created, Started: x.Started, Ended: x.Finished, OOM: x.OOM,
-		Health: string(x.Health), Restarts: x.Restarts,
+		Health: string(x.Health), Restarts: x.Restarts, Addresses: shownAddresses(x), Ports: shownPorts(x),
 	}
 	if x.PID != 0 {
 		s.Process = strconv.Itoa(x.PID)

@@ -47,6 +47,13 @@ func (d *daemon) containerEvent(e engine.Event) {
 		})
 		return
 	}
+	if e.Network != "" {
+		d.record(journal.Event{
+			Time: e.Time, Type: "network", Action: string(e.Action), Object: e.Network, UID: e.UID, Cause: string(e.Cause), Owner: e.Owner,
+			Extra: e.Attributes,
+		})
+		return
+	}
 	if tree := d.told.Load(); e.Action == "destroy" && tree != nil {
 		tree.Destroyed(e.ID, e.Name)
 	}

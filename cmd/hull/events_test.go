@@ -25,6 +25,11 @@ func TestEventsAreDescribed(t *testing.T) {
 			t.Errorf("container %s is not described", a)
 		}
 	}
+	for _, a := range engine.NetworkActions() {
+		if !described["network "+string(a)] {
+			t.Errorf("network %s is not described", a)
+		}
+	}
 	for _, a := range layers.Actions() {
 		if !described["image "+string(a)] {
 			t.Errorf("image %s is not described", a)

@@ -49,6 +49,7 @@ func (h *host) Info() string {
 	line("containers", len(all))
 	line("containers.running", running)
 	line("volumes", len(h.d.engine.Volumes()))
+	line("networks", len(h.d.engine.Networks()))
 	features := h.features.Load()
 	if features == nil {
 		return b.String()

@@ -36,6 +36,7 @@ var engineKinds = map[engine.Kind]fs.Kind{
 	engine.Interrupted:   fs.Interrupted,
 	engine.NotEmpty:      fs.NotEmpty,
 	engine.Unsupported:   fs.Unsupported,
+	engine.InUse:         fs.InUse,
 }
 
 var layersKinds = map[layers.Kind]fs.Kind{

@@ -145,11 +145,9 @@ func (u upkeep) prune(ctx context.Context, what string, all, dry bool) (string, 
 	var lines []string
 	var bytes int64
 	switch what {
-	case "containers", "images", "volumes", "all":
-	case "networks":
-		return "", &tree.Error{Op: "prune", Kind: tree.Unsupported, Sentence: "There are no " + what + " yet, so none to prune."}
+	case "containers", "images", "networks", "volumes", "all":
 	default:
-		return "", &tree.Error{Op: "prune", Kind: tree.Invalid, Sentence: fmt.Sprintf("prune takes containers, images, volumes or all, not %q.", what)}
+		return "", &tree.Error{Op: "prune", Kind: tree.Invalid, Sentence: fmt.Sprintf("prune takes containers, images, networks, volumes or all, not %q.", what)}
 	}
 	if what == "volumes" {
 		var err error
@@ -170,7 +168,14 @@ func (u upkeep) prune(ctx context.Context, what string, all, dry bool) (string, 
 		}
 		lines, bytes = append(lines, gone...), bytes+n
 	}
-	if what != "volumes" { // with containers go the images that only they keep
+	if what == "networks" || what == "all" {
+		gone, err := u.pruneNetworks(ctx, leaving, dry)
+		if err != nil {
+			return "", err
+		}
+		lines = append(lines, gone...)
+	}
+	if what != "volumes" && what != "networks" { // with containers go the images that only they keep
 		gone, n, err := u.pruneImages(ctx, layers.PruneOptions{All: all, Unheld: what == "containers", DryRun: dry, Leaving: leaving})
 		if err != nil {
 			return "", err
@@ -246,7 +251,7 @@ func weight(dir string) int64 {
 // prune is the verb.
 func (v verbs) prune(ctx context.Context, c *session.Call) (*session.Answer, error) {
 	if len(c.Args) != 1 {
-		return nil, errors.New("prune takes what to prune: prune [-n] [-a] containers|images|volumes|all")
+		return nil, errors.New("prune takes what to prune: prune [-n] [-a] containers|images|networks|volumes|all")
 	}
 	if err := v.tree.MayPrune(tree.Credential(c.By), c.Args[0]); err != nil {
 		return nil, err

@@ -34,6 +34,14 @@ func (f *Fake) Stubborn(name string) {
 	f.names[name].stubborn = true
 }
 
+// Address gives a container addresses and ports.
+func (f *Fake) Address(name string, at []fs.Address, ports ...fs.Port) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.names[name].Addresses, f.names[name].Ports = at, ports
+	f.change()
+}
+
 // Session shows a session in a container.
 func (f *Fake) Session(name string, s fs.ContainerSession) {
 	f.mu.Lock()

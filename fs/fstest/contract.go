@@ -238,6 +238,65 @@ func lives(t *testing.T, b Backend, id string) {
 	}
 }
 
+// Networks tests what every backend's networks must keep. It makes contract-a and contract-b.
+func Networks(t *testing.T, s fs.Networks, owner fs.Credential) {
+	ctx := t.Context()
+	for _, name := range []string{"default", "host", "none"} {
+		if _, there := s.Find(name); !there {
+			t.Errorf("there is no network %s", name)
+		}
+		kind(t, "Remove "+name, s.Remove(ctx, name), fs.Forbidden)
+		kind(t, "Spare "+name, s.Spare(name), fs.Forbidden)
+		kind(t, "Chown "+name, s.Chown(ctx, name, 1000), fs.Forbidden)
+		_, err := s.Create(ctx, name, owner)
+		kind(t, "Create "+name, err, fs.Exists)
+	}
+	kind(t, "SetSubnet of host", s.SetSubnet(ctx, "host", "10.201.0.0/24"), fs.Forbidden)
+	before := s.List()
+	a, err := s.Create(ctx, "contract-a", owner)
+	ok(t, "Create", err)
+	b, err := s.Create(ctx, "contract-b", owner)
+	ok(t, "Create", err)
+	if a.Owner != owner.UID || a.Made.Unix() <= 0 || len(a.Subnets) == 0 || len(a.Gateways) != len(a.Subnets) || a.Subnets[0] == b.Subnets[0] {
+		t.Errorf("after Create: %+v and %+v", a, b)
+	}
+	if len(s.List()) != len(before)+2 || !slices.IsSortedFunc(s.List(), func(a, b *fs.Network) int { return strings.Compare(a.Name, b.Name) }) {
+		t.Error("the list is not sorted, or not whole, or changed after it was returned")
+	}
+	_, err = s.Create(ctx, "contract-a", owner)
+	kind(t, "Create again", err, fs.Exists)
+	for _, bad := range []string{"", "-x", "a/b", "a b", "ä"} {
+		_, err := s.Create(ctx, bad, owner)
+		kind(t, "Create "+bad, err, fs.Invalid)
+	}
+	ok(t, "SetSubnet", s.SetSubnet(ctx, "contract-a", "10.201.0.0/24\n"))
+	for value, want := range map[string]fs.Kind{
+		"": fs.Invalid, "10.201.0.1/24": fs.Invalid, "x": fs.Invalid, "10.201.0.0/33": fs.Invalid, b.Subnets[0]: fs.Exists,
+	} {
+		kind(t, "SetSubnet "+value, s.SetSubnet(ctx, "contract-a", value), want)
+	}
+	if n, _ := s.Find("contract-a"); n == nil || n.Subnets[0] != "10.201.0.0/24" || n.Gateways[0] != "10.201.0.1" || !n.Made.Equal(a.Made) {
+		t.Errorf("after SetSubnet: %+v", n)
+	}
+	if m := s.Members("contract-a"); len(m) != 0 {
+		t.Errorf("nobody is on it: %v", m)
+	}
+	ok(t, "Chown", s.Chown(ctx, "contract-a", 1000))
+	if n, _ := s.Find("contract-a"); n == nil || n.Owner != 1000 {
+		t.Errorf("after Chown: %+v", n)
+	}
+	ok(t, "Spare", s.Spare("contract-a"))
+	for _, name := range []string{"contract-a", "contract-b"} {
+		ok(t, "Remove", s.Remove(ctx, name))
+	}
+	if _, there := s.Find("contract-a"); there || len(s.List()) != len(before) {
+		t.Error("a removed network is there")
+	}
+	kind(t, "Remove again", s.Remove(ctx, "contract-a"), fs.NotFound)
+	kind(t, "Chown of nothing", s.Chown(ctx, "contract-a", 0), fs.NotFound)
+	kind(t, "SetSubnet of nothing", s.SetSubnet(ctx, "contract-a", "10.201.0.0/24"), fs.NotFound)
+}
+
 func status(t *testing.T, s fs.Containers, id, want string) {
 	t.Helper()
 	c, there := s.Find(id)

@@ -39,6 +39,8 @@ type Fake struct {
 
 	registries map[string]*registry // by domain
 	volumes    map[string]*fs.Volume
+	networks   map[string]*fs.Network
+	members    map[string][]fs.Member // by network
 	commands   []string
 	roots      map[string]string // directories by ID
 	lent       atomic.Int64      // of them
@@ -52,7 +54,7 @@ func New(refs ...string) *Fake {
 		containers: map[string]*container{}, names: map[string]*container{},
 		commands: []string{"cat", "ls", "sh", "true"}, roots: map[string]string{}, registries: map[string]*registry{
 			"docker.io": {Registry: fs.Registry{Domain: "docker.io", Made: now()}, settings: map[string]string{}},
-		}, changed: make(chan struct{}), volumes: map[string]*fs.Volume{},
+		}, changed: make(chan struct{}), volumes: map[string]*fs.Volume{}, networks: fixedNetworks(), members: map[string][]fs.Member{},
 	}
 	for _, r := range refs {
 		f.registry[r] = digest("image " + r)

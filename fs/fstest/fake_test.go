@@ -1,6 +1,10 @@
 package fstest
 
-import "testing"
+import (
+	"testing"
+
+	"hull/fs"
+)
 
 func TestFake(t *testing.T) {
 	f := New("redis:7")
@@ -10,4 +14,5 @@ func TestFake(t *testing.T) {
 	}
 	Images(t, b)
 	Containers(t, b)
+	Networks(t, f.Networks(), fs.Credential{UID: 1001})
 }

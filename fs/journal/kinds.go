@@ -24,9 +24,9 @@ type Cause struct{ Name, Summary string }
 func Fields() []Field {
 	return []Field{
 		{"time", "when, in UTC, RFC 3339 with nanoseconds; always there"},
-		{"type", "what it is about: container, volume, image, registry, access, store, daemon, or call for what was refused or failed; always there"},
+		{"type", "what it is about: container, volume, network, image, registry, access, store, daemon, or call for what was refused or failed; always there"},
 		{"action", "what happened, as below; always there"},
-		{"object", "the container's or volume's name, the image's reference, the registry's host, or a path in the tree"},
+		{"object", "the container's, volume's or network's name, the image's reference, the registry's host, or a path in the tree"},
 		{"id", "the container's or image's ID"},
 		{"uid", "who asked for it; not there if nobody did, or if it is not known any more"},
 		{"cause", "why, as below; always there"},
@@ -81,6 +81,11 @@ func Kinds() []Kind {
 		{"volume", "create", nil, "it was made"},
 		{"volume", "update", []string{"owner"}, "it belongs to somebody else"},
 		{"volume", "destroy", nil, "it is gone"},
+		{"network", "create", nil, "it was made"},
+		{"network", "connect", []string{"container"}, "a container (its ID) has an address on it"},
+		{"network", "disconnect", []string{"container"}, "and has not any more"},
+		{"network", "update", []string{"owner"}, "it has other subnets, or belongs to somebody else"},
+		{"network", "destroy", nil, "it is gone"},
 		{"image", "pulling", nil, "a pull was accepted"},
 		{"image", "pull", nil, "it has come, or is the newest"},
 		{"image", "pushing", nil, "a push was accepted"},

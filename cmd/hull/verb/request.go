@@ -57,7 +57,7 @@ func (h *helper) request(t wire.Ticket, args []string) (*wire.Request, error) {
 			{Name: "dry-run", Short: "n", Setting: "dry-run", Kind: Switch, Summary: "only say what would go"},
 			{Name: "all", Short: "a", Setting: "all", Kind: Switch, Summary: "also images and volumes that have a name, if no container has them"},
 		}
-		usage = "prune [-n] [-a] containers|images|volumes|all"
+		usage = "prune [-n] [-a] containers|images|networks|volumes|all"
 	case "save":
 		flags = outputFlags()
 		usage = "save [-o FILE] [IMAGE…]   or   save [IMAGE…] > FILE   (more images are put into the same archive)"
