@@ -3,6 +3,7 @@ package engine
 import (
 	"slices"
 
+	"hull/engine/network"
 	"hull/engine/volume"
 )
 
@@ -69,6 +70,9 @@ func points() []point {
 		execMade, execAdopted, execRunning, sessionTold, killSent, checkMended,
 		stopSignalled, stopKilled, exitWritten, exitForgotten, exitTidied,
 		restartNoted, restartDue, recreateNoted, recreateSwapped, removeRenamed, removeReleased, removeDeleted,
+	}
+	for _, p := range []string{network.PointRecorded, network.PointErased} {
+		list = append(list, point(p))
 	}
 	for _, p := range volume.Points() {
 		list = append(list, point(p))

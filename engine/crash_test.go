@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"hull/engine/network"
 	"hull/engine/volume"
 )
 
@@ -19,6 +20,7 @@ type fate struct {
 	owner  uint32
 	// volumes is how many volumes there must be.
 	volumes  int
+	networks string // beside the default one, with owner and subnets
 	restarts int
 }
 
@@ -133,6 +135,11 @@ func TestCrash(t *testing.T) {
 	rows = append(rows, row{killSent, []order{run}, order{Do: "kill", Name: "web", Text: "KILL"}, fate{states: []State{Exited}, code: 137}},
 		row{checkMended, []order{create}, order{Do: "mend", Name: "web"}, fate{states: []State{Created}}},
 		row{volume.PointGiven, []order{{Do: "volume", Name: "v"}}, order{Do: "chownvolume", Name: "v"}, fate{states: []State{none}, volumes: 1}})
+	net := order{Do: "network", Name: "backend"}
+	rows = append(rows, row{network.PointRecorded, nil, net, fate{states: []State{none}, networks: "backend of 0"}},
+		row{network.PointErased, []order{net}, order{Do: "unnetwork", Name: "backend"}, fate{states: []State{none}}},
+		row{network.PointRecorded, []order{net}, order{Do: "chownnetwork", Name: "backend"}, fate{states: []State{none}, networks: "backend of 1000"}},
+		row{network.PointRecorded, []order{net}, order{Do: "subnet", Name: "backend", Text: "10.201.7.0/24"}, fate{states: []State{none}, networks: "backend of 0 with 10.201.7.0/24"}})
 	seen, tried := map[point]bool{}, map[string]map[point]bool{}
 	for _, row := range rows {
 		seen[row.at] = true
@@ -206,7 +213,7 @@ func (r *realm) settled(f fate) {
 		name = "web"
 	}
 	a := r.until(fmt.Sprintf("%+v", f), func(a answer) bool {
-		if !r.clean(a) || len(a.Volumes) != f.volumes {
+		if !r.clean(a) || len(a.Volumes) != f.volumes || a.Networks != f.networks {
 			return false
 		}
 		for _, s := range f.states {

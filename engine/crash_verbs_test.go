@@ -5,32 +5,37 @@ import (
 	"slices"
 	"testing"
 
+	"hull/engine/network"
 	"hull/engine/volume"
 )
 
 // crashVerbs is every method of the engine that changes something which outlives the daemon, and the points that it
 // comes by between its steps. TestCrash kills a daemon at each of them.
 var crashVerbs = map[string][]point{
-	"Create":       {createStaged, createCommitted, createListed, startNoted, startCgroup, startParked, startAdopted, startReleased, startWritten, startKept, startFailed, volumesNamed, volume.PointStaged, volume.PointMade, volume.PointCopied, volume.PointFilled},
-	"Start":        {startNoted, startCgroup, startParked, startAdopted, startReleased, startWritten, startKept, startFailed, volumesNamed, volume.PointMade, volume.PointFilled},
-	"Stop":         {stopSignalled, stopKilled},
-	"Restart":      {stopSignalled, exitWritten, exitForgotten, exitTidied, startNoted, startAdopted, startReleased},
-	"Kill":         {killSent, exitWritten, exitForgotten, exitTidied},
-	"Pause":        {pauseNoted, pauseFrozen, pauseWritten},
-	"Still":        {pauseNoted, pauseFrozen, pauseWritten},
-	"Unpause":      {unpauseNoted, unpauseThawed},
-	"Rename":       {renameWritten},
-	"Set":          {limitsApplied, settingWritten},
-	"Chown":        {ownerWritten},
-	"Recreate":     {recreateNoted, recreateSwapped},
-	"Remove":       {exitWritten, removeRenamed, removeReleased, removeDeleted},
-	"Exec":         {execMade, execAdopted, execRunning},
-	"KillSession":  {sessionTold},
-	"HangUp":       {sessionTold},
-	"CreateVolume": {volume.PointStaged, volume.PointMade},
-	"RemoveVolume": {volume.PointEmptied, volume.PointRemoved},
-	"ChownVolume":  {volume.PointGiven},
-	"Check":        {checkMended},
+	"Create":        {createStaged, createCommitted, createListed, startNoted, startCgroup, startParked, startAdopted, startReleased, startWritten, startKept, startFailed, volumesNamed, volume.PointStaged, volume.PointMade, volume.PointCopied, volume.PointFilled},
+	"Start":         {startNoted, startCgroup, startParked, startAdopted, startReleased, startWritten, startKept, startFailed, volumesNamed, volume.PointMade, volume.PointFilled},
+	"Stop":          {stopSignalled, stopKilled},
+	"Restart":       {stopSignalled, exitWritten, exitForgotten, exitTidied, startNoted, startAdopted, startReleased},
+	"Kill":          {killSent, exitWritten, exitForgotten, exitTidied},
+	"Pause":         {pauseNoted, pauseFrozen, pauseWritten},
+	"Still":         {pauseNoted, pauseFrozen, pauseWritten},
+	"Unpause":       {unpauseNoted, unpauseThawed},
+	"Rename":        {renameWritten},
+	"Set":           {limitsApplied, settingWritten},
+	"Chown":         {ownerWritten},
+	"Recreate":      {recreateNoted, recreateSwapped},
+	"Remove":        {exitWritten, removeRenamed, removeReleased, removeDeleted},
+	"Exec":          {execMade, execAdopted, execRunning},
+	"KillSession":   {sessionTold},
+	"HangUp":        {sessionTold},
+	"CreateVolume":  {volume.PointStaged, volume.PointMade},
+	"RemoveVolume":  {volume.PointEmptied, volume.PointRemoved},
+	"ChownVolume":   {volume.PointGiven},
+	"CreateNetwork": {network.PointRecorded},
+	"RemoveNetwork": {network.PointErased},
+	"ChownNetwork":  {network.PointRecorded},
+	"SetSubnet":     {network.PointRecorded},
+	"Check":         {checkMended},
 }
 
 // sameVerb are those that do what another one does, and by the same steps.
@@ -38,11 +43,6 @@ var sameVerb = map[string]string{
 	"Run":     "Create", // and attaches, which is gone with the daemon
 	"StopAll": "Stop",
 	"KillAll": "Stop",
-
-	"CreateNetwork": "CreateVolume",
-	"RemoveNetwork": "RemoveVolume",
-	"ChownNetwork":  "ChownVolume",
-	"SetSubnet":     "ChownVolume",
 }
 
 // readers change nothing, or nothing that outlives the daemon.
@@ -58,6 +58,7 @@ var verbOf = map[string]string{
 	"pause": "Pause", "still": "Still", "unpause": "Unpause", "rename": "Rename", "set": "Set", "chown": "Chown",
 	"recreate": "Recreate", "remove": "Remove", "exec": "Exec", "killsession": "KillSession", "hangup": "HangUp",
 	"volume": "CreateVolume", "unvolume": "RemoveVolume", "chownvolume": "ChownVolume", "mend": "Check",
+	"network": "CreateNetwork", "unnetwork": "RemoveNetwork", "chownnetwork": "ChownNetwork", "subnet": "SetSubnet",
 }
 
 // TestEveryVerbHasCrashPoints: a method that is new must be given its points, or be said to change nothing.

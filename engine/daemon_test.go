@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hull/engine/monitor"
+	"hull/engine/network"
 )
 
 // The tests of a daemon's death have the real monitor, and daemons which are this test binary with an engine. The test
@@ -40,6 +41,7 @@ type answer struct {
 	Held       []string
 	Events     []string
 	Volumes    []string
+	Networks   string
 }
 
 // shown is what a test looks at of a container.
@@ -245,6 +247,14 @@ func (d *testDaemon) do(ctx context.Context, o order) (a answer) {
 		err = d.mend(ctx, o.Name)
 	case "chownvolume":
 		err = d.e.ChownVolume(ctx, o.Name, Owner{UID: 1000, GID: 1000})
+	case "network":
+		_, err = d.e.CreateNetwork(ctx, o.Name, Owner{})
+	case "unnetwork":
+		err = d.e.RemoveNetwork(ctx, o.Name)
+	case "chownnetwork":
+		err = d.e.ChownNetwork(ctx, o.Name, Owner{UID: 1000, GID: 1000})
+	case "subnet":
+		err = d.e.SetSubnet(ctx, o.Name, o.Text)
 	case "warm":
 		d.e.pool.mu.Lock()
 		for _, w := range d.e.pool.ready {
@@ -271,6 +281,15 @@ func (d *testDaemon) do(ctx context.Context, o order) (a answer) {
 	}
 	for _, v := range d.e.Volumes() {
 		a.Volumes = append(a.Volumes, v.Name)
+	}
+	for _, n := range d.e.Networks() {
+		if n.Word || n.Name == network.Default {
+			continue
+		}
+		a.Networks += fmt.Sprintf("%s of %d", n.Name, n.UID)
+		if s := n.Subnets[0].String(); s == "10.201.7.0/24" { // what was chosen is another one each time
+			a.Networks += " with " + s
+		}
 	}
 	held, err := d.client.List(ctx)
 	must(err)

@@ -134,9 +134,6 @@ func (e *Engine) CreateNetwork(ctx context.Context, name string, owner Owner) (*
 	if name == bridgeWord || name == hostWord || name == noneWord {
 		return nil, fail("create", "", Exists, "there is a network %s already: it is one of hull's own words", name)
 	}
-	if err := checkNetworkName(name); err != nil {
-		return nil, fail("create", "", Invalid, "the network was not made: %w", err)
-	}
 	n, err := e.networks.Create(ctx, network.New{Name: name, UID: owner.UID, GID: owner.GID})
 	if err != nil {
 		return nil, networkError("create", err)
@@ -172,7 +169,7 @@ func (e *Engine) ownNetwork(op, name string) error {
 	switch {
 	case !ok:
 		return fail(op, "", NotFound, "there is no network %s", clip(name))
-	case n.Word, name == defaultNetwork:
+	case n.Word, name == network.Default:
 		return fail(op, "", NeedsRoot, "the network %s is always there, and everybody's", name)
 	}
 	return nil
@@ -259,6 +256,8 @@ func kindOfNetwork(k network.Kind) Kind {
 		return Exists
 	case network.Busy:
 		return Busy
+	case network.Denied:
+		return NeedsRoot
 	case network.Taken:
 		return InUse
 	case network.Full:

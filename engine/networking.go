@@ -3,6 +3,8 @@ package engine
 import (
 	"fmt"
 	"strings"
+
+	"hull/engine/network"
 )
 
 // Rules among the settings of a container's network, and between them and the container's owner.
@@ -58,7 +60,7 @@ func (e *Engine) mayNetwork(owner Owner, set values) error {
 	}
 	n := set.networking()
 	for _, a := range n.Attach {
-		if x, ok := e.FindNetwork(a.Network); ok && a.Network != defaultNetwork && x.UID != owner.UID {
+		if x, ok := e.FindNetwork(a.Network); ok && a.Network != network.Default && x.UID != owner.UID {
 			return fail("set", "", Denied, "the network %s belongs to user %d, and the container acts with the rights of user %d; chown gives it to somebody", a.Network, x.UID, owner.UID)
 		}
 	}

@@ -7,15 +7,16 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"hull/engine/network"
 )
 
 // The words that the setting network has beside the names of networks. None of them can be a network's name.
 const (
-	defaultNetwork = "default"   // the network of who names none; docker's word for it, bridge, is taken too
-	hostWord       = "host"      // the host's own network
-	noneWord       = "none"      // a loopback interface and nothing else
-	containerWord  = "container" // with :NAME behind it that container's network
-	bridgeWord     = "bridge"
+	bridgeWord    = "bridge"    // Docker's for the default network
+	hostWord      = "host"      // the host's own network
+	noneWord      = "none"      // a loopback interface and nothing else
+	containerWord = "container" // with :NAME behind it that container's network
 )
 
 // networkMode is where a container's network comes from.
@@ -62,16 +63,15 @@ func (a attachment) String() string {
 }
 
 const (
-	maxAttachments = 32  // networks of a container
-	maxAliases     = 64  // names of a container on one of them
-	maxNetworkName = 128 // bytes; the names of interfaces are not made of it
+	maxAttachments = 32 // networks of a container
+	maxAliases     = 64 // names of a container on one of them
 )
 
 // networking reads the setting, which has been checked.
 func (v values) networking() networking {
 	n, err := readNetworks(v.list("network"))
 	if err != nil || n.Mode == bridged && len(n.Attach) == 0 {
-		return networking{Attach: []attachment{{Network: defaultNetwork}}}
+		return networking{Attach: []attachment{{Network: network.Default}}}
 	}
 	return n
 }
@@ -170,9 +170,9 @@ func parseAttachment(item string) (attachment, error) {
 		}
 	}
 	if a.Network == bridgeWord {
-		a.Network = defaultNetwork
+		a.Network = network.Default
 	}
-	return a, checkNetworkName(a.Network)
+	return a, network.CheckName(a.Network)
 }
 
 // option is one of a network's.
@@ -222,24 +222,6 @@ func (a *attachment) take(into *netip.Addr, value string, family func(netip.Addr
 		return fmt.Errorf("a container cannot have %s for its own", addr)
 	}
 	*into = addr
-	return nil
-}
-
-// checkNetworkName answers why a text is not a name for a network, in Docker's rule.
-func checkNetworkName(name string) error {
-	ok := name != "" && len(name) <= maxNetworkName && !strings.ContainsRune("_.-", rune(name[0]))
-	for i := 0; ok && i < len(name); i++ {
-		c := name[i]
-		ok = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '.' || c == '-'
-	}
-	switch {
-	case !ok && len(name) > maxNetworkName:
-		return fmt.Errorf("a network's name may have %d characters, and this has %d", maxNetworkName, len(name))
-	case !ok:
-		return fmt.Errorf("%q is not a name for a network: it begins with a letter or a digit, and goes on with those, '_', '.' and '-'", clip(name))
-	case name == hostWord, name == noneWord, name == containerWord:
-		return fmt.Errorf("%q is a word of the setting network and no name for one", name)
-	}
 	return nil
 }
 
