@@ -305,7 +305,7 @@ func TestEverySettingInJSON(t *testing.T) {
 		tried := false
 		for _, value := range []string{
 			"1", "0", "512m", "true", "a", "a b", "A=1\nB=2", "nofile=1:2", "/x", "/a:/b", "/dev/null", "SIGINT", "0.5", "-1", "10s",
-			"net_raw", "host", "unconfined", `{"defaultAction":"SCMP_ACT_ALLOW"}`, "net.ipv4.ip_forward=1", "always", "linux/amd64", "8080:80",
+			"net_raw", "host", "unconfined", `{"defaultAction":"SCMP_ACT_ALLOW"}`, "net.ipv4.ip_forward=1", "always", "linux/amd64", "8080:80", "1.2.3.4", "a:1.2.3.4",
 		} {
 			want, err := row.Parse(value)
 			if err != nil {

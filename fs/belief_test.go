@@ -59,7 +59,7 @@ func unmounted(t *testing.T) *fs.Tree {
 	}
 	t.Cleanup(func() { j.Close() })
 	tree, err := fs.New(t.Context(), fs.Options{
-		Images: f.Images(), Containers: f.Containers(), Registries: f.Registries(), Layers: f.Layers(), Volumes: f.Volumes(),
+		Images: f.Images(), Containers: f.Containers(), Registries: f.Registries(), Layers: f.Layers(), Volumes: f.Volumes(), Networks: f.Networks(),
 		Roots: f.Roots(), Host: f, Journal: j, Binary: "/usr/bin/hull", Group: -1, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
