@@ -22,6 +22,7 @@ require (
 	github.com/spf13/cobra v1.10.2 // the command line
 	github.com/spf13/pflag v1.0.10 // cobra's flags, for the man page
 	github.com/vishvananda/netlink v1.3.1 // bridges, routes and connections, as what the kernel tells of them
+	github.com/vishvananda/netns v0.0.5 // the type by which netlink is told a network namespace
 	golang.org/x/net v0.61.0 // filters of what the kernel tells, so that an idle hull is not woken
 	golang.org/x/sync v0.25.0 // bounded groups of goroutines
 	golang.org/x/sys v0.50.0 // system calls
@@ -34,7 +35,6 @@ require (
 	github.com/opencontainers/go-digest v1.0.0 // indirect
 	github.com/opencontainers/image-spec v1.1.1 // indirect
 	github.com/sirupsen/logrus v1.9.4 // indirect
-	github.com/vishvananda/netns v0.0.5 // indirect
 	golang.org/x/tools v0.52.0 // indirect
 	gotest.tools/v3 v3.5.2 // indirect
 )

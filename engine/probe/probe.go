@@ -55,6 +55,7 @@ func Probe(ctx context.Context, dirs ...string) []Feature {
 		Feature{"FUSE", true, "2.6.14", fuse()},
 		Feature{"FUSE passthrough", false, "6.9", passthrough()},
 	)
+	features = append(features, p.networks()...)
 	features = append(features, controllers()...)
 	for _, d := range dirs {
 		features = append(features, p.storage(ctx, d)...)
