@@ -56,6 +56,7 @@ type Spawner struct {
 	last   int // the kernel's last capability
 	births map[bool]*birth
 	ownPID *os.File // this process's pid namespace, to come back to
+	ownNet *os.File // its network, likewise
 }
 
 // Options say what a stub is born into.
@@ -65,6 +66,8 @@ type Options struct {
 	// Inside is a process in whose pid namespace the stub is born; nil is
 	// our own.
 	Inside *os.File
+	// Network is a network namespace that the stub is born in; nil is our own. A new one is among the Namespaces.
+	Network *os.File
 	// Cgroup is the directory of a version 2 cgroup that the stub is born in:
 	// to join it later would wait for a grace period of the kernel. nil is our own.
 	Cgroup *os.File
@@ -112,6 +115,11 @@ func (s *Spawner) prepare() (err error) {
 			return err
 		}
 	}
+	if s.ownNet == nil {
+		if s.ownNet, err = os.Open("/proc/self/ns/net"); err != nil {
+			return err
+		}
+	}
 	s.memory, err = unix.Mmap(-1, 0, scratchSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	return os.NewSyscallError("mmap", err)
 }
@@ -133,12 +141,12 @@ func aboveSocket(f *os.File, err error) (*os.File, error) {
 func (s *Spawner) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, f := range []*os.File{s.stub, s.reaper, s.null, s.seat, s.ownPID} {
+	for _, f := range []*os.File{s.stub, s.reaper, s.null, s.seat, s.ownPID, s.ownNet} {
 		if f != nil {
 			_ = f.Close()
 		}
 	}
-	s.stub, s.reaper, s.null, s.seat, s.ownPID, s.births = nil, nil, nil, nil, nil, nil
+	s.stub, s.reaper, s.null, s.seat, s.ownPID, s.ownNet, s.births = nil, nil, nil, nil, nil, nil, nil
 	if s.memory == nil {
 		return nil
 	}
@@ -200,7 +208,7 @@ func (s *Spawner) bear(stub *Stub, o Options, theirs *os.File) error {
 		return err
 	}
 	_ = theirs.Close() // the seat has it
-	pid, failed := s.cloneIn(o.Inside, sc, at)
+	pid, failed := s.cloneIn(o, sc, at)
 	if failed == nil {
 		sc.await()
 	}
@@ -238,20 +246,26 @@ func (sc *scratch) await() {
 }
 
 // cloneIn clones, so that the child is born in the pid namespace of another
-// process. That changes the thread, so it is done on one of its own, which
-// ends if it cannot be changed back.
-func (s *Spawner) cloneIn(inside *os.File, sc *scratch, program uintptr) (pid int, err error) {
-	if inside == nil {
+// process, or in the network of one. That changes the thread, so it is done on
+// one of its own, which ends if it cannot be changed back.
+func (s *Spawner) cloneIn(o Options, sc *scratch, program uintptr) (pid int, err error) {
+	if o.Inside == nil && o.Network == nil {
 		return clonePlainly(sc, program)
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		runtime.LockOSThread()
-		if err = sys.EnterPIDs(inside); err == nil {
+		if o.Network != nil {
+			err = sys.EnterNetwork(o.Network)
+		}
+		if err == nil && o.Inside != nil {
+			err = sys.EnterPIDs(o.Inside)
+		}
+		if err == nil {
 			pid, err = clonePlainly(sc, program)
 		}
-		if sys.EnterPIDs(s.ownPID) == nil {
+		if sys.EnterPIDs(s.ownPID) == nil && (o.Network == nil || sys.EnterNetwork(s.ownNet) == nil) {
 			runtime.UnlockOSThread()
 		}
 	}()

@@ -25,6 +25,7 @@ import (
 
 	"hull/engine/child"
 	"hull/engine/internal/sys"
+	"hull/engine/plan"
 )
 
 // Launcher makes processes. One serves a whole program; its zero value is
@@ -69,12 +70,15 @@ func (l *Launcher) Park(ctx context.Context, spec Spec) (*Parked, error) {
 
 // namespaces are those a container is born into. Its cgroup namespace is made
 // once it is in its cgroups.
-func namespaces(r IDRange) uint64 {
-	const all = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
-	if r.Size == 0 {
-		return all
+func namespaces(r IDRange, network Network) uint64 {
+	flags := uint64(unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS)
+	if network == plan.OwnNetwork {
+		flags |= unix.CLONE_NEWNET
 	}
-	return all | unix.CLONE_NEWUSER
+	if r.Size > 0 {
+		flags |= unix.CLONE_NEWUSER
+	}
+	return flags
 }
 
 // spawn makes a stub.

@@ -81,7 +81,7 @@ func (s Spec) settings() (settings, error) {
 func (s Spec) recipe() (plan.Recipe, error) {
 	r := plan.Recipe{
 		Users: s.Range.Size > 0, ShmSize: s.ShmSize, PingGroups: "0 2147483647",
-		Masked: s.Masked, ReadOnlyPaths: s.ReadOnlyPaths,
+		Masked: s.Masked, ReadOnlyPaths: s.ReadOnlyPaths, Network: s.Network,
 	}
 	if r.Users {
 		r.PingGroups = fmt.Sprintf("0 %d", s.Range.Size-1)
@@ -94,6 +94,9 @@ func (s Spec) recipe() (plan.Recipe, error) {
 	}
 	if r.ReadOnlyPaths == nil {
 		r.ReadOnlyPaths = plan.DefaultReadOnly()
+	}
+	if (r.Network == plan.Another) != (s.Of != nil) {
+		return r, invalid("a container is in another's network if it is said whose, and only then")
 	}
 	var err error
 	if r.Kernel, err = s.kernel(); err != nil {

@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"context"
 	"os"
 
 	"hull/engine/plan"
@@ -16,6 +17,9 @@ type Device = plan.Node
 
 // Sysctl is a parameter of the kernel.
 type Sysctl = plan.Parameter
+
+// Network says whose network a container is in.
+type Network = plan.Network
 
 // Spec is everything a container's start needs to know. Nothing in it is
 // looked up later: two equal Specs on one machine start the same container.
@@ -78,6 +82,15 @@ type Spec struct {
 	// ReadOnly makes the root read-only once everything is in place. Root
 	// must return a writable mount all the same.
 	ReadOnly bool
+
+	// Network says whose network it is in; the default is one of its own.
+	Network Network
+	// Of is another container's network namespace, where Network says so. It
+	// stays the caller's.
+	Of *os.File
+	// Plug, if not nil, brings a network of its own to life, while the stage is
+	// being built. netns is not to be used after it has returned.
+	Plug func(ctx context.Context, netns *os.File) error
 
 	Range IDRange
 	// Cgroups are the ways into the process's cgroups: `tasks` of each

@@ -23,10 +23,11 @@ type Staged struct {
 	recipe plan.Recipe
 	reaper func() (*os.File, error) // gives the launcher's
 	built  bool                     // the stub has said so
+	plug   chan error               // what became of Spec.Plug; nil without, or when it has been taken
 }
 
 // Stage makes such a process. Of the Spec it takes what the stage is made of
-// (see plan.Recipe), the Range and the Cgroups; nobody else may have those. The
+// (see plan.Recipe), the Range, the Cgroups and what it says of the network; nobody else may have those. The
 // caller ends it with Park or Abort.
 func (l *Launcher) Stage(ctx context.Context, spec Spec) (*Staged, error) {
 	recipe, err := spec.recipe()
@@ -65,7 +66,7 @@ func (s *Staged) Died(ctx context.Context) bool {
 }
 
 // Park makes the process a container up to the last step, as Launcher.Park
-// does. The Spec's Range and Cgroups are not looked at: the process has its
+// does. The Spec's Range, Cgroups and network are not looked at: the process has its
 // own. Whatever becomes of it, the Staged is used up.
 func (s *Staged) Park(ctx context.Context, spec Spec) (*Parked, error) {
 	spec.Range = s.ids
@@ -90,6 +91,7 @@ func (s *Staged) park(ctx context.Context, spec Spec, set settings) (*Parked, er
 
 // Abort ends a process that no Park was given.
 func (s *Staged) Abort() {
+	_ = s.plugged()
 	s.p.Abort()
 	_ = s.p.Close()
 }
@@ -100,19 +102,19 @@ func (l *Launcher) stage(ctx context.Context, spec Spec, recipe plan.Recipe) (*S
 	if err != nil {
 		return nil, explain(ctx, err, nil, "")
 	}
-	p, err := l.spawn(child.Options{Namespaces: namespaces(spec.Range), Cgroup: born, OfParent: l.BornOfParent})
+	p, err := l.spawn(child.Options{Namespaces: namespaces(spec.Range, spec.Network), Network: spec.Of, Cgroup: born, OfParent: l.BornOfParent})
 	if err != nil {
 		return nil, err
 	}
 	s := &Staged{p: p, ids: spec.Range, recipe: recipe, reaper: l.spawner.Reaper}
-	if err := s.begin(ctx, l, spec.Cgroups, joins); err != nil {
+	if err := s.begin(ctx, l, spec, joins); err != nil {
 		s.Abort()
 		return nil, explain(ctx, err, nil, "")
 	}
 	return s, nil
 }
 
-func (s *Staged) begin(ctx context.Context, l *Launcher, cgroups, joins []*os.File) error {
+func (s *Staged) begin(ctx context.Context, l *Launcher, spec Spec, joins []*os.File) error {
 	if s.ids.Size > 0 {
 		if err := s.p.mapUsers(idMap(s.ids), idMap(s.ids)); err != nil {
 			return err
@@ -121,7 +123,10 @@ func (s *Staged) begin(ctx context.Context, l *Launcher, cgroups, joins []*os.Fi
 	if err := s.p.expose(); err != nil {
 		return err
 	}
-	mounts, err := l.stages.hierarchies(cgroups)
+	if err := s.bringUp(ctx, spec.Plug); err != nil {
+		return err
+	}
+	mounts, err := l.stages.hierarchies(spec.Cgroups)
 	if err != nil {
 		return err
 	}
@@ -130,18 +135,26 @@ func (s *Staged) begin(ctx context.Context, l *Launcher, cgroups, joins []*os.Fi
 	if err != nil {
 		return err
 	}
-	defer closeAll(given)
+	defer func() { closeAll(given) }()
+	if s.recipe.BringsSys() {
+		view, err := sysOf(spec.Of)
+		if err != nil {
+			return err
+		}
+		given = append(given, view)
+	}
 	return s.p.stub.Send(ctx, l.stages.program(c), append(slices.Clone(joins), given...)...)
 }
 
 // finish waits until the stage is built.
 func (s *Staged) finish(ctx context.Context) error {
-	if s.built {
-		return nil
+	if !s.built {
+		if _, err := s.p.stub.Await(ctx); err != nil {
+			return err
+		}
+		s.built = true
 	}
-	_, err := s.p.stub.Await(ctx)
-	s.built = err == nil
-	return err
+	return s.plugged()
 }
 
 // become makes the process the container of a Spec, up to the last step.

@@ -110,9 +110,13 @@ type Parameter struct{ Name, Value string } // "net.ipv4.ip_forward"
 
 // parameters are those every container has, and the settings' over them.
 func parameters(c Container) []Op {
-	ops := []Op{
-		Sysctl{Name: "net.ipv4.ip_unprivileged_port_start", Value: "0"},
-		Sysctl{Name: "net.ipv4.ping_group_range", Value: c.PingGroups},
+	var ops []Op
+	if c.Network == OwnNetwork { // another is somebody else's to change
+		ops = append(
+			ops,
+			Sysctl{Name: "net.ipv4.ip_unprivileged_port_start", Value: "0"},
+			Sysctl{Name: "net.ipv4.ping_group_range", Value: c.PingGroups},
+		)
 	}
 	for _, s := range c.Sysctls {
 		ops = append(ops, Sysctl{Name: s.Name, Value: s.Value, Asked: true})

@@ -61,6 +61,10 @@ func TestGolden(t *testing.T) {
 		},
 		Sysctls: []plan.Parameter{{Name: "net.core.somaxconn", Value: "4096"}},
 	}
+	shared := container()
+	shared.Network, shared.Devices = plan.HostNetwork, given.Devices
+	joined := host
+	joined.Network = plan.Another
 	privileged := host
 	privileged.Kernel = plan.Kernel{Devices: given.Devices, Writable: true}
 	privileged.Masked, privileged.ReadOnlyPaths = nil, nil
@@ -76,6 +80,8 @@ func TestGolden(t *testing.T) {
 		"stage-v2":         plan.Stage(unified),
 		"stage-host":       plan.Stage(host),
 		"stage-given":      plan.Stage(given),
+		"stage-network":    plan.Stage(shared),
+		"stage-joined":     plan.Stage(joined),
 		"stage-privileged": plan.Stage(privileged),
 		"start-init":       plan.Start(plan.Root{Hostname: "0123456789ab", Devices: true}, under),
 		"start":            plan.Start(plan.Root{Hostname: "0123456789ab"}, plain),

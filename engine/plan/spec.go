@@ -59,8 +59,23 @@ type Recipe struct {
 	Masked        []string // below /proc and /sys, absolute, clean
 	ReadOnlyPaths []string // likewise
 	PingGroups    string   // net.ipv4.ping_group_range
+	Network       Network
 	Kernel
 }
+
+// Network says whose network the container is in.
+type Network string
+
+// The networks.
+const (
+	OwnNetwork  Network = ""       // a new one
+	HostNetwork Network = "host"   // the one it is born in, which is the host's
+	Another     Network = "joined" // the one it is born in, which is another container's
+)
+
+// BringsSys tells whether /sys is made outside and comes as the last of the
+// files: it shows a network, and only the owner of that may mount it.
+func (r Recipe) BringsSys() bool { return r.Users && r.Network != OwnNetwork }
 
 // Kernel is what settings change of what a container has of the kernel.
 type Kernel struct {

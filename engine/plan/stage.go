@@ -24,7 +24,11 @@ func Stage(c Container) []Op {
 	if c.Cgroups > 0 {
 		add(JoinCgroups{Count: c.Cgroups})
 	}
-	add(CgroupView{}, Loopback{}, PrivateMounts{})
+	add(CgroupView{})
+	if c.Network == OwnNetwork {
+		add(Loopback{})
+	}
+	add(PrivateMounts{})
 	add(Mount{FS: "tmpfs", Path: stageDir, Flags: unix.MS_NOSUID | unix.MS_NODEV, Data: "mode=755,size=1m"}, Chdir{Path: stageDir})
 	for _, d := range []string{"root", "files", "none", "proc", "sys", "dev"} {
 		add(Mkdir{Path: d})
@@ -32,7 +36,7 @@ func Stage(c Container) []Op {
 	add(Mount{FS: "tmpfs", Path: "none", Flags: kernelFS | unix.MS_RDONLY, Data: "mode=755,nr_inodes=2,size=4k"})
 	add(Mount{FS: "proc", Path: "proc", Flags: kernelFS})
 	add(parameters(c)...)
-	add(Mount{FS: "sysfs", Path: "sys", Flags: kernelFS | readOnly(c)})
+	add(sysfs(c))
 	add(cgroupMounts(c.CgroupMounts, readOnly(c))...)
 	add(devices(c)...)
 	for _, m := range c.Masked {
@@ -43,6 +47,30 @@ func Stage(c Container) []Op {
 	}
 	add(hostDevices(c)...) // after the masks: one may take the place of /dev/null
 	return append(ops, Pivot{}, Next{})
+}
+
+// sysfs shows the kernel's objects.
+func sysfs(c Container) Op {
+	if !c.BringsSys() {
+		return Mount{FS: "sysfs", Path: "sys", Flags: kernelFS | readOnly(c)}
+	}
+	file := c.Cgroups
+	if len(c.Devices) > 0 {
+		file++
+	}
+	return BringSys{File: file}
+}
+
+// BringSys mounts a /sys that was made outside.
+type BringSys struct {
+	setup
+	File int // its number among the files of the program
+}
+
+func (BringSys) String() string { return "bring in /sys" }
+
+func (o BringSys) compile(p *child.Program) {
+	p.Call(unix.SYS_MOVE_MOUNT, child.Int(child.FirstFile+o.File), child.Str(""), cwd, child.Str("sys"), child.Int(unix.MOVE_MOUNT_F_EMPTY_PATH))
 }
 
 // readOnly is the flag of what shows the kernel's state.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -70,6 +71,25 @@ func AwaitExit(ctx context.Context, pid int) bool {
 // namespace of a process, or of an open namespace.
 func EnterPIDs(f *os.File) error {
 	return os.NewSyscallError("setns", unix.Setns(int(f.Fd()), unix.CLONE_NEWPID))
+}
+
+// EnterNetwork moves the calling thread, and what is born of it, into a network namespace.
+func EnterNetwork(netns *os.File) error {
+	return os.NewSyscallError("setns", unix.Setns(int(netns.Fd()), unix.CLONE_NEWNET))
+}
+
+// WithinNetwork calls f in a network namespace: on a thread of its own, which goes there and is thrown away.
+func WithinNetwork(netns *os.File, f func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		err := EnterNetwork(netns)
+		if err == nil {
+			err = f()
+		}
+		done <- err
+	}()
+	return <-done
 }
 
 // LastCapability is the highest capability this kernel has.

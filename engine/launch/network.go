@@ -1,0 +1,76 @@
+package launch
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"hull/engine/child"
+	"hull/engine/internal/sys"
+)
+
+// bringUp begins to bring the process's own network to life, beside what else
+// becomes of the process.
+func (s *Staged) bringUp(ctx context.Context, plug func(ctx context.Context, netns *os.File) error) error {
+	if plug == nil {
+		return nil
+	}
+	netns, err := os.Open(s.p.proc("ns/net"))
+	if errors.Is(err, os.ErrNotExist) {
+		return child.ErrGone
+	}
+	if err != nil {
+		return &stepError{op: "open the network namespace", err: err}
+	}
+	s.plug = make(chan error, 1)
+	go func() {
+		defer netns.Close()
+		s.plug <- plug(ctx, netns)
+	}()
+	return nil
+}
+
+// plugged waits until that is done.
+func (s *Staged) plugged() error {
+	if s.plug == nil {
+		return nil
+	}
+	err := <-s.plug
+	s.plug = nil
+	if err != nil {
+		return &stepError{op: "bring the network up", err: err}
+	}
+	return nil
+}
+
+// sysOf makes a /sys that shows a network, nil for the host's, to those whose
+// own it is not: only who owns a network may mount it, and they could not.
+func sysOf(netns *os.File) (view *os.File, err error) {
+	look := func() error {
+		fs, err := sys.OpenFileSystem("sysfs")
+		if err != nil {
+			return err
+		}
+		defer fs.Close()
+		view, err = sys.CreateMount(fs)
+		return err
+	}
+	if netns == nil {
+		err = look()
+	} else {
+		err = sys.WithinNetwork(netns, look)
+	}
+	if err == nil {
+		const hidden = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC
+		err = sys.ChangeTree(view, false, hidden, nil)
+	}
+	if err != nil {
+		if view != nil {
+			_ = view.Close()
+		}
+		return nil, &stepError{op: "make /sys", err: err}
+	}
+	return view, nil
+}
