@@ -23,9 +23,7 @@ func (e *Engine) Close() error {
 		s.closeDescriptors()
 	}
 	e.closeGroups(live)
-	if err := e.networks.Close(); err != nil {
-		e.o.Logger.Warn("what networks need of the daemon was not given back", "op", "close", "err", err)
-	}
+	e.closeNetworks(len(live) > 0)
 	if err := e.parts.launcher.Close(); err != nil {
 		return fail("close", "", System, "the launcher's descriptors cannot be closed: %w", err)
 	}
@@ -44,6 +42,9 @@ func (e *Engine) closeGroups(live map[string]bool) {
 		e.o.Logger.Warn("cgroups are left behind", "op", "close", "err", err)
 	}
 }
+
+// endNetworks is how long the end of an engine may wait for networks to be taken down.
+const endNetworks = 5 * time.Second
 
 // endGroups is how long the end of an engine may wait for cgroups to be empty.
 const endGroups = 5 * time.Second

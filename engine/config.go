@@ -110,6 +110,11 @@ func (s *supervisor) change(raw map[string]string) error {
 			return err
 		}
 	}
+	var stray []string
+	if s.run == nil { // else they are in use
+		stray = s.strayPlaces(set.networking())
+		rec.Endpoints = without(rec.Endpoints, stray)
+	}
 	bounds := s.set.bounds()
 	undo, err := s.applyLimits(set)
 	if err == nil {
@@ -122,6 +127,7 @@ func (s *supervisor) change(raw map[string]string) error {
 		return err
 	}
 	s.swapHold(before, rec.Image)
+	s.release(stray)
 	s.watchOOM()
 	if s.set.bounds() != bounds {
 		s.boundLog()
@@ -196,6 +202,9 @@ func (s *supervisor) rename(name string) error {
 	s.e.crash(renameWritten)
 	s.publish()
 	s.e.index.move(s, old, name)
+	if s.run != nil {
+		s.tellNames()
+	}
 	s.say(actRename, "oldName", old)
 	return nil
 }

@@ -73,6 +73,7 @@ type Container struct {
 
 	network networking
 	process *process // of the last run
+	run     *runNote // the one under way
 	group   string   // the cgroup of the run under way
 	path    []string // directories of PATH, of the run under way or the next one
 

@@ -21,7 +21,11 @@ const (
 	renameWritten  point = "rename written"  // the record has the new name, the index the old
 	ownerWritten   point = "owner written"   // the record has the new owner, the snapshot has not
 
-	volumesNamed  point = "volumes named"  // the record names the volumes of a start, some of which are not there yet
+	volumesNamed   point = "volumes named"   // the record names the volumes of a start, some of which are not there yet
+	startLeased    point = "start leased"    // the container has its places on networks, which nothing on disk says
+	startPlugged   point = "start plugged"   // its links are there
+	startPublished point = "start published" // its ports are the host's
+
 	startNoted    point = "start noted"    // state.json says that a start is under way
 	startCgroup   point = "start cgroup"   // the cgroup exists
 	startParked   point = "start parked"   // the first process is being made what it is to be
@@ -47,6 +51,7 @@ const (
 	stopKilled    point = "stop killed"    // the grace is over, SIGKILL is sent
 	exitWritten   point = "exit written"   // state.json has the exit
 	exitForgotten point = "exit forgotten" // the monitor has dropped the container
+	exitUnplugged point = "exit unplugged" // its links and ports are gone
 	exitTidied    point = "exit tidied"    // cgroup and id range are given back
 
 	restartNoted point = "restart noted" // state.json says that the policy is to start it
@@ -65,10 +70,10 @@ const (
 func points() []point {
 	list := []point{
 		createStaged, createCommitted, createListed, limitsApplied, settingWritten, renameWritten, ownerWritten,
-		volumesNamed, startNoted, startCgroup, startParked, startAdopted, startReleased, startWritten, startKept, startFailed,
+		volumesNamed, startLeased, startPlugged, startPublished, startNoted, startCgroup, startParked, startAdopted, startReleased, startWritten, startKept, startFailed,
 		pauseNoted, pauseFrozen, pauseWritten, unpauseNoted, unpauseThawed,
 		execMade, execAdopted, execRunning, sessionTold, killSent, checkMended,
-		stopSignalled, stopKilled, exitWritten, exitForgotten, exitTidied,
+		stopSignalled, stopKilled, exitWritten, exitForgotten, exitUnplugged, exitTidied,
 		restartNoted, restartDue, recreateNoted, recreateSwapped, removeRenamed, removeReleased, removeDeleted,
 	}
 	for _, p := range []string{network.PointRecorded, network.PointErased} {

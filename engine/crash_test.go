@@ -62,15 +62,23 @@ func TestCrash(t *testing.T) {
 	for _, p := range []point{recreateNoted, recreateSwapped} {
 		rows = append(rows, row{p, []order{create}, order{Do: "recreate", Name: "web"}, fate{states: []State{Created}}})
 	}
-	for _, p := range []point{startNoted, startCgroup, startParked, startAdopted} {
+	for _, p := range []point{startLeased, startNoted, startCgroup, startPlugged, startParked, startAdopted} {
 		rows = append(rows, row{p, []order{create}, start, fate{states: []State{Created}}},
 			row{p, nil, run, fate{states: []State{none}}})
 	}
+	// What a container keeps of networks it has again whatever happens, and what a start took in vain nobody has.
+	served := order{Do: "run", Name: "web", Settings: map[string]string{"command": "sleep", "ports": "8080:80"}}
+	rows = append(rows, row{startPublished, nil, served, fate{states: []State{none}}},
+		row{startPublished, []order{served, {Do: "stop", Name: "web"}}, start, fate{states: []State{Exited}}},
+		row{startPlugged, []order{served, {Do: "stop", Name: "web"}}, start, fate{states: []State{Exited}}},
+		row{startReleased, nil, served, fate{states: []State{Up}}},
+		row{exitUnplugged, []order{served}, order{Do: "restart", Name: "web"}, fate{states: []State{Up}}},
+		row{removeRenamed, []order{served}, order{Do: "remove", Name: "web"}, fate{states: []State{none}}})
 	for _, p := range []point{startReleased, startWritten, startKept} {
 		rows = append(rows, row{p, []order{create}, start, fate{states: []State{Up}}},
 			row{p, nil, run, fate{states: []State{Up}}})
 	}
-	for _, p := range []point{exitWritten, exitForgotten, exitTidied} {
+	for _, p := range []point{exitWritten, exitForgotten, exitUnplugged, exitTidied} {
 		rows = append(rows, row{p, []order{run}, order{Do: "kill", Name: "web", Text: "KILL"}, fate{states: []State{Exited}, code: 137}})
 	}
 	for _, p := range []point{stopSignalled, exitWritten, exitForgotten, exitTidied, startNoted, startAdopted, startReleased} {
@@ -233,15 +241,22 @@ func (r *realm) settled(f fate) {
 	}
 }
 
-// clean tells whether the store has the listed containers' directories and nothing else, and the monitor holds those
-// that live.
+// clean tells whether the store has the listed containers' directories and nothing else, the networks have what they
+// have there, and the monitor holds those that live.
 func (r *realm) clean(a answer) bool {
 	listed, live := map[string]bool{}, 0
+	var own foundLinks
 	for _, c := range a.Containers {
 		listed[c.ID] = true
+		own.Places += c.Places
+		own.Ports += c.Ports
 		if c.State.Alive() {
 			live++
+			own.Plugged += c.Places
 		}
+	}
+	if a.Links != nil && *a.Links != own {
+		return false
 	}
 	entries, err := os.ReadDir(filepath.Join(r.dir, "containers"))
 	if err != nil {

@@ -12,11 +12,11 @@ import (
 // crashVerbs is every method of the engine that changes something which outlives the daemon, and the points that it
 // comes by between its steps. TestCrash kills a daemon at each of them.
 var crashVerbs = map[string][]point{
-	"Create":        {createStaged, createCommitted, createListed, startNoted, startCgroup, startParked, startAdopted, startReleased, startWritten, startKept, startFailed, volumesNamed, volume.PointStaged, volume.PointMade, volume.PointCopied, volume.PointFilled},
-	"Start":         {startNoted, startCgroup, startParked, startAdopted, startReleased, startWritten, startKept, startFailed, volumesNamed, volume.PointMade, volume.PointFilled},
+	"Create":        {createStaged, createCommitted, createListed, startLeased, startPublished, startNoted, startCgroup, startPlugged, startParked, startAdopted, startReleased, startWritten, startKept, startFailed, volumesNamed, volume.PointStaged, volume.PointMade, volume.PointCopied, volume.PointFilled},
+	"Start":         {startLeased, startPublished, startNoted, startCgroup, startPlugged, startParked, startAdopted, startReleased, startWritten, startKept, startFailed, volumesNamed, volume.PointMade, volume.PointFilled},
 	"Stop":          {stopSignalled, stopKilled},
-	"Restart":       {stopSignalled, exitWritten, exitForgotten, exitTidied, startNoted, startAdopted, startReleased},
-	"Kill":          {killSent, exitWritten, exitForgotten, exitTidied},
+	"Restart":       {stopSignalled, exitWritten, exitForgotten, exitUnplugged, exitTidied, startNoted, startAdopted, startReleased},
+	"Kill":          {killSent, exitWritten, exitForgotten, exitUnplugged, exitTidied},
 	"Pause":         {pauseNoted, pauseFrozen, pauseWritten},
 	"Still":         {pauseNoted, pauseFrozen, pauseWritten},
 	"Unpause":       {unpauseNoted, unpauseThawed},

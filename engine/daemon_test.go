@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -42,7 +43,12 @@ type answer struct {
 	Events     []string
 	Volumes    []string
 	Networks   string
+	// Links is what the containers have of networks, if those are pretended.
+	Links *foundLinks
 }
+
+// foundLinks are places that are taken, links that are there, and ports that are published.
+type foundLinks struct{ Places, Plugged, Ports int }
 
 // shown is what a test looks at of a container.
 type shown struct {
@@ -54,6 +60,8 @@ type shown struct {
 	Env      string
 	Owner    uint32
 	Restarts int
+	// Places are those it says that it has, Ports those that it says it publishes.
+	Places, Ports int
 }
 
 func monitorRole() int {
@@ -130,9 +138,10 @@ func daemonRole() int {
 		d.e, err = Open(ctx, o)
 	} else {
 		l := &testLauncher{ofParent: true, reap: func(pidfd *os.File) { must(client.Reap(ctx, pidfd)) }}
+		d.links = newTestLinks()
 		e := newEngine(ctx, o)
 		e.fillWithin = patience // a start that a slow disk makes wait would be accepted, and survive the daemon
-		d.e, err = e.open(ctx, parts{launcher: l, groups: &testGroups{}, first: first, released: testReleased})
+		d.e, err = e.open(ctx, parts{launcher: l, groups: &testGroups{}, first: first, released: testReleased, links: d.links, names: newTestNames()})
 	}
 	must(err)
 	must(client.Ready(ctx))
@@ -160,6 +169,7 @@ type testDaemon struct {
 	script script
 	client *monitor.Client
 	e      *Engine
+	links  *testLinks // nil with real ones
 
 	mu     sync.Mutex
 	armed  string
@@ -273,7 +283,7 @@ func (d *testDaemon) do(ctx context.Context, o order) (a answer) {
 		a.Err, a.Kind = err.Error(), KindOf(err)
 	}
 	for _, c := range d.e.List() {
-		x := shown{ID: c.ID, Name: c.Name, State: c.State, PID: c.PID, Error: c.Error, Env: c.Settings["env"], Owner: c.UID, Restarts: c.Restarts, Code: -1}
+		x := shown{ID: c.ID, Name: c.Name, State: c.State, PID: c.PID, Error: c.Error, Env: c.Settings["env"], Owner: c.UID, Restarts: c.Restarts, Code: -1, Places: len(c.Endpoints), Ports: len(c.Ports)}
 		if c.Exit != nil {
 			x.Code = c.Exit.Code
 		}
@@ -290,6 +300,9 @@ func (d *testDaemon) do(ctx context.Context, o order) (a answer) {
 		if s := n.Subnets[0].String(); s == "10.201.7.0/24" { // what was chosen is another one each time
 			a.Networks += " with " + s
 		}
+	}
+	if d.links != nil {
+		a.Links = d.links.count()
 	}
 	held, err := d.client.List(ctx)
 	must(err)
@@ -440,6 +453,9 @@ func newRealm(t *testing.T, real string) *realm {
 	cmd.Env = append(os.Environ(), roleVar+"=monitor", "HULL_RUN="+t.TempDir(), "HULL_DIR="+r.dir, "HULL_REAL="+real)
 	cmd.Stderr = os.Stderr
 	cmd.ExtraFiles = []*os.File{far}
+	if real != "" { // its networks are nobody else's
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
+	}
 	if r.control, err = monitor.Spawn(cmd); err != nil {
 		t.Fatal(err)
 	}

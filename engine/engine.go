@@ -58,8 +58,10 @@ type Engine struct {
 	fresh   bool // this opening is the first of a mount's; false when it is done
 	// volumes have their own package and their own lock.
 	volumes *volume.Store
-	// networks have theirs.
+	// networks have theirs; links and names are what containers need of them.
 	networks *network.Networks
+	links    links
+	names    names
 
 	ctx    context.Context //nolint:containedctx // the engine's own life, in which accepted work goes on
 	cancel context.CancelFunc

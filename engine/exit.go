@@ -49,7 +49,10 @@ func (s *supervisor) runEnded(x Exit) {
 	if oom {
 		s.because(origin{cause: Memory}, func() { s.say(actOOM) })
 	}
-	s.because(s.endOf(x, p), func() { s.say(actDie, "exitCode", strconv.Itoa(x.Code)) })
+	s.because(s.endOf(x, p), func() {
+		s.say(actDie, "exitCode", strconv.Itoa(x.Code))
+		s.sayPlaces(actLeave)
+	})
 	removed := s.afterRun(p)
 	s.forget()
 	s.e.crash(exitForgotten)
@@ -145,6 +148,7 @@ func (s *supervisor) tidy() {
 		s.removeGroup(r.group)
 	}
 	s.view.runEnded()
+	s.leaveNetworks()
 	if p := s.st.Run.Process; p != nil {
 		s.giveVolumes(p.Mounts)
 	}

@@ -76,6 +76,7 @@ func (s *testStaged) Park(ctx context.Context, spec launch.Spec) (parked, error)
 		}
 		return nil, &launch.Error{Op: "start", Kind: launch.Gone, Text: "it is dead"}
 	}
+	spec.Plug = nil // it was plugged when it was staged
 	return s.l.Park(ctx, spec)
 }
 
@@ -118,6 +119,11 @@ func (l *testLauncher) Park(ctx context.Context, spec launch.Spec) (parked, erro
 		return nil, err
 	}
 	root.Close()
+	if spec.Plug != nil {
+		if err := spec.Plug(ctx, nil); err != nil {
+			return nil, err
+		}
+	}
 	p, err := l.start(spec.Args, spec.Env, spec.Stdin, spec.Stdout, spec.Stderr)
 	if err != nil {
 		return nil, err
@@ -130,7 +136,12 @@ func (l *testLauncher) Park(ctx context.Context, spec launch.Spec) (parked, erro
 	return p, nil
 }
 
-func (l *testLauncher) Stage(context.Context, launch.Spec) (staged, error) {
+func (l *testLauncher) Stage(ctx context.Context, spec launch.Spec) (staged, error) {
+	if spec.Plug != nil {
+		if err := spec.Plug(ctx, nil); err != nil {
+			return nil, err
+		}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.broken {

@@ -96,18 +96,21 @@ type world struct {
 	monitor *testMonitor
 	launch  *testLauncher
 	groups  *testGroups
+	links   *testLinks
+	names   *testNames
 	warm    int
 	life    string
 
 	mu     sync.Mutex
 	events []string
+	visits []string // events of networks
 	whys   []string
 	heard  chan struct{} // has a token after each event
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), monitor: newTestMonitor(), groups: &testGroups{}, heard: make(chan struct{}, 1)}
+	w := &world{t: t, dir: t.TempDir(), monitor: newTestMonitor(), links: newTestLinks(), names: newTestNames(), groups: &testGroups{}, heard: make(chan struct{}, 1)}
 	w.roots = newTestRoots(t.TempDir())
 	w.launch = &testLauncher{reap: func(pidfd *os.File) {
 		w.monitor.mu.Lock()
@@ -142,7 +145,7 @@ func (w *world) open() {
 	w.t.Helper()
 	e, err := newEngine(w.t.Context(), Options{
 		Dir: w.dir, Tree: "test", Roots: w.roots, Monitor: w.monitor, Notify: w.hear, Caller: callerOf, Warm: w.warm, Life: w.life,
-	}).open(w.t.Context(), parts{launcher: w.launch, groups: w.groups, first: first, released: testReleased})
+	}).open(w.t.Context(), parts{launcher: w.launch, groups: w.groups, first: first, released: testReleased, links: w.links, names: w.names})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -167,7 +170,11 @@ func (w *world) close() {
 func (w *world) hear(ev Event) {
 	w.mu.Lock()
 	line := string(ev.Action) + " " + ev.Name
-	if !slices.Contains(Actions(), ev.Action) || !slices.Contains(Causes(), ev.Cause) {
+	known := Actions()
+	if ev.Network != "" {
+		known = NetworkActions()
+	}
+	if !slices.Contains(known, ev.Action) || !slices.Contains(Causes(), ev.Cause) {
 		w.t.Errorf("an event that is none of the list: %q because of %q", ev.Action, ev.Cause)
 	}
 	if code, ok := ev.Attributes["exitCode"]; ok && ev.Action == "die" {
@@ -176,8 +183,12 @@ func (w *world) hear(ev Event) {
 	if p := ev.Attributes["policy"]; p != "" {
 		line += " (" + p + ", " + ev.Attributes["restarts"] + ")"
 	}
-	w.events = append(w.events, line)
-	w.whys = append(w.whys, whyOf(ev))
+	if ev.Network != "" {
+		w.visits = append(w.visits, line)
+	} else {
+		w.events = append(w.events, line)
+		w.whys = append(w.whys, whyOf(ev))
+	}
 	w.mu.Unlock()
 	select {
 	case w.heard <- struct{}{}:

@@ -26,10 +26,15 @@ type launching struct {
 	run    *run
 	warm   *warmInit // the process that was made beforehand; nil if there is none, or when it is parked
 	parked parked
-	unhand func()     // takes the process back from the monitor; nil if that has not got it
-	trees  []*os.File // of the volumes among the mounts, in their order
-	hosts  []*os.File // of the host's paths among them
-	undo   []func()   // what to do, last first, if it fails
+	// network is what the settings say of it; hostname that of the container whose network it is to have; again is set when
+	// one that was made for it has died, and another takes its place.
+	network  networking
+	hostname string
+	again    bool
+	unhand   func()     // takes the process back from the monitor; nil if that has not got it
+	trees    []*os.File // of the volumes among the mounts, in their order
+	hosts    []*os.File // of the host's paths among them
+	undo     []func()   // what to do, last first, if it fails
 }
 
 func (l *launching) onFailure(f func()) { l.undo = append(l.undo, f) }
@@ -43,7 +48,8 @@ func (l *launching) takeBack() {
 // do goes through the steps of a start.
 func (l *launching) do() error {
 	for _, step := range []func() error{
-		l.prepare, l.takeVolumes, l.openHosts, l.takeRange, l.makeStdio, l.noteAttempt, l.makeGroup, l.park, l.see,
+		l.prepare, l.takeVolumes, l.openHosts, l.takeRange, l.takePlaces, l.publishPorts, l.makeStdio, l.noteAttempt, l.makeGroup,
+		l.park, l.see,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -55,18 +61,22 @@ func (l *launching) do() error {
 // prepare puts settings and image together and checks that the owner may have what they ask for.
 func (l *launching) prepare() error {
 	s := l.s
-	p, err := s.set.resolve(s.id, l.image)
-	if err != nil {
-		return err
-	}
+	l.spec = s.set.stage()
+	l.note = &runNote{Started: time.Now().Round(0), Settings: s.rec.Settings}
 	if err := mayHave(s.rec.Owner, s.set); err != nil {
 		return err
 	}
 	if err := s.e.mayNetwork(s.rec.Owner, s.set); err != nil {
 		return err
 	}
-	l.note = &runNote{Started: time.Now().Round(0), Process: &p, Settings: s.rec.Settings}
-	l.spec = s.set.stage()
+	if err := l.findNetwork(); err != nil {
+		return err
+	}
+	p, err := s.set.resolve(s.id, l.hostname, l.image)
+	if err != nil {
+		return err
+	}
+	l.note.Process = &p
 	l.run = &run{}
 	devices, err := s.set.devices()
 	l.spec.Devices, l.rules = devices.nodes, devices.rules
@@ -105,7 +115,7 @@ func (l *launching) takeRange() error {
 // freshRange takes a range that nobody has, and the process that comes with it if there is one.
 func (l *launching) freshRange() (*lease, error) {
 	s := l.s
-	if l.warm = s.e.pool.take(l.spec); l.warm != nil {
+	if l.warm = s.e.pool.take(l.spec, s.plugged(l.network)); l.warm != nil {
 		return l.warm.lease, nil
 	}
 	lease, ok := s.e.ranges.lease(s.st.Run.Range)
@@ -241,7 +251,9 @@ func (l *launching) park() error {
 	}
 	l.spec.Limits = rlimits(p.Ulimits)
 	l.spec.Range = idRange(l.note.Range)
-	l.spec.Files = etcFiles(p.Hostname)
+	l.spec.Files = l.note.etc(s.e)
+	s.tellNamesOf(l.note)
+	l.onFailure(func() { s.e.names.Drop(s.id) })
 	l.spec.Root, l.spec.Begun = l.mount, l.handOver
 	l.spec.ReadOnly = p.ReadOnly
 	if len(p.Mounts) > 0 {
@@ -276,6 +288,7 @@ func (l *launching) parkNow() (parked, error) {
 		if !errors.As(err, &known) || known.Kind != launch.Gone {
 			return p, err
 		}
+		l.again = true
 		if err := l.startAgain(); err != nil {
 			return nil, err
 		}
@@ -397,14 +410,4 @@ func (l *launching) see() (err error) {
 	}
 	s.e.crash(startReleased)
 	return nil
-}
-
-// etcFiles are the files of /etc that are the container's own.
-func etcFiles(hostname string) map[string][]byte {
-	return map[string][]byte{
-		"/etc/hostname": []byte(hostname + "\n"),
-		"/etc/hosts": []byte("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n" +
-			"127.0.1.1\t" + hostname + "\n"),
-		"/etc/resolv.conf": []byte("# this container has no network\n"),
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"hull/engine/network"
+	"hull/engine/network/resolver"
 )
 
 // Network is one moment of a network. It never changes.
@@ -36,9 +37,16 @@ func (e *Engine) openNetworks() error {
 	var err error
 	e.networks, err = network.Open(e.ctx, network.Options{
 		Dir: filepath.Join(e.o.Dir, "networks"), Key: e.o.Tree, Logger: e.o.Logger,
-		Title: e.titleOf,
-		Crash: func(at string) { e.crash(point(at)) },
+		Title:   e.titleOf,
+		Changed: e.listen,
+		Crash:   func(at string) { e.crash(point(at)) },
 	})
+	if e.links = e.parts.links; e.links == nil && err == nil {
+		e.links = e.networks
+	}
+	if e.names = e.parts.names; e.names == nil {
+		e.names = resolver.New(e.ctx, resolver.Options{Logger: e.o.Logger})
+	}
 	return err
 }
 

@@ -41,6 +41,9 @@ func (s *supervisor) chown(owner Owner) error {
 	}
 	s.e.crash(ownerWritten)
 	s.publish()
+	if s.run != nil {
+		s.tellNames()
+	}
 	s.say(actUpdate, "owner", strconv.FormatUint(uint64(owner.UID), 10))
 	return nil
 }

@@ -35,6 +35,9 @@ type parts struct {
 	groups   groups
 	first    func(pid int) bool // whether a process is the first of a container
 	released func(pid int) bool // whether a process that was parked runs its command now
+	// links and names are nil for the real ones.
+	links links
+	names names
 }
 
 // launcher makes processes; *launch.Launcher is the real one.

@@ -122,8 +122,9 @@ func mergeEnv(lists ...[]string) []string {
 	return slices.DeleteFunc(env, func(item string) bool { return item == "" })
 }
 
-// resolve puts settings and image together. Its error is a sentence for whoever starts the container.
-func (v values) resolve(id string, image *Image) (process, error) {
+// resolve puts settings and image together. named is the host name of another container, whose network it has. Its error
+// is a sentence for whoever starts the container.
+func (v values) resolve(id, named string, image *Image) (process, error) {
 	p := process{
 		Args: v.command(image), Dir: v.text("workdir"), User: v.text("user"), Hostname: v.text("hostname"),
 		TTY: v.flag("tty"), Stdin: v.flag("stdin"), Privileges: v.privileges(),
@@ -140,6 +141,12 @@ func (v values) resolve(id string, image *Image) (process, error) {
 		if strings.ContainsRune(arg, 0) {
 			return p, fail("start", id, Invalid, "the command of the image %s has a zero byte in it", image.Reference)
 		}
+	}
+	if p.Hostname == "" {
+		p.Hostname = named
+	}
+	if p.Hostname == "" && v.networking().Mode == hosted {
+		p.Hostname = hostsName()
 	}
 	if p.Hostname == "" {
 		p.Hostname = Short(id)

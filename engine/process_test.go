@@ -48,7 +48,7 @@ func TestResolve(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := set.resolve(testID, image)
+	got, err := set.resolve(testID, "", image)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestResolve(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err = set.resolve(testID, image)
+	got, err = set.resolve(testID, "", image)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestResolveRefuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := set.resolve(testID, r.image); err == nil || KindOf(err) != r.kind {
+		if _, err := set.resolve(testID, "", r.image); err == nil || KindOf(err) != r.kind {
 			t.Errorf("%+v: %v", r.image, err)
 		}
 	}

@@ -13,7 +13,7 @@ func (s *supervisor) publish() {
 		Exit: s.st.Exit, OOM: s.st.OOMKills > 0, Error: s.st.Error,
 		Command: s.set.command(s.imageOrNone()), Labels: s.set.labels(s.rec.Image),
 		TTY: s.set.flag("tty"), Stdin: s.set.flag("stdin"), Settings: s.rec.Settings, limits: s.set.limits(), stop: s.set.stop(s.rec.Image), logs: s.set.bounds(), process: s.st.Run.Process,
-		group: s.groupName(),
+		group: s.groupName(), Endpoints: s.places(),
 	}
 	c.Reaches = s.reaches()
 	c.network = s.set.networking()
@@ -22,7 +22,9 @@ func (s *supervisor) publish() {
 		c.path = searchPath(s.set.env(s.rec.Image, ""))
 	}
 	if s.st.State.Alive() && s.st.Run.Process != nil {
-		c.PID = s.st.Run.PID
+		c.PID, c.Ports = s.st.Run.PID, s.st.Run.Ports
+		note := s.st.Run
+		c.run = &note
 		c.Command, c.TTY, c.Stdin = s.st.Run.Process.Args, s.st.Run.Process.TTY, s.st.Run.Process.Stdin
 		c.path = searchPath(s.st.Run.Process.Env)
 		c.Pending = pending(s.st.Run.Settings, s.rec.Settings)

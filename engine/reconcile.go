@@ -78,6 +78,7 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	if err := e.parts.groups.Sweep(sweeping, func(id string) bool { return keep[id] }); err != nil {
 		e.o.Logger.Warn("cgroups of earlier containers cannot be removed", "op", "open", "err", err)
 	}
+	e.reconcileNetworks(ctx, all)
 	if e.fresh {
 		for _, s := range all {
 			s.comeBack()

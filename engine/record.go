@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"hull/engine/internal/sys"
+	"hull/engine/network"
 )
 
 // recordVersion is what this release writes. A record of a later one is not read: its container is dead until that
@@ -26,6 +27,8 @@ type record struct {
 	Started  bool              `json:"started,omitempty"`  // a start has succeeded
 	// Volumes are its anonymous volumes by their targets.
 	Volumes map[string]string `json:"volumes,omitempty"`
+	// Endpoints are its places on networks, which it keeps while it lives.
+	Endpoints []network.Endpoint `json:"endpoints,omitempty"`
 	// Recreate is set while its writable layer is to be replaced by an empty one.
 	Recreate bool `json:"recreate,omitempty"`
 	// Stopped is set when somebody has stopped it, until it is started again: it has a restart policy, which may heed that.
@@ -71,6 +74,11 @@ type runNote struct {
 	Inode    uint64            `json:"inode,omitempty"`    // of the first process's pidfd
 	Outputs  [2]uint64         `json:"outputs,omitempty"`  // inodes of the pipes of its output and errors
 	Settings map[string]string `json:"settings,omitempty"` // raw, as they were when it began
+
+	Endpoints []network.Endpoint `json:"endpoints,omitempty"`
+	Ports     []network.Bound    `json:"ports,omitempty"`
+	// Etc are the files of the container whose network it has; nil if it has its own.
+	Etc map[string][]byte `json:"etc,omitempty"`
 }
 
 const (

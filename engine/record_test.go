@@ -128,7 +128,7 @@ func FuzzRecord(f *testing.F) {
 			t.Fatal(err)
 		}
 		if r.Image != nil {
-			_, _ = set.resolve(r.ID, r.Image)
+			_, _ = set.resolve(r.ID, "", r.Image)
 		}
 	})
 }

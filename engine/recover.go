@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -90,6 +91,9 @@ func (s *supervisor) recoverLive(h *monitor.Held) {
 		s.watchOOM()
 		s.missedOOM()
 	}
+	if !s.undecided && !slices.Equal(s.rec.Endpoints, s.st.Run.Endpoints) { // the old daemon did not come to that
+		s.keepStarted()
+	}
 	s.boundLog() // the old daemon may have died between a change of them and the monitor's hearing of it
 	s.examine()
 	if s.st.Run.Thaw {
@@ -102,7 +106,7 @@ func (s *supervisor) recoverLive(h *monitor.Held) {
 
 // likelyProcess is what the settings make of the image now.
 func (s *supervisor) likelyProcess() *process {
-	p, err := s.set.resolve(s.id, s.imageOrNone())
+	p, err := s.set.resolve(s.id, "", s.imageOrNone())
 	if err != nil {
 		return nil
 	}
@@ -148,9 +152,10 @@ func (s *supervisor) decided() {
 	attributes := s.startAttributes()
 	s.st.Stopped, s.st.Restarts.Due = false, time.Time{}
 	s.save()
-	if !s.rec.Started || s.rec.Stopped {
+	if s.toKeep() {
 		s.keepStarted()
 	}
+	s.sayPlaces(actConnect)
 	s.say(actStart, attributes...)
 }
 

@@ -33,6 +33,9 @@ func (s *supervisor) remove() error {
 	}
 	s.e.crash(removeReleased)
 	s.e.dropVolumes(s.why, s.rec)
+	if s.run == nil { // else with what the run has
+		s.e.links.Release(s.id)
+	}
 	s.e.index.drop(s, s.rec.Name)
 	s.say(actDestroy)
 	s.view.forget()

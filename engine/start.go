@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -85,6 +86,7 @@ func (s *supervisor) launch(image *Image, b *boarding) error {
 	err := forAnotherMachine(l.do(), image.Platform, s.imageName())
 	closeAll(l.trees...)
 	closeAll(l.hosts...)
+	closeAll(l.spec.Of)
 	if err != nil {
 		s.e.crash(startFailed)
 		l.takeBack()
@@ -112,16 +114,22 @@ func (s *supervisor) begin(l *launching) {
 	s.save()
 	s.e.crash(startWritten)
 	s.watchOOM()
-	if !s.rec.Started || s.rec.Stopped {
+	if s.toKeep() {
 		s.keepStarted()
 	}
+	s.sayPlaces(actConnect)
 	s.say(actStart, attributes...)
+}
+
+// toKeep tells whether the record does not say yet what a start that has succeeded makes it say.
+func (s *supervisor) toKeep() bool {
+	return !s.rec.Started || s.rec.Stopped || !slices.Equal(s.rec.Endpoints, s.st.Run.Endpoints)
 }
 
 // keepStarted makes the record say that a start has succeeded: the container is there to stay.
 func (s *supervisor) keepStarted() {
 	rec := *s.rec
-	rec.Started, rec.Provisional, rec.Stopped = true, false, false
+	rec.Started, rec.Provisional, rec.Stopped, rec.Endpoints = true, false, false, s.st.Run.Endpoints
 	if err := s.keepSoon(&rec); err != nil {
 		s.failed("start", fmt.Errorf("the container runs, and its record cannot be written: %w", err))
 	}

@@ -2,10 +2,12 @@ package engine
 
 import (
 	"context"
+	"os"
 	"slices"
 	"sync"
 
 	"hull/engine/launch"
+	"hull/engine/network"
 )
 
 // pool makes containers' first processes before they are needed, with their id range, cgroup, namespaces and all that
@@ -34,6 +36,7 @@ type warmInit struct {
 	group  group
 	name   string // of the group
 	lease  *lease
+	places []network.Endpoint // on the default network; none where there are no networks
 	ignore context.CancelFunc // ends the waiting for its death
 }
 
@@ -129,8 +132,8 @@ func (p *pool) throwAway() {
 }
 
 // make makes a process for a container with no settings.
-func (p *pool) make() (w *warmInit, err error) {
-	w = &warmInit{name: warmPrefix + newID()[:12]}
+func (p *pool) make() (_ *warmInit, err error) {
+	w := &warmInit{name: warmPrefix + newID()[:12]}
 	var undo []func()
 	defer func() {
 		for i := len(undo) - 1; err != nil && i >= 0; i-- {
@@ -148,6 +151,10 @@ func (p *pool) make() (w *warmInit, err error) {
 	undo = append(undo, func() { p.remove(w.group) })
 	spec := values{}.stage()
 	spec.Range.First = w.lease.first
+	if err := p.place(w, &spec); err != nil {
+		return nil, err
+	}
+	undo = append(undo, func() { p.e.links.Release(w.name) })
 	if spec.Cgroups, err = w.group.Join(); err != nil {
 		return nil, err
 	}
@@ -156,15 +163,30 @@ func (p *pool) make() (w *warmInit, err error) {
 	return w, err
 }
 
+// place gives the process a place on the default network, if the kernel has networks.
+func (p *pool) place(w *warmInit, spec *launch.Spec) error {
+	place, err := p.e.links.Lease(p.ctx, w.name, network.Endpoint{Network: network.Default, Name: linkName(0)})
+	if err != nil {
+		if network.KindOf(err) == network.Unsupported { // whoever wants one hears of it
+			return nil
+		}
+		return err
+	}
+	w.places = []network.Endpoint{place}
+	spec.Plug = func(ctx context.Context, netns *os.File) error { return p.e.links.Plug(ctx, netns, w.places) }
+	return nil
+}
+
 // warmPrefix begins the names of cgroups that were made before their container was known.
 const warmPrefix = "warm-"
 
-// take gives a process that can become the container of a Spec; nil if there is none. It never waits.
-func (p *pool) take(spec launch.Spec) *warmInit {
+// take gives a process that can become the container of a Spec, with such places on networks; nil if there is none. It
+// never waits.
+func (p *pool) take(spec launch.Spec, plugged func([]network.Endpoint) bool) *warmInit {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, w := range slices.Backward(p.ready) {
-		if w.staged.Alive() && w.staged.Serves(spec) {
+		if w.staged.Alive() && w.staged.Serves(spec) && plugged(w.places) {
 			p.ready = slices.Delete(p.ready, i, i+1)
 			w.ignore()
 			return w
@@ -177,6 +199,7 @@ func (p *pool) take(spec launch.Spec) *warmInit {
 func (p *pool) discard(w *warmInit) {
 	w.ignore()
 	w.staged.Abort()
+	p.e.links.Release(w.name)
 	p.remove(w.group)
 	w.lease.drop()
 }
@@ -198,6 +221,7 @@ func (p *pool) close() {
 	p.mu.Unlock()
 	for _, w := range ready {
 		w.staged.Abort() // the engine's end sweeps the groups away
+		p.e.links.Release(w.name)
 		w.lease.drop()
 	}
 }
