@@ -133,6 +133,7 @@ func (f *file) open(ctx context.Context, flags uint32) (fusefs.FileHandle, uint3
 
 func (f *file) handle(ctx context.Context, by Credential, flags uint32) (fusefs.FileHandle, uint32, error) {
 	const direct = fuse.FOPEN_DIRECT_IO
+	const shown = direct | fuse.FOPEN_NOFLUSH // the close of what is only shown needs no answer
 	access := flags & syscall.O_ACCMODE
 	if access != syscall.O_WRONLY {
 		if err := may(by, f.e, Read); err != nil {
@@ -191,7 +192,7 @@ func (f *file) handle(ctx context.Context, by Credential, flags uint32) (fusefs.
 		if err != nil {
 			return nil, 0, err
 		}
-		return &growingHandle{g: g}, direct, nil
+		return &growingHandle{g: g}, shown, nil
 	case textRow:
 		if access != syscall.O_RDONLY {
 			return nil, 0, f.readOnly("open")
@@ -205,7 +206,7 @@ func (f *file) handle(ctx context.Context, by Credential, flags uint32) (fusefs.
 	}
 	text := &textHandle{b: b, of: f}
 	f.read.Store(text)
-	return text, direct, nil
+	return text, shown, nil
 }
 
 func (f *file) Fsync(context.Context, fusefs.FileHandle, uint32) syscall.Errno { return 0 }
