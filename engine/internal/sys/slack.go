@@ -11,10 +11,10 @@ import (
 // processes have.
 const (
 	usualSlack   = 50_000
-	patientSlack = 1_000_000
+	patientSlack = 2_000_000
 )
 
-// Patiently calls start, which begins a process of hull's, whose threads may be woken a millisecond late. Go's runtime has
+// Patiently calls start, which begins a process of hull's, whose threads may be woken two milliseconds late. Go's runtime has
 // one that looks after the others every twenty microseconds as long as anything runs, and that looking was a fifth of
 // all that hull did to start a container. A slack that somebody has chosen for this process stays.
 func Patiently(start func() error) error { return withSlack(usualSlack, patientSlack, start) }

@@ -26,7 +26,7 @@ func TestSlack(t *testing.T) {
 	for name, c := range map[string]struct {
 		how  func(func() error) error
 		want string
-	}{"patiently": {Patiently, "1000000\n"}, "usually": {Usually, "50000\n"}, "both": {both, "50000\n"}, "afterwards": {plainly, "50000\n"}} {
+	}{"patiently": {Patiently, "2000000\n"}, "usually": {Usually, "50000\n"}, "both": {both, "50000\n"}, "afterwards": {plainly, "50000\n"}} {
 		if got := slack(c.how); got != c.want {
 			t.Errorf("%s: %q", name, got)
 		}
