@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hull/cmd/hull/early"
 )
 
 const (
@@ -87,11 +90,7 @@ var blows = []blow{
 	{"the monitor killed", func(t *testing.T, m *mounted) { m.signal(t, "monitor", unix.SIGKILL); m.back(t) }},
 	{"the daemon stopped for a while", func(t *testing.T, m *mounted) { m.pauseRole(t, "daemon") }},
 	{"the monitor stopped for a while", func(t *testing.T, m *mounted) { m.pauseRole(t, "monitor") }},
-	{"another program in its place", func(t *testing.T, m *mounted) {
-		if out, err := exec.Command(hull, "upgrade", m.path("hull")).CombinedOutput(); err != nil {
-			t.Errorf("upgrade: %v: %s", err, out)
-		}
-	}},
+	{"another program in its place", func(t *testing.T, m *mounted) { m.upgrade(t) }},
 	{"the monitor killed, whose children they are not", func(t *testing.T, m *mounted) { m.signal(t, "monitor", unix.SIGKILL); m.back(t) }},
 }
 
@@ -106,12 +105,75 @@ func (m *mounted) signal(t *testing.T, role string, s unix.Signal) {
 	t.Fatalf("no %s runs", role)
 }
 
-// pauseRole stops a process for a moment, in which the others go on: the second is what a test can afford.
+// pauseRole stops a process for a while, in which the others go on: a second is what a test can afford that runs with
+// every change, half a minute what HULL_TEST_FULL=1 asks for.
 func (m *mounted) pauseRole(t *testing.T, role string) {
 	t.Helper()
 	m.signal(t, role, unix.SIGSTOP)
+	if os.Getenv("HULL_TEST_FULL") == "1" {
+		time.Sleep(29 * time.Second)
+	}
 	time.Sleep(time.Second)
 	m.signal(t, role, unix.SIGCONT)
+}
+
+// otherVersion is that of the other program.
+const otherVersion = "0.2.0-other"
+
+// otherHull is the same hull with another version; where there is no compiler, the same with other bytes behind it.
+func (m *mounted) otherHull(t *testing.T) string {
+	t.Helper()
+	path := m.path("hull-other")
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	if _, err := exec.LookPath("go"); err == nil {
+		build := exec.Command("go", "build", "-ldflags", early.LinkerFlag+" -X main.version="+otherVersion, "-o", path, "hull/cmd/hull")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		output(t, build)
+		return path
+	}
+	program, err := os.ReadFile(hull)
+	if err == nil {
+		err = os.WriteFile(path, append(program, "other"...), 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// upgrade puts the other hull in the place of the one that runs, or that one again in the place of the other.
+func (m *mounted) upgrade(t *testing.T) {
+	t.Helper()
+	next := m.otherHull(t)
+	if m.runs(t, "monitor", next) {
+		next = hull
+	}
+	if out, err := exec.Command(next, "upgrade", m.path("hull")).CombinedOutput(); err != nil {
+		t.Errorf("upgrade: %v: %s", err, out)
+	}
+	for _, role := range []string{"monitor", "daemon"} {
+		if !m.runs(t, role, next) {
+			t.Errorf("the %s does not run %s after an upgrade to it", role, next)
+		}
+	}
+}
+
+// runs tells whether hull's process of a role runs a program.
+func (m *mounted) runs(t *testing.T, role, program string) bool {
+	t.Helper()
+	want, err := os.Stat(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range m.role(role) {
+		if got, err := os.Stat(fmt.Sprintf("/proc/%d/exe", pid)); err == nil {
+			return os.SameFile(got, want)
+		}
+	}
+	t.Fatalf("no %s runs", role)
+	return false
 }
 
 // insist repeats a line while the mount is on its way back.
