@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -116,10 +117,10 @@ func (m *mounted) demolish() {
 	}
 }
 
-// killAll kills monitor and daemon at once: each would start the other again.
+// killAll kills monitor and daemon at once: each would start the other again; and a systemd that would start both.
 func (m *mounted) killAll() {
 	for {
-		all := append(m.role("monitor"), m.role("daemon")...)
+		all := slices.Concat(m.role("--system"), m.role("monitor"), m.role("daemon"))
 		if len(all) == 0 {
 			return
 		}

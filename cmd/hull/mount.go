@@ -61,7 +61,7 @@ func serveMount(ctx context.Context, o options, control *monitor.Control, backgr
 	defer func() { service.end(err) }()
 	defer context.AfterFunc(ctx, service.stopping)()
 	control, err = outliving(ctx, o, control, func(c *monitor.Control) error { return c.Ended(ctx) })
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil { // not, if somebody had ended it by then: maybe containers are left, on purpose
 		return ended(ctx, o, control)
 	}
 	return control, err

@@ -12,7 +12,7 @@ import (
 // nextWithin is how long the monitor is waited for that follows one which was killed; goneWithin is as long, if the
 // tree is not mounted any more: then there may be none to come.
 const (
-	nextWithin = 10 * time.Second
+	nextWithin = 30 * time.Second
 	goneWithin = 2 * time.Second
 )
 

@@ -102,7 +102,8 @@ func (c *Control) Umount(ctx context.Context, mode Ending) error {
 // Renew kills the daemon, for it hangs, and so has the monitor start another. Ready tells when that is there.
 func (c *Control) Renew(ctx context.Context) error { return c.do(ctx, &message{Op: opRenew}) }
 
-// Ended waits until the mount has ended by whatever way; nil if it ended as it was asked to.
+// Ended waits until the mount has ended by whatever way; nil if it ended as it was asked to, also if ctx ends when it has:
+// who has ended it, and is answered, may then have sent the signal that ends ctx.
 func (c *Control) Ended(ctx context.Context) error { return c.do(ctx, &message{Op: opEnded}) }
 
 // do sends a request and waits for its answer. A deadline in the past is what wakes it when ctx ends.
@@ -124,6 +125,9 @@ func (c *Control) do(ctx context.Context, m *message) error {
 	refused := c.conn.send(m)
 	for {
 		r, err := c.conn.receive()
+		if err != nil && ctx.Err() != nil { // what has been answered by now counts, although it is not waited for
+			r, err = c.conn.received()
+		}
 		if err != nil {
 			return c.failed(ctx, m.Op, errors.Join(refused, err))
 		}

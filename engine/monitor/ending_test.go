@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -276,5 +277,41 @@ func TestOpenRun(t *testing.T) {
 	var e *Error
 	if err := r.control.Ready(r.context()); !errors.As(err, &e) || e.Kind != Invalid {
 		t.Errorf("a run directory of everybody's: %v", err)
+	}
+}
+
+// Who waits for the end of a mount, and is told not to wait longer, hears of an end that had come by then.
+func TestEndedBeforeSignal(t *testing.T) {
+	r := newRig(t)
+	r.await("up")
+	r.start("web", "read x")
+	front, err := Dial(r.context(), r.run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = front.Close() }()
+	ctx, cancel := context.WithCancel(t.Context())
+	front.seq++ // it asks as Ended does, and looks for the answer when all is over
+	if err := front.conn.send(&message{Op: opEnded, Seq: front.seq}); err != nil {
+		t.Fatal(err)
+	}
+	got := r.umount(Leave)
+	r.await("stop")
+	r.say(&message{Op: "done"})
+	if err := <-got; err != nil {
+		t.Fatalf("umount: %v", err)
+	}
+	cancel()
+	front.seq--
+	if err := front.Ended(ctx); err != nil {
+		t.Errorf("the end: %v", err)
+	}
+	later, err := Dial(r.context(), r.run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = later.Close() }()
+	if err := later.Ready(ctx); err == nil {
+		t.Error("what was not waited for is answered")
 	}
 }

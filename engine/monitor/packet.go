@@ -60,6 +60,20 @@ func (p *packet) receive() (m *message, err error) {
 	return m, failed
 }
 
+// received is receive for what is there now, whatever deadline has passed; unix.EAGAIN if nothing is.
+func (p *packet) received() (m *message, err error) {
+	c, err := p.file.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var failed error
+	err = c.Control(func(fd uintptr) { m, failed = receive(int(fd), &p.room) })
+	if err != nil {
+		return nil, err
+	}
+	return m, failed
+}
+
 func (p *packet) close() error { return p.file.Close() }
 
 func lost(op string, err error) error {
