@@ -2,75 +2,102 @@ package network
 
 import (
 	"errors"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
+	"time"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// leaving are places whose connections are to be forgotten. All is guarded by Networks.mu.
+// leaving are places whose connections are to be forgotten, and whose links are to be gone. All is guarded by Networks.mu.
 type leaving struct {
 	addresses map[netip.Addr]bool // given back, and not to be given again before
-	links     []Endpoint          // to be taken down, with what the bridge knows of them
-	forget    []netip.Addr
+	links     map[string]Endpoint // by name: to be taken down, with what the bridge knows of them
+	forget    map[netip.Addr]bool
 	done      chan struct{} // closed when what waits now is done; nil if nothing does
 	wake      chan struct{}
+	hurry     chan struct{}
 	ended     bool
 }
 
+// linger is how long what is left of places is left alone. A link goes with its namespace, which the kernel clears away for
+// itself and many at a time; to remove one costs far more, and so does it to look through all connections for each.
+const linger = time.Second
+
 func newLeaving() leaving {
-	return leaving{addresses: map[netip.Addr]bool{}, wake: make(chan struct{}, 1)}
+	return leaving{
+		addresses: map[netip.Addr]bool{}, links: map[string]Endpoint{}, forget: map[netip.Addr]bool{},
+		wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
+	}
 }
 
-// add has the connections of a place forgotten; with forever, nobody has it any more.
-func (l *leaving) add(e Endpoint, forever bool) {
+// leave has the links of a place gone, and its connections forgotten; with forever, nobody has the place any more. The caller
+// holds mu.
+func (n *Networks) leave(e Endpoint, forever bool) {
+	l := &n.leaving
 	for _, a := range []netip.Addr{e.Addr, e.Addr6} {
 		if !a.IsValid() {
 			continue
 		}
-		l.forget = append(l.forget, a)
+		l.forget[a] = true
 		if forever {
 			l.addresses[a] = true
 		}
 	}
-	if forever {
-		l.links = append(l.links, e)
+	for _, name := range n.plugged[e.Link] {
+		l.links[name] = e
 	}
+	delete(n.plugged, e.Link)
 	if l.done == nil {
 		l.done = make(chan struct{})
 	}
-	l.signal()
+	poke(l.wake)
 }
 
-func (l *leaving) signal() {
+// poke wakes whoever waits for a channel, once.
+func poke(c chan struct{}) {
 	select {
-	case l.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
 
-// forget forgets the connections of a place that is still somebody's.
+// forget forgets the connections of a place that goes on.
 func (n *Networks) forget(e Endpoint) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.leaving.add(e, false)
+	for _, a := range []netip.Addr{e.Addr, e.Addr6} {
+		if a.IsValid() {
+			n.leaving.forget[a] = true
+		}
+	}
+	poke(n.leaving.wake)
 }
 
 func (n *Networks) endLeaving() {
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	n.leaving.ended = true
-	n.leaving.signal()
+	n.mu.Unlock()
+	poke(n.leaving.wake)
+	poke(n.leaving.hurry)
 }
 
-// forgetting does what waits in leaving, all of it at once: the kernel's table of connections is long.
+// forgetting does what waits in leaving, all of it at once.
 func (n *Networks) forgetting() {
 	for range n.leaving.wake {
+		later := time.NewTimer(linger)
+		select {
+		case <-later.C:
+		case <-n.leaving.hurry:
+			later.Stop()
+		}
 		n.mu.Lock()
 		l := &n.leaving
-		links, forget, done, ended := l.links, l.forget, l.done, l.ended
-		l.links, l.forget, l.done = nil, nil, nil
+		links, forget, done, ended := maps.Clone(l.links), l.forget, l.done, l.ended
+		given := slices.Collect(maps.Keys(l.addresses))
+		l.forget, l.done = map[netip.Addr]bool{}, nil
 		n.mu.Unlock()
 		if len(links) > 0 {
 			n.unlink(links)
@@ -81,9 +108,11 @@ func (n *Networks) forgetting() {
 			}
 		}
 		n.mu.Lock()
-		for _, e := range links {
-			delete(l.addresses, e.Addr)
-			delete(l.addresses, e.Addr6)
+		for name := range links {
+			delete(l.links, name)
+		}
+		for _, a := range given {
+			delete(l.addresses, a)
 		}
 		n.mu.Unlock()
 		if done != nil {
@@ -95,8 +124,8 @@ func (n *Networks) forgetting() {
 	}
 }
 
-// unlink takes links down, and lets nothing more through from them.
-func (n *Networks) unlink(places []Endpoint) {
+// unlink takes links down that are there still, and lets nothing more through from them.
+func (n *Networks) unlink(links map[string]Endpoint) {
 	host, err := dialLinks(nil)
 	if err != nil {
 		n.o.Logger.Warn("links that nobody has any more cannot be taken down", "op", "release", "err", err)
@@ -104,79 +133,17 @@ func (n *Networks) unlink(places []Endpoint) {
 	}
 	defer host.close()
 	var elements []element
-	for _, e := range places {
-		if err := host.do(delLink(e.Link)); err != nil && !errors.Is(err, unix.ENODEV) {
-			n.o.Logger.Warn("a link that nobody has any more cannot be taken down", "network", e.Network, "op", "release", "err", err)
+	for name, e := range links {
+		if _, err := host.index(name); err == nil {
+			if err := host.do(delLink(name)); err != nil && !errors.Is(err, unix.ENODEV) {
+				n.o.Logger.Warn("a link that nobody has any more cannot be taken down", "network", e.Network, "op", "release", "err", err)
+			}
 		}
 		if mac, err := net.ParseMAC(e.MAC); err == nil {
-			elements = append(elements, upNetwork{Endpoint: e, mac: mac}.elements()...)
+			elements = append(elements, upNetwork{Endpoint: e, mac: mac}.elements(name)...)
 		}
 	}
 	if err := n.tables.write(n.ctx, &change{drop: elements}); err != nil && KindOf(err) != Interrupted {
 		n.o.Logger.Warn("rules for links that nobody has any more cannot be removed", "op", "release", "err", err)
 	}
-}
-
-// ofAddresses finds the connections of some addresses, whichever way they go and whatever they are translated to.
-type ofAddresses map[string]bool
-
-// MatchConntrackFlow is what the library asks.
-func (a ofAddresses) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
-	for _, ip := range []net.IP{flow.Forward.SrcIP, flow.Forward.DstIP, flow.Reverse.SrcIP, flow.Reverse.DstIP} {
-		if a[ip.String()] {
-			return true
-		}
-	}
-	return false
-}
-
-// forgetConnections has the kernel forget the connections of addresses, so that whoever has one next gets none of them.
-func forgetConnections(addresses []netip.Addr) error {
-	of4, of6 := ofAddresses{}, ofAddresses{}
-	for _, a := range addresses {
-		if a.Is4() {
-			of4[a.String()] = true
-		} else {
-			of6[a.String()] = true
-		}
-	}
-	return errors.Join(forgetFlows(unix.AF_INET, of4, len(of4)), forgetFlows(unix.AF_INET6, of6, len(of6)))
-}
-
-// ofPorts finds connections to ports of the host.
-type ofPorts []Bound
-
-// MatchConntrackFlow is what the library asks.
-func (l ofPorts) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
-	for _, b := range l {
-		if flow.Forward.DstPort == b.HostPort && flow.Forward.Protocol == protocols[b.Proto] &&
-			(b.HostIP.IsUnspecified() || flow.Forward.DstIP.Equal(net.IP(b.HostIP.AsSlice()))) {
-			return true
-		}
-	}
-	return false
-}
-
-func forgetPorts(ports []Bound) error {
-	var of4, of6 ofPorts
-	for _, b := range ports {
-		if b.HostIP.Is4() {
-			of4 = append(of4, b)
-		} else {
-			of6 = append(of6, b)
-		}
-	}
-	return errors.Join(forgetFlows(unix.AF_INET, of4, len(of4)), forgetFlows(unix.AF_INET6, of6, len(of6)))
-}
-
-// forgetFlows has the kernel forget what a filter of some entries finds.
-func forgetFlows(family netlink.InetFamily, filter netlink.CustomConntrackFilter, entries int) error {
-	if entries == 0 {
-		return nil
-	}
-	_, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, family, filter)
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, netlink.ErrDumpInterrupted) {
-		return nil // they ended by themselves meanwhile
-	}
-	return err
 }

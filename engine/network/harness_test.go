@@ -164,7 +164,7 @@ func eventually(t *testing.T, what string, ok func() error) {
 }
 
 // namespace makes a network namespace, which lasts until the test ends.
-func namespace(t *testing.T) *os.File {
+func namespace(t testing.TB) *os.File {
 	t.Helper()
 	type result struct {
 		f   *os.File

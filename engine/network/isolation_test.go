@@ -220,7 +220,7 @@ func TestABridgeIsFull(t *testing.T) {
 	defer host.close()
 	for i := range 1022 { // made beside, since who they are does not matter
 		e := Endpoint{Link: fmt.Sprintf("hv%012x", i), Name: fmt.Sprintf("p%d", i)}
-		check(t, host.do(newPair(e, []byte{2, 0, 0, 0, byte(i >> 8), byte(i)}, uint32(bridge.Attrs().Index), 1500, ns)))
+		check(t, host.do(newPair(e.Link, e.Name, []byte{2, 0, 0, 0, byte(i >> 8), byte(i)}, uint32(bridge.Attrs().Index), 1500, ns)))
 	}
 	e, err := w.Lease(t.Context(), "b", Endpoint{Network: Default})
 	check(t, err)

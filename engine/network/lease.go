@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Leases answers who has an address on a network, by holder. It never waits.
@@ -65,6 +66,7 @@ func (n *Networks) Lease(ctx context.Context, holder string, want Endpoint) (End
 			return e, err
 		}
 		// What others have given back a moment ago is free as soon as the connections over it are forgotten.
+		poke(n.leaving.hurry)
 		select {
 		case <-again:
 		case <-ctx.Done():
@@ -245,11 +247,26 @@ func newLink() string {
 
 // isLink tells whether a name is one that newLink makes.
 func isLink(name string) bool {
-	if len(name) != len(linkPrefix)+12 || name[:len(linkPrefix)] != linkPrefix {
-		return false
+	digits, ok := strings.CutPrefix(name, linkPrefix)
+	return ok && len(digits) == 12 && strings.Trim(digits, "0123456789abcdef") == ""
+}
+
+// linkNames are what the links of a place may be called in the kernel. A run after another has another: the kernel may not have
+// cleared away yet what was the first one's.
+func linkNames(link string) []string {
+	names := []string{link}
+	for c := 'a'; c <= 'z'; c++ {
+		names = append(names, link+string(c))
 	}
-	_, err := hex.DecodeString(name[len(linkPrefix):])
-	return err == nil
+	return names
+}
+
+// linkOf is which place's a link is, by its name.
+func linkOf(name string) (link string, ok bool) {
+	if len(name) == len(linkPrefix)+12+1 {
+		name = name[:len(name)-1]
+	}
+	return name, isLink(name)
 }
 
 // macOf makes a MAC of an address: who gets the address later has the same, and nobody remembers a wrong one.
@@ -306,7 +323,7 @@ func (n *Networks) Release(holder string, networks ...string) {
 		delete(n.holders[holder], name)
 		delete(n.addresses, e.Addr)
 		delete(n.addresses, e.Addr6)
-		n.leaving.add(e, true)
+		n.leave(e, true)
 	}
 	if len(n.holders[holder]) == 0 {
 		delete(n.holders, holder)

@@ -119,16 +119,16 @@ func noAddresses() netlink.Attribute {
 }
 
 // newPair makes a pair of links: the one a port of a bridge, the other in a namespace.
-func newPair(e Endpoint, mac net.HardwareAddr, bridge uint32, mtu int, netns *os.File) netlink.Message {
+func newPair(link, name string, mac net.HardwareAddr, bridge uint32, mtu int, netns *os.File) netlink.Message {
 	const peerOf = 1 // VETH_INFO_PEER
 	peer := append(bytesOf(&unix.IfInfomsg{}), attrs(
-		attr(unix.IFLA_IFNAME, text(e.Name)),
+		attr(unix.IFLA_IFNAME, text(name)),
 		attr(unix.IFLA_ADDRESS, mac),
 		attr(unix.IFLA_MTU, u32(uint32(mtu))),
 		attr(unix.IFLA_NET_NS_FD, u32(uint32(netns.Fd()))),
 	)...)
 	return message(unix.RTM_NEWLINK, netlink.Create|netlink.Excl, bytesOf(&unix.IfInfomsg{}), attrs(
-		attr(unix.IFLA_IFNAME, text(e.Link)),
+		attr(unix.IFLA_IFNAME, text(link)),
 		attr(unix.IFLA_MTU, u32(uint32(mtu))),
 		attr(unix.IFLA_MASTER, u32(bridge)),
 		nested(unix.IFLA_LINKINFO,

@@ -61,6 +61,7 @@ type Networks struct {
 	holders   map[string]map[string]Endpoint // by holder and network
 	addresses map[netip.Addr]Lease
 	published map[string]*publication // by holder
+	plugged   map[string][]string     // by Endpoint.Link: what its links are called in the kernel
 	leaving   leaving
 	resolver  uint16
 }
@@ -89,7 +90,7 @@ func Open(ctx context.Context, o Options) (*Networks, error) {
 	n := &Networks{
 		o: o, tables: newTables("hull-" + o.Key), v6: hasIPv6(), gate: make(chan struct{}, 1), networks: map[string]*held{},
 		holders: map[string]map[string]Endpoint{}, addresses: map[netip.Addr]Lease{}, published: map[string]*publication{},
-		leaving: newLeaving(),
+		plugged: map[string][]string{}, leaving: newLeaving(),
 	}
 	n.ctx, n.cancel = context.WithCancel(ctx)
 	if err := n.readAll(); err != nil {

@@ -14,6 +14,16 @@ import (
 // Plug makes the links from a namespace to its places, with addresses, routes, and everything up, lo too. The first
 // endpoint has the default route. Links go with the namespace.
 func (n *Networks) Plug(ctx context.Context, netns *os.File, endpoints []Endpoint) error {
+	host, err := dialLinks(nil)
+	if err != nil {
+		return failed("plug", "", err, "the host's interfaces cannot be reached")
+	}
+	defer host.close()
+	inside, err := dialLinks(netns)
+	if err != nil {
+		return failed("plug", "", err, "the network namespace cannot be entered")
+	}
+	defer inside.close()
 	ups := make([]upNetwork, len(endpoints))
 	var elements []element
 	for i, e := range endpoints {
@@ -24,7 +34,10 @@ func (n *Networks) Plug(ctx context.Context, netns *os.File, endpoints []Endpoin
 		if ups[i], err = n.upNetwork(h, e); err != nil {
 			return err
 		}
-		elements = append(elements, ups[i].elements()...)
+		if ups[i].name, err = n.nameLink(host, e); err != nil {
+			return err
+		}
+		elements = append(elements, ups[i].elements(ups[i].name)...)
 	}
 	// What a port may send stands before there is one.
 	if len(elements) > 0 {
@@ -32,16 +45,6 @@ func (n *Networks) Plug(ctx context.Context, netns *os.File, endpoints []Endpoin
 			return n.noRules(endpoints[0].Network, err)
 		}
 	}
-	inside, err := dialLinks(netns)
-	if err != nil {
-		return failed("plug", "", err, "the network namespace cannot be entered")
-	}
-	defer inside.close()
-	host, err := dialLinks(nil)
-	if err != nil {
-		return failed("plug", "", err, "the host's interfaces cannot be reached")
-	}
-	defer host.close()
 	for _, u := range ups {
 		if err := u.link(host, netns); err != nil {
 			return err
@@ -52,7 +55,7 @@ func (n *Networks) Plug(ctx context.Context, netns *os.File, endpoints []Endpoin
 	for i, u := range ups {
 		more, err := u.inside(inside, i == 0)
 		if err != nil {
-			return failed("plug", u.Endpoint.Network, err, "the interface %s cannot be set up", u.Endpoint.Name)
+			return failed("plug", u.Network, err, "the interface %s cannot be set up", u.Endpoint.Name)
 		}
 		messages = append(messages, more...)
 	}
@@ -70,6 +73,7 @@ type upNetwork struct {
 	bridge  uint32
 	mtu     int
 	v6      bool
+	name    string // the link's
 }
 
 func (n *Networks) upNetwork(h *held, e Endpoint) (upNetwork, error) {
@@ -79,12 +83,28 @@ func (n *Networks) upNetwork(h *held, e Endpoint) (upNetwork, error) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return upNetwork{e, mac, h.network, uint32(h.index), h.mtu, n.v6}, nil
+	return upNetwork{Endpoint: e, mac: mac, network: h.network, bridge: uint32(h.index), mtu: h.mtu, v6: n.v6}, nil
 }
 
-// elements are what the bridge lets through from a place.
-func (u upNetwork) elements() []element {
-	name := bytes16(u.Link)
+// nameLink finds a name for a link to a place.
+func (n *Networks) nameLink(host *kernelConn, e Endpoint) (string, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, name := range linkNames(e.Link) {
+		if _, pending := n.leaving.links[name]; pending {
+			continue
+		}
+		if _, err := host.index(name); errors.Is(err, unix.ENODEV) {
+			n.plugged[e.Link] = append(n.plugged[e.Link], name)
+			return name, nil
+		}
+	}
+	return "", fail("plug", e.Network, Full, "the kernel has not cleared away yet what earlier runs had of the network %s; try again", e.Network)
+}
+
+// elements are what the bridge lets through from a place by a link.
+func (u upNetwork) elements(link string) []element {
+	name := bytes16(link)
 	list := []element{
 		{setLinks, key(name), ""},
 		{setMACs, key(name, u.mac), ""},
@@ -99,36 +119,29 @@ func (u upNetwork) elements() []element {
 
 // link makes the pair of links.
 func (u upNetwork) link(host *kernelConn, netns *os.File) error {
-	name := u.Endpoint.Network
-	pair := func() error { return host.do(newPair(u.Endpoint, u.mac, u.bridge, u.mtu, netns)) }
-	err := pair()
-	if errors.Is(err, unix.EEXIST) {
-		// The one of a run before, whose namespace the kernel has not cleared away yet.
-		if err = host.do(delLink(u.Link)); err == nil || errors.Is(err, unix.ENODEV) {
-			err = pair()
-		}
-	}
+	name := u.Network
+	err := host.do(newPair(u.name, u.Endpoint.Name, u.mac, u.bridge, u.mtu, netns))
 	switch {
 	case errors.Is(err, unix.EXFULL):
 		return fail("plug", name, Full, "the network %s has 1,023 links, the most that a bridge takes; stop containers, or put some on another network", name)
 	case errors.Is(err, unix.EOPNOTSUPP):
 		return fail("plug", name, Unsupported, "this kernel has no pairs of links (the module veth); containers with the network host or none work: %w", err)
 	case err != nil:
-		return failed("plug", name, err, "the link %s to the network %s cannot be made", u.Link, name)
+		return failed("plug", name, err, "the link %s to the network %s cannot be made", u.name, name)
 	}
-	index, err := host.index(u.Link)
+	index, err := host.index(u.name)
 	if err == nil {
 		err = host.do(setPort(index, u.v6), knowMAC(index, u.mac))
 	}
 	if err != nil {
-		return failed("plug", name, err, "the link %s to the network %s cannot be set up", u.Link, name)
+		return failed("plug", name, err, "the link %s to the network %s cannot be set up", u.name, name)
 	}
 	return nil
 }
 
 // inside are the messages that set up the end in the namespace.
 func (u upNetwork) inside(k *kernelConn, first bool) ([]netlink.Message, error) {
-	index, err := k.index(u.Name)
+	index, err := k.index(u.Endpoint.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -152,22 +165,13 @@ func (u upNetwork) inside(k *kernelConn, first bool) ([]netlink.Message, error) 
 	return list, nil
 }
 
-// Unplug takes links down that may be gone already, and forgets the connections over them. The places stay the holder's.
-func (n *Networks) Unplug(ctx context.Context, endpoints []Endpoint) error {
-	host, err := dialLinks(nil)
-	if err != nil {
-		return failed("unplug", "", err, "the host's interfaces cannot be reached")
-	}
-	defer host.close()
-	var errs []error
+// Unplug has links gone, which go with their namespace, and the connections over them forgotten, in the package's own time:
+// the same places can be plugged again at once. The places stay the holder's.
+func (n *Networks) Unplug(_ context.Context, endpoints []Endpoint) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	for _, e := range endpoints {
-		if !isLink(e.Link) {
-			continue
-		}
-		if err := host.do(delLink(e.Link)); err != nil && !errors.Is(err, unix.ENODEV) {
-			errs = append(errs, failed("unplug", e.Network, err, "the link %s cannot be taken down", e.Link))
-		}
-		n.forget(e)
+		n.leave(e, false)
 	}
-	return errors.Join(errs...)
+	return nil
 }

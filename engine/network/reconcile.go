@@ -84,17 +84,38 @@ func (n *Networks) adopt(h *held, places []Endpoint) ([]element, error) {
 	h.network, h.index, h.mtu, h.up = v, index, mtu, true
 	n.mu.Unlock()
 	elements := networkElements(v)
+	host, err := dialLinks(nil)
+	if err != nil {
+		return elements, err
+	}
+	defer host.close()
 	for _, e := range places {
 		u, err := n.upNetwork(h, e)
 		if err != nil {
 			return elements, err
 		}
-		elements = append(elements, u.elements()...)
+		for _, name := range n.found(host, e) {
+			elements = append(elements, u.elements(name)...)
+		}
 	}
 	if moved { // whoever removed the bridge while no daemon was there left the links without one
 		err = n.join(index, places)
 	}
 	return elements, err
+}
+
+// found answers what the links of a place are called that a daemon before has plugged.
+func (n *Networks) found(host *kernelConn, e Endpoint) []string {
+	var names []string
+	for _, name := range linkNames(e.Link) {
+		if _, err := host.index(name); err == nil {
+			names = append(names, name)
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.plugged[e.Link] = names
+	return names
 }
 
 // republish takes the ports of a holder again. Rules for one that somebody has taken meanwhile stand nevertheless, as they

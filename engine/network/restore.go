@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -72,19 +73,24 @@ func (n *Networks) join(bridge int, places []Endpoint) error {
 	defer host.close()
 	var errs []error
 	for _, e := range places {
-		index, err := host.index(e.Link)
-		if err != nil {
-			continue // nothing runs there
-		}
 		mac, err := net.ParseMAC(e.MAC)
 		if err != nil {
 			continue
 		}
-		if err := host.do(setMaster(index, uint32(bridge))); err != nil {
-			errs = append(errs, fmt.Errorf("the link %s cannot come back to its bridge: %w", e.Link, err))
-			continue
+		n.mu.Lock()
+		names := slices.Clone(n.plugged[e.Link])
+		n.mu.Unlock()
+		for _, name := range names {
+			index, err := host.index(name)
+			if err != nil {
+				continue // nothing runs there any more
+			}
+			if err := host.do(setMaster(index, uint32(bridge))); err != nil {
+				errs = append(errs, fmt.Errorf("the link %s cannot come back to its bridge: %w", name, err))
+				continue
+			}
+			errs = append(errs, host.do(setPort(index, n.v6), knowMAC(index, mac)))
 		}
-		errs = append(errs, host.do(setPort(index, n.v6), knowMAC(index, mac)))
 	}
 	return errors.Join(errs...)
 }
@@ -103,18 +109,19 @@ func (n *Networks) sweepLinks(keep map[string]bool) error {
 		}
 	}
 	n.mu.Unlock()
-	ours := map[int]bool{}
+	bridges := map[int]bool{}
 	var stale []netlink.Link
 	for _, l := range links {
 		if l.Type() == "bridge" && strings.HasPrefix(l.Attrs().Alias, "hull "+n.o.Key+" ") {
-			ours[l.Attrs().Index] = true
+			bridges[l.Attrs().Index] = true
 			if !up[l.Attrs().Index] {
 				stale = append(stale, l)
 			}
 		}
 	}
 	for _, l := range links {
-		if l.Type() == "veth" && isLink(l.Attrs().Name) && ours[l.Attrs().MasterIndex] && (!up[l.Attrs().MasterIndex] || !keep[l.Attrs().Name]) {
+		link, is := linkOf(l.Attrs().Name)
+		if master := l.Attrs().MasterIndex; l.Type() == "veth" && is && bridges[master] && (!up[master] || !keep[link]) {
 			stale = append(stale, l)
 		}
 	}

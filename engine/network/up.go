@@ -301,11 +301,17 @@ func portsOf(bridge int) ([]netlink.Link, error) {
 	}
 	var ports []netlink.Link
 	for _, l := range all {
-		if l.Attrs().MasterIndex == bridge && l.Type() == "veth" && isLink(l.Attrs().Name) {
+		if l.Attrs().MasterIndex == bridge && l.Type() == "veth" && ours(l) {
 			ports = append(ports, l)
 		}
 	}
 	return ports, nil
+}
+
+// ours tells whether a link is called as ours are.
+func ours(l netlink.Link) bool {
+	_, ok := linkOf(l.Attrs().Name)
+	return ok
 }
 
 // gone takes what is gone already for done.
