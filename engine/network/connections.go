@@ -29,7 +29,7 @@ const (
 	protoNumber  = 1
 	protoToPort  = 3
 
-	newConnection = unix.NFNL_SUBSYS_CTNETLINK<<8 | 0
+	newConnection = unix.NFNL_SUBSYS_CTNETLINK << 8
 	getConnection = unix.NFNL_SUBSYS_CTNETLINK<<8 | 1
 	delConnection = unix.NFNL_SUBSYS_CTNETLINK<<8 | 2
 
