@@ -286,7 +286,7 @@ func reaches(t *testing.T, ns *os.File, to netip.AddrPort, word string) string {
 }
 
 // wire connects two namespaces, of which nil is the host.
-func wire(t *testing.T, a *os.File, nameA, addrA string, b *os.File, nameB, addrB string) {
+func wire(t testing.TB, a *os.File, nameA, addrA string, b *os.File, nameB, addrB string) {
 	t.Helper()
 	check(t, within(a, func() error {
 		la := netlink.NewLinkAttrs()

@@ -121,20 +121,23 @@ func noAddresses() netlink.Attribute {
 // newPair makes a pair of links: the one a port of a bridge, the other in a namespace.
 func newPair(link, name string, mac net.HardwareAddr, bridge uint32, mtu int, netns *os.File) netlink.Message {
 	const peerOf = 1 // VETH_INFO_PEER
-	peer := append(bytesOf(&unix.IfInfomsg{}), attrs(
+	// One queue a direction, of which the kernel makes as many as there are processors else, with all that each has in /sys; a link
+	// that has no queue of packets gains nothing by more.
+	one := []netlink.Attribute{attr(unix.IFLA_NUM_TX_QUEUES, u32(1)), attr(unix.IFLA_NUM_RX_QUEUES, u32(1))}
+	peer := append(bytesOf(&unix.IfInfomsg{}), attrs(append(one,
 		attr(unix.IFLA_IFNAME, text(name)),
 		attr(unix.IFLA_ADDRESS, mac),
 		attr(unix.IFLA_MTU, u32(uint32(mtu))),
 		attr(unix.IFLA_NET_NS_FD, u32(uint32(netns.Fd()))),
-	)...)
-	return message(unix.RTM_NEWLINK, netlink.Create|netlink.Excl, bytesOf(&unix.IfInfomsg{}), attrs(
+	)...)...)
+	return message(unix.RTM_NEWLINK, netlink.Create|netlink.Excl, bytesOf(&unix.IfInfomsg{}), attrs(append(one,
 		attr(unix.IFLA_IFNAME, text(link)),
 		attr(unix.IFLA_MTU, u32(uint32(mtu))),
 		attr(unix.IFLA_MASTER, u32(bridge)),
 		nested(unix.IFLA_LINKINFO,
 			attr(unix.IFLA_INFO_KIND, text("veth")),
 			nested(unix.IFLA_INFO_DATA, attr(peerOf|unix.NLA_F_NESTED, peer))),
-	))
+	)...))
 }
 
 // setPort has a port up, of which the bridge learns nothing, and to which it sends what is for its own MAC, and for everybody.
