@@ -95,6 +95,36 @@ func TestTheHostBecomesNoRouter(t *testing.T) {
 	}
 }
 
+func TestTheHostsFirewallIsHeeded(t *testing.T) {
+	w := newWorld(t, "heed")
+	_, host, out := outsider(t)
+	a := w.box("a", Default)
+	serve(t, a.ns, ":80", "a")
+	serve(t, out.ns, ":80", "out")
+	p := w.publish("a", a.at[0], tcp("0.0.0.0", 0, 80))[0]
+	reaches(t, out.ns, netip.AddrPortFrom(host, p.HostPort), "a")
+	// Its administrator lets nothing through, whatever hull's rules say of it.
+	c, err := nftables.New()
+	check(t, err)
+	table := c.AddTable(&nftables.Table{Name: "admin", Family: nftables.TableFamilyINet})
+	policy := nftables.ChainPolicyDrop
+	c.AddChain(&nftables.Chain{
+		Name: "forward", Table: table, Type: nftables.ChainTypeFilter, Policy: &policy,
+		Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityRef(-10),
+	})
+	check(t, c.Flush())
+	t.Cleanup(func() {
+		c.DelTable(table)
+		check(t, c.Flush())
+	})
+	for from, to := range map[*os.File]netip.AddrPort{out.ns: netip.AddrPortFrom(host, p.HostPort), a.ns: netip.MustParseAddrPort("192.0.2.2:80")} {
+		if word, _, err := askFor(from, to, time.Second); err == nil {
+			t.Errorf("%s answers %q", to, word)
+		}
+	}
+	reaches(t, nil, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), p.HostPort), "a") // nobody forwards that
+}
+
 func TestTwoHullsDoNotCollide(t *testing.T) {
 	w := newWorld(t, "one")
 	a := w.box("a", Default)

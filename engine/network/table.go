@@ -178,14 +178,18 @@ func (t *tables) wanted() bool {
 
 // erase takes the tables away, if they are there.
 func (t *tables) erase() error {
-	t.present = false
-	return t.send(func(c *nftables.Conn) error {
+	err := t.send(func(c *nftables.Conn) error {
 		for _, f := range t.both() {
 			c.AddTable(f) // so that there is something to delete
 			c.DelTable(f)
 		}
 		return nil
 	})
+	if !t.present && lacksRules(err) {
+		err = nil // where there can be none
+	}
+	t.present = t.present && err != nil
+	return err
 }
 
 func (t *tables) both() [2]*nftables.Table {

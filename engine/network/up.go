@@ -88,13 +88,21 @@ func (n *Networks) noRules(name string, err error) error {
 	if KindOf(err) == Interrupted {
 		return err
 	}
-	for _, e := range []error{unix.EOPNOTSUPP, unix.EAFNOSUPPORT, unix.EPROTONOSUPPORT, unix.ENOENT} {
-		if errors.Is(err, e) {
-			return fail("start", name, Unsupported,
-				"this kernel lacks a part of nftables that networks need (nf_tables with inet, bridge, nat, fib and masq); containers with the network host or none work: %w", err)
-		}
+	if lacksRules(err) {
+		return fail("start", name, Unsupported,
+			"this kernel lacks a part of nftables that networks need (nf_tables with inet, bridge, nat, fib and masq); containers with the network host or none work: %w", err)
 	}
 	return failed("start", name, err, "the rules of the network %s cannot be written", name)
+}
+
+// lacksRules tells whether an error says that the kernel has no such tables or rules.
+func lacksRules(err error) bool {
+	for _, e := range []error{unix.EOPNOTSUPP, unix.EAFNOSUPPORT, unix.EPROTONOSUPPORT, unix.ENOENT} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // bridge makes a network's bridge, or makes whole what is there of it. The record is written first where it changes.
