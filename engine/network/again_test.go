@@ -148,3 +148,23 @@ func TestSeveralNetworksOfOneNamespace(t *testing.T) {
 	}
 	reaches(t, nil, back.addr(80), "back")
 }
+
+func TestABridgeThatACrashLeftUnnamedIsTakenOver(t *testing.T) {
+	w := newWorld(t, "unnamed")
+	w.box("a", Default)
+	v, _ := w.Find(Default)
+	link, err := netlink.LinkByName(v.Bridge)
+	check(t, err)
+	check(t, netlink.LinkSetAlias(link, "")) // as if the daemon had been killed before it was given
+	check(t, w.Close())
+	w.open()
+	check(t, w.Reconcile(t.Context(), nil))
+	var none netlink.LinkNotFoundError
+	if _, err := netlink.LinkByName(v.Bridge); !errors.As(err, &none) {
+		t.Errorf("the bridge is left: %v", err)
+	}
+	w.box("b", Default)
+	if again, _ := w.Find(Default); again.Bridge != v.Bridge || again.Subnet != v.Subnet {
+		t.Errorf("the network is %+v, want as it was, %+v", again, v)
+	}
+}

@@ -202,6 +202,13 @@ func addDefault(index uint32, gateway netip.Addr) netlink.Message {
 		attrs(attr(unix.RTA_GATEWAY, gateway.AsSlice()), attr(unix.RTA_OIF, u32(index))))
 }
 
+// settle has the kernel take note at once that an interface has a carrier, which it does in its own time else, and which it does
+// before it answers what one is (since Linux 6.6): a bridge sends nothing to a port before, and an interface nothing at all.
+// Without, the first packet of a container is lost, and tried again a second later.
+func settle(index uint32) netlink.Message {
+	return message(unix.RTM_GETLINK, 0, bytesOf(&unix.IfInfomsg{Index: int32(index)}))
+}
+
 // delLink takes an interface away.
 func delLink(name string) netlink.Message {
 	return message(unix.RTM_DELLINK, 0, bytesOf(&unix.IfInfomsg{}), attrs(attr(unix.IFLA_IFNAME, text(name))))

@@ -45,10 +45,13 @@ func (n *Networks) Plug(ctx context.Context, netns *os.File, endpoints []Endpoin
 			return n.noRules(endpoints[0].Network, err)
 		}
 	}
+	var ports []netlink.Message
 	for _, u := range ups {
-		if err := u.link(host, netns); err != nil {
+		index, err := u.link(host, netns)
+		if err != nil {
 			return err
 		}
+		ports = append(ports, settle(index), settle(u.bridge))
 	}
 	n.crash(PointLinked)
 	messages := []netlink.Message{setUp(1)} // lo, which is the first in every namespace
@@ -61,6 +64,12 @@ func (n *Networks) Plug(ctx context.Context, netns *os.File, endpoints []Endpoin
 	}
 	if err := inside.do(messages...); err != nil {
 		return failed("plug", "", err, "the interfaces in the network namespace cannot be set up")
+	}
+	if len(ports) == 0 {
+		return nil
+	}
+	if err := host.do(ports...); err != nil {
+		return failed("plug", endpoints[0].Network, err, "the links to the network %s are gone already", endpoints[0].Network)
 	}
 	return nil
 }
@@ -117,26 +126,26 @@ func (u upNetwork) elements(link string) []element {
 	return list
 }
 
-// link makes the pair of links.
-func (u upNetwork) link(host *kernelConn, netns *os.File) error {
+// link makes the pair of links, and answers the number of the host's end.
+func (u upNetwork) link(host *kernelConn, netns *os.File) (index uint32, err error) {
 	name := u.Network
-	err := host.do(newPair(u.name, u.Endpoint.Name, u.mac, u.bridge, u.mtu, netns))
+	err = host.do(newPair(u.name, u.Endpoint.Name, u.mac, u.bridge, u.mtu, netns))
 	switch {
 	case errors.Is(err, unix.EXFULL):
-		return fail("plug", name, Full, "the network %s has 1,023 links, the most that a bridge takes; stop containers, or put some on another network", name)
+		return 0, fail("plug", name, Full, "the network %s has 1,023 links, the most that a bridge takes; stop containers, or put some on another network", name)
 	case errors.Is(err, unix.EOPNOTSUPP):
-		return fail("plug", name, Unsupported, "this kernel has no pairs of links (the module veth); containers with the network host or none work: %w", err)
+		return 0, fail("plug", name, Unsupported, "this kernel has no pairs of links (the module veth); containers with the network host or none work: %w", err)
 	case err != nil:
-		return failed("plug", name, err, "the link %s to the network %s cannot be made", u.name, name)
+		return 0, failed("plug", name, err, "the link %s to the network %s cannot be made", u.name, name)
 	}
-	index, err := host.index(u.name)
+	index, err = host.index(u.name)
 	if err == nil {
 		err = host.do(setPort(index, u.v6), knowMAC(index, u.mac))
 	}
 	if err != nil {
-		return failed("plug", name, err, "the link %s to the network %s cannot be set up", u.name, name)
+		return 0, failed("plug", name, err, "the link %s to the network %s cannot be set up", u.name, name)
 	}
-	return nil
+	return index, nil
 }
 
 // inside are the messages that set up the end in the namespace.
@@ -162,7 +171,7 @@ func (u upNetwork) inside(k *kernelConn, first bool) ([]netlink.Message, error) 
 			list = append(list, addDefault(index, u.network.Gateway6))
 		}
 	}
-	return list, nil
+	return append(list, settle(index)), nil
 }
 
 // Unplug has links gone, which go with their namespace, and the connections over them forgotten, in the package's own time:

@@ -103,7 +103,9 @@ func (n *Networks) sweepLinks(keep map[string]bool) error {
 	}
 	n.mu.Lock()
 	up := map[int]bool{}
+	var known []Network
 	for _, h := range n.networks {
+		known = append(known, h.network)
 		if h.up {
 			up[h.index] = true
 		}
@@ -112,7 +114,8 @@ func (n *Networks) sweepLinks(keep map[string]bool) error {
 	bridges := map[int]bool{}
 	var stale []netlink.Link
 	for _, l := range links {
-		if l.Type() == "bridge" && strings.HasPrefix(l.Attrs().Alias, "hull "+n.o.Key+" ") {
+		is := func(v Network) bool { return n.isBridgeOf(l, v) }
+		if l.Type() == "bridge" && (strings.HasPrefix(l.Attrs().Alias, "hull "+n.o.Key+" ") || slices.ContainsFunc(known, is)) {
 			bridges[l.Attrs().Index] = true
 			if !up[l.Attrs().Index] {
 				stale = append(stale, l)
