@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -40,6 +41,9 @@ func bind(ctx context.Context, addr netip.Addr, port uint16) (s sockets, _ uint1
 	return s, port, nil
 }
 
+// receiveRoom is how many bytes of questions may wait to be read, of all containers of a network.
+const receiveRoom = 2 << 20
+
 // early lets a socket have an address that is not there yet, or not any more: a bridge gets its own after it is made, an
 // IPv6 one is no good before it has been found to be nobody else's, and the socket outlives a bridge that somebody deletes.
 func early(network, _ string, c syscall.RawConn) error {
@@ -50,6 +54,10 @@ func early(network, _ string, c syscall.RawConn) error {
 			level, option = unix.SOL_IPV6, unix.IPV6_FREEBIND
 		}
 		inner = unix.SetsockoptInt(int(fd), level, option, 1)
+		if strings.HasPrefix(network, "udp") {
+			// Room for what a hundred containers ask that start at once. Without it they ask again.
+			_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveRoom)
+		}
 	})
 	return errors.Join(err, inner)
 }
