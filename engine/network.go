@@ -45,7 +45,7 @@ func (e *Engine) openNetworks() error {
 		e.links = e.networks
 	}
 	if e.names = e.parts.names; e.names == nil {
-		e.names = resolver.New(e.ctx, resolver.Options{Logger: e.o.Logger})
+		e.names = resolver.New(e.ctx, resolver.Options{Conf: e.o.ResolvConf, Logger: e.o.Logger})
 	}
 	return err
 }
