@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -330,5 +331,26 @@ func TestIPv6Servers(t *testing.T) {
 	port := listen(t, r)
 	if got := said(ask(t, port, "udp", "example.org.", dns.TypeA)); got != "NOERROR 192.0.2.6" {
 		t.Errorf("%q", got)
+	}
+}
+
+// A container that has servers of its own has no others, and none on the host's loopback, whoever listens there.
+func TestOwnServersAreNotTheHosts(t *testing.T) {
+	var asked counter
+	up := serveUpstream(t, "127.0.0.1", asked.handler(static("example.org.", "192.0.2.1")))
+	r, _ := open(t, up, "127.0.0.1")
+	port := listen(t, r)
+	r.Put(Host{
+		ID: "aaaaaaaaaaaa0000", Name: "db", Servers: []netip.AddrPort{netip.AddrPortFrom(addr("127.0.0.1"), up)},
+		Attachments: []Attachment{{Network: "back", Addrs: []netip.Addr{addr("127.20.0.2")}}},
+	})
+	if got := said(ask(t, port, "udp", "example.org.", dns.TypeA)); got != "SERVFAIL" {
+		t.Errorf("%q", got)
+	}
+	if got := said(ask(t, port, "udp", "web.", dns.TypeA)); got != "NOERROR 127.20.0.3" {
+		t.Errorf("a container's name: %q", got)
+	}
+	if n := asked.total(); n != 0 {
+		t.Errorf("a service on the host's loopback was asked %d times", n)
 	}
 }
