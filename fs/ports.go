@@ -39,6 +39,9 @@ func sorted(ports []Port) []Port {
 
 // portColumn is docker's PORTS: neighbours that are published as themselves, or not at all, are shown as a range.
 func portColumn(ports []Port) string {
+	if len(ports) == 0 {
+		return ""
+	}
 	type run struct {
 		at          netip.Addr
 		proto       string
