@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 )
 
-// Check reads every container's and every volume's record again. It tells in a line of each that is not what hull wrote, and with mend
+// Check reads every container's, volume's and network's record again. It tells in a line of each that is not what hull wrote, and with mend
 // writes it anew, and returns how many flaws there are, or are left. A record that could not be read when hull started
 // cannot be mended: its container is dead.
 func (e *Engine) Check(ctx context.Context, mend bool, report func(line string)) (flaws int, err error) {
@@ -33,7 +33,9 @@ func (e *Engine) Check(ctx context.Context, mend bool, report func(line string))
 		}
 		report(line)
 	}
-	return flaws + e.volumes.Check(mend, report), nil
+	flaws += e.volumes.Check(mend, report)
+	more, err := e.networks.Check(ctx, mend, report)
+	return flaws + more, networkError("check", err)
 }
 
 // check says what is wrong with the container's record.
