@@ -204,7 +204,8 @@ func (e *Engine) ChownNetwork(ctx context.Context, name string, owner Owner) err
 	return nil
 }
 
-// SetSubnet gives a network that no container is on another subnet: one for IPv4, one for IPv6, or both, a line each.
+// SetSubnet gives a network that no container is on another subnet: one for IPv4, one for IPv6, or both, a line each. It
+// is root's alone, whoever owns the network: this machine's own packets for those addresses then go there.
 func (e *Engine) SetSubnet(ctx context.Context, name, value string) error {
 	n, ok := e.FindNetwork(name)
 	switch {
@@ -212,6 +213,9 @@ func (e *Engine) SetSubnet(ctx context.Context, name, value string) error {
 		return fail("set", "", NotFound, "there is no network %s", clip(name))
 	case n.Word:
 		return fail("set", "", NeedsRoot, "the network %s is no bridge and has no subnet", name)
+	}
+	if why := e.origin(ctx); why.uid != nil && *why.uid != 0 {
+		return fail("set", "", NeedsRoot, "the subnet of the network %s is root's to choose: this machine sends what is for its addresses there", name)
 	}
 	wanted, err := parseSubnets(value)
 	if err != nil {

@@ -17,7 +17,7 @@ func TestNetworks(t *testing.T) {
 	m.want("mkdir networks/backend && ls networks/backend", "containers\ncreated\nerror\ngateway\nsubnet\n")
 	m.want("cd networks/backend && cat subnet gateway containers error", "10.89.1.0/24\n10.89.1.1\n")
 	m.want("stat -c %a:%u:%g networks networks/backend networks/backend/subnet networks/backend/containers",
-		"775:0:4321\n775:0:4321\n664:0:4321\n644:0:4321\n")
+		"775:0:4321\n775:0:4321\n644:0:4321\n644:0:4321\n")
 	m.want("cat networks/none/subnet networks/host/gateway networks/none/created; cat networks/default/subnet", "10.89.0.0/24\n")
 
 	// A subnet is a setting while nobody has an address of it.

@@ -61,6 +61,12 @@ func setting(s Setting) *row {
 	return &row{name: s.Name, kind: settingRow, mode: s.Mode, group: true, inside: true, summary: s.Summary, setting: s}
 }
 
+// alone keeps a row from the group.
+func (r *row) alone() *row {
+	r.group = false
+	return r
+}
+
 // within marks a row by which one acts in a container.
 func (r *row) within() *row {
 	r.inside = true

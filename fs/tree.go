@@ -169,7 +169,7 @@ func volumeRow() *row {
 // networkRow is a network's directory.
 func networkRow() *row {
 	return member("NAME", "one network", openNetwork,
-		setting(Setting{Name: "subnet", Mode: 0o644, Summary: "its subnets, one for IPv4 and one for IPv6; while no container is on it they can be changed"}),
+		setting(Setting{Name: "subnet", Mode: 0o644, Summary: "its subnets, one for IPv4 and one for IPv6; while no container is on it root can change them"}).alone(),
 		networkText("gateway", "the addresses by which its containers reach the host, one a line", func(n *Network) string { return lines(n.Gateways) }),
 		text("containers", 0o644, "the containers that are on it or are to be, one a line, with their addresses", networkMembers),
 		networkText("created", "when it was made; empty of host and none, which nobody made", networkMade),
