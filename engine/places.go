@@ -271,22 +271,12 @@ func (l *launching) publishPorts() error {
 	return nil
 }
 
-// exposed are the ports that an image names, each to be published on any free one of the host's, but for those that are
-// published already.
+// exposed are the ports that an image names, each to be published on any free one of 127.0.0.1, but for those that are
+// published already. Of where on the host an image says nothing, whatever it writes there.
 func exposed(image *Image, besides []network.Port) []network.Port {
-	var ports []network.Port
-	for _, text := range image.Ports {
-		named, err := parsePort(text)
-		if err != nil {
-			continue // an image may say anything
-		}
-		for _, p := range named {
-			if !slices.ContainsFunc(slices.Concat(besides, ports), func(o network.Port) bool { return o.Port == p.Port && o.Proto == p.Proto }) {
-				ports = append(ports, p)
-			}
-		}
-	}
-	return ports[:min(len(ports), maxPorts)]
+	return slices.DeleteFunc(ExposedPorts(image.Ports), func(p network.Port) bool {
+		return slices.ContainsFunc(besides, func(o network.Port) bool { return o.Port == p.Port && o.Proto == p.Proto })
+	})
 }
 
 // unpublish gives the ports back.

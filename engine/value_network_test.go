@@ -203,6 +203,23 @@ func TestPublished(t *testing.T) {
 	}
 }
 
+// TestExposed: what an image says of its ports, and no more: where on the host they are is not the image's to say.
+func TestExposed(t *testing.T) {
+	at := func(port uint16, proto string) network.Port {
+		return network.Port{HostIP: localhost(), Port: port, Proto: proto}
+	}
+	image := &Image{Ports: []string{
+		"80/tcp", "53/UDP", "53", "8000-8001/tcp", "443/tcp", "0.0.0.0:22:22/tcp", "22:22", "published=23,target=23", "99/sctp", "0/tcp", "x", "", "1-70000/tcp", "80/tcp",
+	}}
+	want := []network.Port{at(53, "tcp"), at(53, "udp"), at(80, "tcp"), at(8000, "tcp"), at(8001, "tcp")}
+	if got := exposed(image, []network.Port{{Port: 443, Proto: "tcp", HostPort: 8443}}); !slices.Equal(got, want) {
+		t.Errorf("%v", got)
+	}
+	if got := exposed(&Image{Ports: []string{"1-65535/tcp"}}, nil); len(got) != maxPorts {
+		t.Errorf("%d ports", len(got))
+	}
+}
+
 // TestNetworking: what a container gets by its settings.
 func TestNetworking(t *testing.T) {
 	for value, want := range map[string]networking{
