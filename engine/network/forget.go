@@ -17,6 +17,7 @@ type leaving struct {
 	links     map[string]Endpoint // by name: to be taken down, with what the bridge knows of them
 	forget    map[netip.Addr]bool
 	done      chan struct{} // closed when what waits now is done; nil if nothing does
+	under     chan struct{} // closed when what is under way is done; nil if nothing is
 	wake      chan struct{}
 	hurry     chan struct{}
 	ended     bool
@@ -54,6 +55,14 @@ func (n *Networks) leave(e Endpoint, forever bool) {
 		l.done = make(chan struct{})
 	}
 	poke(l.wake)
+}
+
+// next is closed when some of what is left has been cleared away; nil if nothing is left.
+func (l *leaving) next() chan struct{} {
+	if l.under != nil {
+		return l.under
+	}
+	return l.done
 }
 
 // poke wakes whoever waits for a channel, once.
@@ -96,6 +105,7 @@ func (n *Networks) forgetting() {
 		n.mu.Lock()
 		l := &n.leaving
 		links, forget, done, ended := maps.Clone(l.links), l.forget, l.done, l.ended
+		l.under = done
 		given := slices.Collect(maps.Keys(l.addresses))
 		l.forget, l.done = map[netip.Addr]bool{}, nil
 		n.mu.Unlock()
@@ -114,6 +124,7 @@ func (n *Networks) forgetting() {
 		for _, a := range given {
 			delete(l.addresses, a)
 		}
+		l.under = nil
 		n.mu.Unlock()
 		if done != nil {
 			close(done)

@@ -55,7 +55,7 @@ func (n *Networks) Lease(ctx context.Context, holder string, want Endpoint) (End
 	for {
 		n.mu.Lock()
 		e, err := n.take(holder, want)
-		again := n.leaving.done
+		again := n.leaving.next()
 		n.mu.Unlock()
 		if err == nil || again == nil || (KindOf(err) != Full && KindOf(err) != Taken) {
 			return e, err

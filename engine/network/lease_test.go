@@ -123,6 +123,19 @@ func TestAWantedAddressIsWaitedForWhileItIsForgotten(t *testing.T) {
 	}
 }
 
+// TestWhatIsUnderWayIsWaitedForFirst: while a batch is cleared away its addresses are not free, and nothing else may wait.
+func TestWhatIsUnderWayIsWaitedForFirst(t *testing.T) {
+	waits, under := make(chan struct{}), make(chan struct{})
+	for _, c := range []struct {
+		left leaving
+		want chan struct{}
+	}{{leaving{}, nil}, {leaving{done: waits}, waits}, {leaving{under: under}, under}, {leaving{done: waits, under: under}, under}} {
+		if got := c.left.next(); got != c.want {
+			t.Errorf("%+v: %v", c.left, got)
+		}
+	}
+}
+
 func TestPlacesPassFromOneHolderToAnother(t *testing.T) {
 	n := onPaper(t)
 	e, err := n.Lease(t.Context(), "warm", Endpoint{Network: "small"})
