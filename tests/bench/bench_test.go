@@ -43,6 +43,7 @@ func TestRows(t *testing.T) {
 	}
 	s, err := newSetting(ctx, hull, size{
 		image: 400e3, files: 300, layer: 3e6, log: 300e3, burst: 3, running: [3]int{1, 2, 5}, sustain: 50 * time.Millisecond,
+		crowd: 3, peers: 1, watch: 50 * time.Millisecond, listed: 3, walked: 5, rest: 50 * time.Millisecond,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -54,6 +55,7 @@ type row struct {
 type sample struct {
 	wall, cpu time.Duration
 	peak      int64
+	reading   *reading // what a gauge shows
 }
 
 // table is a measured row.
@@ -152,6 +154,10 @@ func (t *table) round(ctx context.Context, c contestant) (one sample, err error)
 	if e, ok := c.(eater); ok {
 		one.peak = e.peak()
 	}
+	if g, ok := c.(gauge); ok {
+		r := g.reading()
+		one.reading = &r
+	}
 	return one, nil
 }
 
@@ -175,6 +181,10 @@ func (t *table) print(w io.Writer) {
 	}
 	var base sample
 	for i, name := range t.names {
+		if t.rows[i][0].reading != nil {
+			t.printReading(w, i)
+			continue
+		}
 		m, low, high := quantile(t.rows[i], 0.5), quantile(t.rows[i], 0.25), quantile(t.rows[i], 0.75)
 		if i == 0 {
 			base = m
@@ -189,6 +199,20 @@ func (t *table) print(w io.Writer) {
 	for _, why := range t.out {
 		fmt.Fprintf(w, "  %s\n", why)
 	}
+}
+
+// printReading shows the middle one of what a gauge has shown.
+func (t *table) printReading(w io.Writer, i int) {
+	middle := func(i int) *reading {
+		all := slices.SortedFunc(slices.Values(t.rows[i]), func(a, b sample) int { return cmp.Compare(a.reading.value, b.reading.value) })
+		return all[len(all)/2].reading
+	}
+	m, base := middle(i), middle(0)
+	fmt.Fprintf(w, "  %-26s %9.3f %s", t.names[i], m.value, m.unit)
+	if base.value > 0 {
+		fmt.Fprintf(w, "  %6.2f × %s", m.value/base.value, strings.Fields(t.names[0])[0])
+	}
+	fmt.Fprintf(w, "  (%s)\n", m.note)
 }
 
 // quantile is a round by its time.

@@ -33,6 +33,8 @@ type setting struct {
 	warm      mount // hull as it is
 	cold      mount // with no processes made beforehand
 	running   int   // containers that run in the warm one
+	still     mount // hull with containers that have ended
+	stopped   int   // how many
 	docker    *exec.Cmd
 	space     *space
 }
@@ -45,6 +47,7 @@ func newSetting(ctx context.Context, hull string, size size) (*setting, error) {
 	s := &setting{dir: dir, hull: hull, size: size, made: map[string]bool{}}
 	s.warm = mount{hull: hull, dir: dir + "/hull", store: dir + "/store", run: dir + "/run"}
 	s.cold = mount{hull: hull, dir: dir + "/hull-cold", store: dir + "/store-cold", run: dir + "/run-cold", flags: []string{"--warm", "0"}}
+	s.still = mount{hull: hull, dir: dir + "/hull-still", store: dir + "/store-still", run: dir + "/run-still"}
 	if err := s.serve(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -70,9 +73,9 @@ func (s *setting) serve(ctx context.Context) (err error) {
 func (s *setting) close() error {
 	s.warm.close()
 	s.cold.close()
+	s.still.close()
 	if s.docker != nil {
-		_ = s.docker.Process.Signal(os.Interrupt) // it may have ended
-		_ = s.docker.Wait()
+		s.endDocker()
 	}
 	if s.slow != nil {
 		s.slow.close()
@@ -131,6 +134,12 @@ func (s *setting) dockerd(ctx context.Context) error {
 		time.Sleep(50 * time.Millisecond)
 	}
 	return nil
+}
+
+func (s *setting) endDocker() {
+	_ = s.docker.Process.Signal(os.Interrupt) // it may have ended
+	_ = s.docker.Wait()
+	s.docker = nil
 }
 
 func (s *setting) dockerHost() string { return "unix://" + s.dir + "/docker.sock" }

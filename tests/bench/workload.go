@@ -31,11 +31,22 @@ type size struct {
 	burst   int           // containers at once
 	running [3]int        // containers that run while others are started
 	sustain time.Duration // how long containers are started one after the other
+
+	crowd, peers   int           // containers that sleep, of hull's and of the peers'
+	watch          time.Duration // how long they are looked at
+	listed, walked int           // containers that have ended
+	rest           time.Duration // until memory has been given back
 }
 
 var (
-	fullSize  = size{image: 220e6, files: 100_000, layer: 2e9, log: 200e6, burst: 100, running: [3]int{1, 100, 500}, sustain: time.Minute}
-	quickSize = size{image: 60e6, files: 10_000, layer: 200e6, log: 50e6, burst: 100, running: [3]int{1, 50, 200}, sustain: 5 * time.Second}
+	fullSize = size{
+		image: 220e6, files: 100_000, layer: 2e9, log: 200e6, burst: 100, running: [3]int{1, 100, 500}, sustain: time.Minute,
+		crowd: 1000, peers: 50, watch: time.Minute, listed: 1000, walked: 10_000, rest: 30 * time.Second,
+	}
+	quickSize = size{
+		image: 60e6, files: 10_000, layer: 200e6, log: 50e6, burst: 100, running: [3]int{1, 50, 200}, sustain: 5 * time.Second,
+		crowd: 200, peers: 10, watch: 10 * time.Second, listed: 200, walked: 1000, rest: 15 * time.Second,
+	}
 )
 
 // The images, by what they are called in the registry.
