@@ -35,7 +35,8 @@ type NetworkUser struct {
 // openNetworks reads the networks. It leaves the kernel as it is.
 func (e *Engine) openNetworks() error {
 	var err error
-	e.networks, err = network.Open(e.ctx, network.Options{
+	alive := context.WithoutCancel(e.ctx) // until they are closed, which is after the engine's own end
+	e.networks, err = network.Open(alive, network.Options{
 		Dir: filepath.Join(e.o.Dir, "networks"), Key: e.o.Tree, Logger: e.o.Logger,
 		Title:   e.titleOf,
 		Changed: e.listen,
@@ -45,7 +46,7 @@ func (e *Engine) openNetworks() error {
 		e.links = e.networks
 	}
 	if e.names = e.parts.names; e.names == nil {
-		e.names = resolver.New(e.ctx, resolver.Options{Conf: e.o.ResolvConf, Logger: e.o.Logger})
+		e.names = resolver.New(alive, resolver.Options{Conf: e.o.ResolvConf, Logger: e.o.Logger})
 	}
 	return err
 }
