@@ -67,7 +67,7 @@ func tricks() []trick {
 		{"etc-link", link("etc", "/d"), "IMAGE true", inTheWay, ""},
 		{"hosts-link", link("etc/hosts", "/file"), "IMAGE sh -c 'echo evil >> /etc/hosts; grep -c localhost /etc/hosts'", "", `^2$`},
 		{"hostname-link", link("etc/hostname", "/new"), "IMAGE sh -c 'echo evil > /etc/hostname; cat /etc/hostname'", "", "^evil$"},
-		{"resolv-proc", these(symlink("etc/resolv.conf", "/proc/1/environ")), "IMAGE sh -c 'cat /etc/resolv.conf'", "", "no network"},
+		{"resolv-proc", these(symlink("etc/resolv.conf", "/proc/1/environ")), "IMAGE sh -c 'cat /etc/resolv.conf'", "", "nameserver"},
 		{"hosts-fifo", these(image.File{Name: "etc/hosts", Type: tar.TypeFifo, Mode: 0o666}), "IMAGE true", "not be put in its place|cannot be put", ""},
 		{"console-link", func(a *attacker) []image.File {
 			return []image.File{{Name: "dev/", Mode: 0o755}, symlink("dev/console", a.canary+"/file"), symlink("dev/pts", a.canary+"/d"), symlink("dev/null", a.canary+"/file")}
