@@ -146,7 +146,7 @@ func hasIPv6() bool {
 func hostMTU() int {
 	const usual = 1500
 	least := usual
-	routes, err := netlink.RouteList(nil, unix.AF_INET)
+	routes, err := whole(func() ([]netlink.Route, error) { return netlink.RouteList(nil, unix.AF_INET) })
 	if err != nil {
 		return usual
 	}
@@ -179,9 +179,21 @@ func bridgeMAC(v Network) net.HardwareAddr {
 	return mac
 }
 
+// whole asks the kernel again for a list that changed while it was being told: what is in it may be there twice, or not at all.
+func whole[T any](ask func() ([]T, error)) (list []T, err error) {
+	for range 100 {
+		if list, err = ask(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return list, err
+		}
+	}
+	return list, nil // where so much comes and goes, nearly all is as good
+}
+
+func allLinks() ([]netlink.Link, error) { return whole(netlink.LinkList) }
+
 // portsOf are our links at a bridge.
 func portsOf(bridge int) ([]netlink.Link, error) {
-	all, err := netlink.LinkList()
+	all, err := allLinks()
 	if err != nil {
 		return nil, err
 	}

@@ -120,7 +120,7 @@ func (l testLog) Write(b []byte) (int, error) {
 // left is what of networks there is on the host.
 func left(t *testing.T) string {
 	var b strings.Builder
-	links, err := netlink.LinkList()
+	links, err := allLinks()
 	check(t, err)
 	for _, l := range links {
 		fmt.Fprintln(&b, l.Attrs().Name)

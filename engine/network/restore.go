@@ -97,7 +97,7 @@ func (n *Networks) join(bridge int, places []Endpoint) error {
 
 // sweepLinks takes down the bridges of this hull that no network has up, and the links to those that are up which nobody has.
 func (n *Networks) sweepLinks(keep map[string]bool) error {
-	links, err := netlink.LinkList()
+	links, err := allLinks()
 	if err != nil {
 		return fmt.Errorf("the host's interfaces cannot be listed: %w", err)
 	}

@@ -85,8 +85,17 @@ func setOf(setting string) string {
 	return "forwarding4"
 }
 
-// routerSets answers what the table says was off; nothing if it is not there.
-func routerSets() (map[string]bool, error) {
+// routerSets answers what the table says was off; nothing if it is not there. Another hull may take it away meanwhile.
+func routerSets() (sets map[string]bool, err error) {
+	for range 3 {
+		if sets, err = readRouter(); err == nil {
+			break
+		}
+	}
+	return sets, err
+}
+
+func readRouter() (map[string]bool, error) {
 	sets := map[string]bool{}
 	c, err := nftables.New()
 	if err != nil {

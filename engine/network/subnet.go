@@ -99,7 +99,7 @@ func (n *Networks) others(but string) []used {
 // hostUses are the ranges that the host routes somewhere other than to the bridge but, and those of its servers of names.
 func hostUses(but string) ([]used, error) {
 	var list []used
-	links, err := netlink.LinkList()
+	links, err := allLinks()
 	if err != nil {
 		return nil, fmt.Errorf("the host's interfaces cannot be listed: %w", err)
 	}
@@ -108,7 +108,9 @@ func hostUses(but string) ([]used, error) {
 		names[l.Attrs().Index] = l.Attrs().Name
 	}
 	for _, fam := range []int{unix.AF_INET, unix.AF_INET6} {
-		routes, err := netlink.RouteListFiltered(fam, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+		routes, err := whole(func() ([]netlink.Route, error) {
+			return netlink.RouteListFiltered(fam, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+		})
 		if err != nil && fam == unix.AF_INET {
 			return nil, fmt.Errorf("the host's routes cannot be listed: %w", err)
 		}
