@@ -100,6 +100,35 @@ func (s *Stub) Await(ctx context.Context) (file *os.File, err error) {
 	return file, err
 }
 
+// begun waits for a new stub's first word. Its socket does not end with it yet,
+// because this process has the other end as well.
+func (s *Stub) begun(within time.Duration) error {
+	conn, err := s.socket.SyscallConn()
+	if err != nil {
+		return err
+	}
+	n, poll := 0, []unix.PollFd{{Events: unix.POLLIN}, {Fd: int32(s.Pidfd.Fd()), Events: unix.POLLIN}}
+	cerr := conn.Control(func(fd uintptr) {
+		poll[0].Fd = int32(fd)
+		for by := time.Now().Add(within); ; {
+			n, err = unix.Poll(poll, int(max(0, time.Until(by).Milliseconds())))
+			if !errors.Is(err, unix.EINTR) {
+				return
+			}
+		}
+	})
+	switch err := errors.Join(cerr, err); {
+	case err != nil:
+		return err
+	case n == 0:
+		return unix.ETIMEDOUT
+	case poll[0].Revents&unix.POLLIN == 0:
+		return ErrGone
+	}
+	_, err = s.await()
+	return err
+}
+
 // await is Await without an end.
 func (s *Stub) await() (*os.File, error) {
 	conn, err := s.socket.SyscallConn()

@@ -316,6 +316,19 @@ func TestSlack(t *testing.T) {
 	}
 }
 
+// A child that does not begin, as one in a cgroup that is frozen, keeps the
+// others for a while only.
+func TestLateBirth(t *testing.T) {
+	st := stub(t)
+	if err := st.begun(time.Millisecond); !errors.Is(err, unix.ETIMEDOUT) {
+		t.Errorf("a stub that has nothing to say: %v", err)
+	}
+	must(t, st.Kill())
+	if err := st.begun(time.Minute); err == nil {
+		t.Error("one that has been killed has begun")
+	}
+}
+
 func TestStillborn(t *testing.T) {
 	s := &Spawner{}
 	defer s.Close()

@@ -6,43 +6,13 @@ import (
 	"os"
 	"runtime"
 	"sync"
-	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"hull/engine/internal/sys"
 )
-
-// clone makes a child that runs the program at an address of our memory, which
-// it shares; it returns the child's pid or a negative errno.
-//
-// This is no vfork: the child uses no stack, so the caller need not stand
-// still until the child executes something. It must not either: Go could not
-// stop the world meanwhile.
-//
-//go:noescape
-func clone(args unsafe.Pointer, size, program, failure uintptr) int
-
-type cloneArgs struct {
-	Flags, Pidfd, ChildTID, ParentTID, ExitSignal     uint64
-	Stack, StackSize, TLS, SetTID, SetTIDSize, Cgroup uint64
-}
-
-// cloneClearSighand is CLONE_CLEAR_SIGHAND (Linux 5.5): Go's signal handlers
-// must not run in the child.
-const cloneClearSighand = 0x100000000
-
-// scratch is memory outside Go's heap: the child writes to it, and the
-// garbage collector must neither move nor look at it.
-type scratch struct {
-	args    cloneArgs
-	pidfd   int32
-	child   uint32 // its number, until it has executed something or ended
-	failure [2]uint64
-}
-
-const scratchSize = 0x10000
 
 // Spawner makes stubs. It is ready as a zero value and safe for many
 // goroutines: they take turns, because there is one scratch area.
@@ -173,8 +143,8 @@ func (s *Spawner) Spawn(o Options) (*Stub, error) {
 	return stub, nil
 }
 
-// bear clones and waits until the child has executed the stub, for it uses the
-// scratch area and the seat until then. theirs is closed.
+// bear clones and waits until the child is a stub, for it uses the scratch area
+// and the seat until then. theirs is closed.
 //
 // The child shares our descriptors until it has taken its own, the first few:
 // the copying of all, a dozen for each container, and their closing in its
@@ -191,10 +161,8 @@ func (s *Spawner) bear(stub *Stub, o Options, theirs *os.File) error {
 	copy(s.memory[page:], b.image)
 	sc := (*scratch)(unsafe.Pointer(&s.memory[0]))
 	*sc = scratch{pidfd: -1}
-	sc.args.Flags = o.Namespaces | unix.CLONE_PIDFD | unix.CLONE_VM | unix.CLONE_FILES | unix.CLONE_PARENT_SETTID | unix.CLONE_CHILD_CLEARTID | cloneClearSighand
+	sc.args.Flags = o.Namespaces | unix.CLONE_PIDFD | unix.CLONE_VM | unix.CLONE_FILES | cloneClearSighand
 	sc.args.Pidfd = uint64(uintptr(unsafe.Pointer(&sc.pidfd)))
-	sc.args.ParentTID = uint64(uintptr(unsafe.Pointer(&sc.child)))
-	sc.args.ChildTID = sc.args.ParentTID
 	sc.args.ExitSignal = uint64(unix.SIGCHLD)
 	if o.Cgroup != nil {
 		sc.args.Flags |= unix.CLONE_INTO_CGROUP
@@ -208,41 +176,31 @@ func (s *Spawner) bear(stub *Stub, o Options, theirs *os.File) error {
 		return err
 	}
 	_ = theirs.Close() // the seat has it
-	pid, failed := s.cloneIn(o, sc, at)
-	if failed == nil {
-		sc.await()
-	}
-	err := sit(s.seat, s.null) // now only the child has the socket: its end is the socket's
-	if failed != nil {
-		return failed
+	pid, err := s.cloneIn(o, sc, at)
+	if err != nil {
+		return errors.Join(err, sit(s.seat, s.null))
 	}
 	stub.PID, stub.Pidfd = pid, os.NewFile(uintptr(sc.pidfd), "pidfd")
+	if err = stub.begun(birthWithin); err != nil {
+		_ = sys.Signal(stub.Pidfd, unix.SIGKILL) // it has ended, or was born into a cgroup that is frozen
+		sys.ExitsWithin(stub.Pidfd, birthWithin)
+	}
+	err = errors.Join(err, sit(s.seat, s.null)) // now only the child has the socket: its end is the socket's
 	if sc.failure[0] != 0 {
 		err = b.program.failure(uint64(at), sc.failure[0], sc.failure[1])
 	}
 	if err != nil {
-		_ = sys.Signal(stub.Pidfd, unix.SIGKILL) // it has ended, or does now
 		return &Stillborn{PID: pid, Pidfd: stub.Pidfd, Err: err}
 	}
 	return nil
 }
 
+// birthWithin is how long a child has to become a stub, for which others wait.
+const birthWithin = 10 * time.Second
+
 // sit puts another file in the place of a descriptor, which keeps its number.
 func sit(seat, file *os.File) error {
 	return os.NewSyscallError("dup3", unix.Dup3(int(file.Fd()), int(seat.Fd()), unix.O_CLOEXEC))
-}
-
-// await waits until the child has executed the stub, or has ended: the kernel
-// clears its number then, and wakes who waits for that.
-func (sc *scratch) await() {
-	const wait = 0
-	for {
-		n := atomic.LoadUint32(&sc.child)
-		if n == 0 {
-			return
-		}
-		_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&sc.child)), wait, uintptr(n), 0, 0, 0)
-	}
 }
 
 // cloneIn clones, so that the child is born in the pid namespace of another
@@ -284,91 +242,3 @@ type Stillborn struct {
 func (e *Stillborn) Error() string { return fmt.Sprintf("start the stub: %v", e.Err) }
 
 func (e *Stillborn) Unwrap() error { return e.Err }
-
-// clonePlainly clones with all signals blocked: the child shares our memory,
-// and a handler in it would be a handler in us.
-func clonePlainly(sc *scratch, program uintptr) (int, error) {
-	runtime.LockOSThread() // whose signal mask it is
-	defer runtime.UnlockOSThread()
-	all, old := ^uint64(0), uint64(0)
-	pid := 0
-	err := sys.Usually(func() error {
-		mask(&all, &old)
-		pid = clone(unsafe.Pointer(&sc.args), unsafe.Sizeof(sc.args), program, uintptr(unsafe.Pointer(&sc.failure)))
-		mask(&old, nil)
-		if pid < 0 {
-			return os.NewSyscallError("clone3", unix.Errno(-pid))
-		}
-		return nil
-	})
-	return max(pid, 0), err
-}
-
-func mask(set, old *uint64) {
-	const setMask = 2
-	_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
-}
-
-// birth is the program of the child that shares our memory, always the same.
-type birth struct {
-	program *Program
-	image   []byte
-}
-
-func (s *Spawner) birth(at uintptr, newUser bool) *birth {
-	if b := s.births[newUser]; b != nil {
-		return b
-	}
-	b := &birth{program: s.born(newUser)}
-	b.image = b.program.image(uint64(at))
-	if s.births == nil {
-		s.births = map[bool]*birth{}
-	}
-	s.births[newUser] = b
-	return b
-}
-
-// born makes the program.
-func (s *Spawner) born(newUser bool) *Program {
-	p := &Program{}
-	p.Step(Step{What: "take descriptors of its own"})
-	last := max(s.null.Fd(), s.seat.Fd(), s.stub.Fd())
-	p.Call(unix.SYS_CLOSE_RANGE, Int(last+1), Int(^uint32(0)), Int(unix.CLOSE_RANGE_UNSHARE))
-	p.Step(Step{What: "arrange descriptors"})
-	for fd := range 3 {
-		p.Call(unix.SYS_DUP3, Int(s.null.Fd()), Int(fd), Int(0))
-	}
-	p.Call(unix.SYS_DUP3, Int(s.seat.Fd()), Int(Socket), Int(0))
-	p.Call(unix.SYS_CLOSE_RANGE, Int(Socket+1), Int(^uint32(0)), Int(unix.CLOSE_RANGE_CLOEXEC))
-	if newUser {
-		p.keepCapabilities(s.last)
-	}
-	p.Step(Step{What: "execute the stub"})
-	p.Call(unix.SYS_RT_SIGPROCMASK, Int(2), Struct(Int(0)), Int(0), Int(8))
-	p.Call(unix.SYS_EXECVEAT, Int(s.stub.Fd()), Str(""), Strs([]string{"hull-init"}), Strs(nil), Int(unix.AT_EMPTY_PATH))
-	return p
-}
-
-// keepCapabilities makes all capabilities up to last ambient. The new user
-// namespace has no map yet, its first process is nobody, and execve would
-// leave it no others.
-func (p *Program) keepCapabilities(last int) {
-	p.Step(Step{What: "keep capabilities over execve"})
-	p.Capset(uint64(1)<<(last+1)-1, true)
-	for c := range last + 1 {
-		p.Call(unix.SYS_PRCTL, Int(unix.PR_CAP_AMBIENT), Int(unix.PR_CAP_AMBIENT_RAISE), Int(c), Int(0), Int(0))
-	}
-}
-
-// Capset adds the call that makes the effective and permitted sets (and the
-// inheritable one too) a mask of capabilities.
-func (p *Program) Capset(caps uint64, inheritable bool) {
-	lo, hi := caps&0xffffffff, caps>>32
-	inherit := uint64(0)
-	if inheritable {
-		inherit = ^uint64(0)
-	}
-	header := Struct(Int(uint64(unix.LINUX_CAPABILITY_VERSION_3)))
-	// struct { effective, permitted, inheritable uint32 } for the low half, then the high one
-	p.Call(unix.SYS_CAPSET, header, Struct(Int(lo|lo<<32), Int(lo&inherit|hi<<32), Int(hi|(hi&inherit)<<32)))
-}

@@ -84,6 +84,7 @@ func stubFile() ([]byte, error) {
 		return nil, fmt.Errorf("the interpreter is %d bytes long", int64(end)-int64(start))
 	}
 	first := &Program{}
+	first.Ready() // the Spawner waits for it
 	first.receive()
 	image := first.image(stubBase)
 	if len(image) > stubFailure-stubBase {
