@@ -21,6 +21,8 @@ var (
 	facts  unix.Stat_t
 	system unix.Statfs_t
 	mask   uint64
+	came   unix.SignalfdSiginfo
+	told   [7]byte
 )
 
 // msghdr is the kernel's, with addresses that are numbers.
@@ -62,12 +64,24 @@ func same(p *byte, s string) bool {
 	return true
 }
 
+// endsInWait tells whether the last part of a path is that.
+//
+//go:nosplit
+func endsInWait(path *byte) bool {
+	const last = "/wait"
+	n := 0
+	for *(*byte)(unsafe.Add(unsafe.Pointer(path), n)) != 0 {
+		n++
+	}
+	return n >= len(last) && same((*byte)(unsafe.Add(unsafe.Pointer(path), n-len(last))), last)
+}
+
 // lendable tells whether a descriptor can be given to a container as it is: no device, terminals among them, but the
 // null device, and no file of a FUSE mount.
 //
 //go:nosplit
 func lendable(fd uintptr) bool {
-	if call(unix.SYS_FSTAT, fd, uintptr(unsafe.Pointer(&facts)), 0, 0, 0, 0) != 0 {
+	if !open(fd) {
 		return false
 	}
 	switch facts.Mode & unix.S_IFMT {
@@ -79,6 +93,14 @@ func lendable(fd uintptr) bool {
 		return call(unix.SYS_FSTATFS, fd, uintptr(unsafe.Pointer(&system)), 0, 0, 0, 0) == 0 && system.Type != unix.FUSE_SUPER_MAGIC
 	}
 	return false
+}
+
+// open tells whether there is a descriptor, and notes facts of it. Where one of the first three is missing, what is opened
+// here would take its place.
+//
+//go:nosplit
+func open(fd uintptr) bool {
+	return call(unix.SYS_FSTAT, fd, uintptr(unsafe.Pointer(&facts)), 0, 0, 0, 0) == 0
 }
 
 // block blocks the signals that are heeded, and gives what was blocked before.

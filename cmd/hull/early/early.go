@@ -7,12 +7,13 @@
 //
 // begins here: if it was started as `hull verb PATH ARGUMENTS…`, PATH is a command of a container and the standard
 // descriptors can be given to it as they are, then some twenty system calls do what package verb would do, to the
-// same daemon in the same words (package fs/wire), and the process ends with the command's exit status.
+// same daemon in the same words (package fs/wire), and the process ends with the command's exit status. So it is with
+// `wait`, of which many may last long: without Go's runtime one takes no more memory than a few pages.
 //
-// Whatever is not that plain case, a terminal, a signal, a sentence to print, or an error, is left to Go: [begin]
-// returns, the runtime starts in this process as it would have, and package verb asks [Left] how far things have come.
-// While the call lasts signals are blocked; package verb takes those that came then as it takes all others. A hull that
-// is linked without the flag does the same things, all of them in package verb.
+// Whatever is not that plain case, a terminal, something to print, or an error, is left to Go: [begin] returns, the
+// runtime starts in this process as it would have, and package verb asks [Left] how far things have come. Signals are
+// dealt with here: one that comes while Go starts, which takes milliseconds, ends a program without having been handed on.
+// A hull that is linked without the flag does the same things, all of them in package verb.
 //
 // # Rules
 //
@@ -58,6 +59,11 @@ var (
 	received int // of in
 	files    [maxFiles]int32
 	brought  int // of files
+
+	command  = -1 // the command's process
+	signals  = -1 // where those come that are heeded
+	ending   int  // the first that is to end the call, before the answer; 0 if none has come
+	insisted int  // how many have asked the command to end
 )
 
 // maxFiles is how many descriptors may come with what is received: more than any answer has.
@@ -69,21 +75,30 @@ const maxFiles = 8
 func begin(stack unsafe.Pointer) {
 	argc := *(*int)(stack)
 	argv := unsafe.Slice((**byte)(unsafe.Add(stack, 8)), argc)
-	if argc < 3 || !same(argv[1], "verb\x00") || !lendable(0) || !lendable(1) || !lendable(2) {
+	if argc < 3 || !same(argv[1], "verb\x00") {
 		return
+	}
+	lends := lendable(0) && lendable(1) && lendable(2)
+	if !lends && !(endsInWait(argv[2]) && open(0) && open(1) && open(2)) {
+		return // whatever it is
 	}
 	ask(argv[2])
 	t, ok := parseTicket(&ticket)
 	if !asked || !ok {
 		return
 	}
-	size := putRequest(&request, &ticket, t, argv[3:])
+	if is(&ticket, t.verb, t.verbEnd, "wait") && argc == 3 {
+		lends = false
+	} else if !lends || !is(&ticket, t.verb, t.verbEnd, "exec") {
+		return
+	}
+	size := putRequest(&request, &ticket, t, argv[3:], lends)
 	if size == 0 || !connect(t) {
 		return
 	}
 	before := block()
-	signals := int(call(unix.SYS_SIGNALFD4, ^uintptr(0), uintptr(unsafe.Pointer(&heeded)), 8, unix.SFD_CLOEXEC, 0, 0))
-	if signals < 0 || !send(size) {
+	signals = int(call(unix.SYS_SIGNALFD4, ^uintptr(0), uintptr(unsafe.Pointer(&heeded)), 8, unix.SFD_CLOEXEC, 0, 0))
+	if signals < 0 || !send(size, lends) {
 		// The call has not been made: package verb makes it, from the beginning.
 		closes(&conn)
 		closes(&file)
@@ -92,12 +107,13 @@ func begin(stack unsafe.Pointer) {
 		unblock(before)
 		return
 	}
-	status := answered(signals)
-	if status >= 0 {
+	h, n := answered()
+	if h == runs {
 		closes(&file) // the session is its connection from here on
-		if code := ended(status, signals); code >= 0 {
-			call(unix.SYS_EXIT_GROUP, uintptr(code), 0, 0, 0, 0, 0)
-		}
+		h, n = ended(n)
+	}
+	if h == over {
+		leave(n)
 	}
 	closes(&signals)
 }
@@ -142,25 +158,28 @@ func connect(t parts) bool {
 	return true
 }
 
-// send sends the request with the standard descriptors.
+// send sends the request, with the standard descriptors if it lends them.
 //
 //go:nosplit
-func send(size int) bool {
+func send(size int, lends bool) bool {
 	rights.length, rights.level, rights.kind = headerSize+3*4, unix.SOL_SOCKET, unix.SCM_RIGHTS
 	rights.fds[0], rights.fds[1], rights.fds[2] = 0, 1, 2
 	vector.base, vector.size = uintptr(unsafe.Pointer(&request)), uintptr(size)
-	message = msghdr{vector: uintptr(unsafe.Pointer(&vector)), vectors: 1, control: uintptr(unsafe.Pointer(&rights)), controls: headerSize + 16}
+	message = msghdr{vector: uintptr(unsafe.Pointer(&vector)), vectors: 1}
+	if lends {
+		message.control, message.controls = uintptr(unsafe.Pointer(&rights)), headerSize+16
+	}
 	return call(unix.SYS_SENDMSG, uintptr(conn), uintptr(unsafe.Pointer(&message)), unix.MSG_NOSIGNAL, 0, 0, 0) == uintptr(size)
 }
 
-// answered waits for the answer, and gives the status socket that has come with one that is no more than that: the
-// command runs. Else it gives -1, and package verb goes on with what was received.
+// answered waits for the answer: that the command runs, with its status socket, or that the call is over, with the exit
+// status. With anything else package verb goes on from what was received.
 //
 //go:nosplit
-func answered(signals int) int {
+func answered() (heard, int) {
 	for {
-		if !readable(conn, signals) {
-			return -1
+		for !readable(conn) {
+			signalled()
 		}
 		rights.length = 0
 		vector.base, vector.size = uintptr(unsafe.Pointer(&in))+uintptr(received), uintptr(len(in)-received)
@@ -169,22 +188,28 @@ func answered(signals int) int {
 		switch {
 		case n == -int(unix.EAGAIN) || n == -int(unix.EINTR):
 			continue
-		case n <= 0: // package verb meets it again
-			return -1
+		case n <= 0:
+			if ending != 0 {
+				leave(killed + ending)
+			}
+			return other, 0 // package verb meets it again
 		}
 		received += n
 		if !keep() {
-			return -1
+			return other, 0
 		}
-		role, more := parseAnswer(&in, received)
-		if !more {
-			if role < 0 || role >= brought {
-				return -1
-			}
-			return int(files[role])
-		}
-		if received == len(in) {
-			return -1
+		h, n, process := parseAnswer(&in, received)
+		switch {
+		case h != part && ending != 0 && in[4] == wire.KindAnswer && in[5] == 0: // what it says is what came of that
+			leave(killed + ending)
+		case h == runs && n < brought && process < brought:
+			command = int(files[process])
+			ending = 0 // it came too late
+			return runs, int(files[n])
+		case h == over && brought == 0:
+			return over, n
+		case h != part || received == len(in):
+			return other, 0
 		}
 	}
 }
@@ -210,37 +235,46 @@ func keep() bool {
 	return message.flags&unix.MSG_CTRUNC == 0
 }
 
-// ended waits for the command's end and gives its exit status, or -1 if package verb is to wait.
+// ended waits for the command's end, and gives its exit status unless package verb is to wait on.
 //
 //go:nosplit
-func ended(status, signals int) int {
+func ended(status int) (heard, int) {
 	for {
-		if !readable(status, signals) {
-			return -1
+		for !readable(status) {
+			handOn()
 		}
 		// It stays there for package verb if it is something else.
 		n := int(call(unix.SYS_RECVFROM, uintptr(status), uintptr(unsafe.Pointer(&exit)), unsafe.Sizeof(exit), unix.MSG_PEEK|unix.MSG_DONTWAIT, 0, 0))
 		switch {
 		case n == -int(unix.EAGAIN) || n == -int(unix.EINTR):
 		case n == len(exit):
-			return parseExit(&exit)
+			if code := parseExit(&exit); code >= 0 {
+				return over, code
+			}
+			return other, 0
 		default:
-			return -1
+			return other, 0
 		}
 	}
 }
 
-// readable waits until something can be read, and tells whether that comes before a signal.
+// readable waits until something can be read, or a signal has come: then it is false.
 //
 //go:nosplit
-func readable(fd, signals int) bool {
+func readable(fd int) bool {
 	for {
 		polled[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
 		polled[1] = unix.PollFd{Fd: int32(signals), Events: unix.POLLIN}
-		n := int(call(unix.SYS_POLL, uintptr(unsafe.Pointer(&polled)), 2, ^uintptr(0), 0, 0, 0))
+		within := ^uintptr(0)
+		if ending != 0 {
+			within = late
+		}
+		n := int(call(unix.SYS_POLL, uintptr(unsafe.Pointer(&polled)), 2, within, 0, 0, 0))
 		switch {
-		case n == -int(unix.EINTR):
-		case n < 0 || polled[1].Revents != 0:
+		case n == 0:
+			leave(killed + ending)
+		case n < 0:
+		case polled[1].Revents != 0:
 			return false
 		case polled[0].Revents != 0:
 			return true

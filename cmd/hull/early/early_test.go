@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unsafe"
@@ -34,11 +35,17 @@ func TestParseTicket(t *testing.T) {
 		string(b[p.socket:p.socketEnd]) != "/run/hull/session.sock" {
 		t.Errorf("parseTicket = %+v, %v", p, ok)
 	}
-	for _, verb := range []string{"run", "enter", "executed", "exe"} {
-		if _, ok := parseTicket(ticketFor(t, verb, "/s")); ok {
-			t.Errorf("a ticket for %s is taken for an exec's", verb)
+	for _, verb := range []string{"exec", "wait", "run", "enter", "executed", "exe"} {
+		b := ticketFor(t, verb, "/s")
+		p, ok := parseTicket(b)
+		if !ok || string(b[p.verb:p.verbEnd]) != verb {
+			t.Errorf("a ticket for %s: parseTicket = %+v, %v", verb, p, ok)
+		}
+		if got := is(b, p.verb, p.verbEnd, "exec"); got != (verb == "exec") {
+			t.Errorf("a ticket for %s is an exec's: %v", verb, got)
 		}
 	}
+	b = ticketFor(t, "exec", "/s")
 	for name, change := range map[string]func(){
 		"nothing":         func() { clear(b[:]) },
 		"another magic":   func() { b[0] = 'H' },
@@ -68,7 +75,7 @@ func FuzzParseTicket(f *testing.F) {
 			return
 		}
 		k, err := wire.ParseTicket(b[:])
-		if err != nil || k.Verb != "exec" || k.Socket != string(b[p.socket:p.socketEnd]) ||
+		if err != nil || k.Verb != string(b[p.verb:p.verbEnd]) || k.Socket != string(b[p.socket:p.socketEnd]) ||
 			k.Token != string(b[p.token:p.token+wire.TokenSize]) {
 			t.Errorf("%q: %+v is %+v, %v to package wire", data, p, k, err)
 		}
@@ -97,25 +104,29 @@ func TestPutRequest(t *testing.T) {
 		slices.Repeat([]string{"x"}, 200),
 		{strings.Repeat("a", 4000)},
 	} {
-		var out [4096]byte
-		n := putRequest(&out, b, p, pointers(args))
-		r := wire.Request{Token: string(b[p.token : p.token+wire.TokenSize]), Args: args, Stdio: [3]bool{true, true, true}}
-		want := r.Encode()
-		if n < 6 || !bytes.Equal(out[6:n], want) || int(binary.LittleEndian.Uint32(out[:])) != len(want) ||
-			out[4] != wire.KindRequest || out[5] != 3 {
-			t.Errorf("%.40q: the request is %q, want %q", args, out[:n], want)
+		for _, lends := range []bool{true, false} {
+			var out [4096]byte
+			n := putRequest(&out, b, p, pointers(args), lends)
+			r := wire.Request{
+				Token: string(b[p.token : p.token+wire.TokenSize]), Args: args, Stdio: [3]bool{lends, lends, lends},
+			}
+			want := r.Encode()
+			if n < 6 || !bytes.Equal(out[6:n], want) || int(binary.LittleEndian.Uint32(out[:])) != len(want) ||
+				out[4] != wire.KindRequest || int(out[5]) != r.Count() {
+				t.Errorf("%.40q: the request is %q, want %q", args, out[:n], want)
+			}
 		}
 	}
 	for _, args := range [][]string{{strings.Repeat("a", 4096)}, {strings.Repeat("a", 1<<20), "x"}, slices.Repeat([]string{""}, 5000)} {
 		var out [4096]byte
-		if n := putRequest(&out, b, p, pointers(args)); n != 0 {
+		if n := putRequest(&out, b, p, pointers(args), true); n != 0 {
 			t.Errorf("%d arguments of %d bytes: a request of %d bytes, want none", len(args), len(args[0]), n)
 		}
 	}
 	// Around the end of the room nothing is written beyond it.
 	for n := range 64 {
 		var out [4096]byte
-		size := putRequest(&out, b, p, pointers([]string{strings.Repeat("a", len(out)-64-n), strings.Repeat("b", n)}))
+		size := putRequest(&out, b, p, pointers([]string{strings.Repeat("a", len(out)-64-n), strings.Repeat("b", n)}), true)
 		if size == 0 {
 			continue
 		}
@@ -139,29 +150,43 @@ func TestParseAnswer(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		answer wire.Answer
-		role   int
+		want   heard
+		n      int
 	}{
-		{"a command that runs", wire.Answer{Roles: []wire.Role{status, pidfd}, Signals: true}, 0},
-		{"the other way round", wire.Answer{Roles: []wire.Role{pidfd, status}, Signals: true}, 1},
-		{"without signals", wire.Answer{Roles: []wire.Role{status}}, 0},
-		{"nothing to wait for", wire.Answer{}, -1},
-		{"a text", wire.Answer{Text: "x", Roles: []wire.Role{status}}, -1},
-		{"a sentence", wire.Answer{Sentence: "There is no such command.", Code: 127}, -1},
-		{"a code", wire.Answer{Code: 1, Roles: []wire.Role{status}}, -1},
-		{"a terminal's master", wire.Answer{Roles: []wire.Role{status, wire.RolePty}}, -1},
-		{"a log", wire.Answer{Roles: []wire.Role{status, wire.RoleLog, wire.RoleIndex}, Segment: 3}, -1},
-		{"a terminal", wire.Answer{Roles: []wire.Role{status}, Terminal: true}, -1},
-		{"times", wire.Answer{Roles: []wire.Role{status}, Stamps: true}, -1},
-		{"keys", wire.Answer{Roles: []wire.Role{status}, Detach: "ctrl-p"}, -1},
-		{"a long text", wire.Answer{Text: strings.Repeat("x", 5000)}, -1},
+		{"a command that runs", wire.Answer{Roles: []wire.Role{status, pidfd}, Signals: true}, runs, 0},
+		{"the other way round", wire.Answer{Roles: []wire.Role{pidfd, status}, Signals: true}, runs, 1},
+		{"without signals", wire.Answer{Roles: []wire.Role{status, pidfd}}, other, 0},
+		{"without its process", wire.Answer{Roles: []wire.Role{status}, Signals: true}, other, 0},
+		{"nothing to wait for", wire.Answer{}, over, 0},
+		{"a code", wire.Answer{Code: 1}, over, 1},
+		{"a code in one byte", wire.Answer{Code: 63}, over, 63},
+		{"a code in two bytes", wire.Answer{Code: 64}, over, 64},
+		{"the greatest code", wire.Answer{Code: 255}, over, 255},
+		{"a failure of hull's own", wire.Answer{Code: 125}, other, 0},
+		{"a code that is none", wire.Answer{Code: 256}, other, 0},
+		{"a code below all", wire.Answer{Code: -1}, other, 0},
+		{"a code and a process", wire.Answer{Code: 1, Roles: []wire.Role{status}}, other, 0},
+		{"a process without a status", wire.Answer{Roles: []wire.Role{pidfd}}, other, 0},
+		{"a text", wire.Answer{Text: "x", Roles: []wire.Role{status}}, other, 0},
+		{"a sentence", wire.Answer{Sentence: "There is no such command.", Code: 127}, other, 0},
+		{"a terminal's master", wire.Answer{Roles: []wire.Role{status, wire.RolePty}}, other, 0},
+		{"a log", wire.Answer{Roles: []wire.Role{status, wire.RoleLog, wire.RoleIndex}, Segment: 3}, other, 0},
+		{"a terminal", wire.Answer{Roles: []wire.Role{status}, Terminal: true}, other, 0},
+		{"times", wire.Answer{Roles: []wire.Role{status}, Stamps: true}, other, 0},
+		{"keys", wire.Answer{Roles: []wire.Role{status}, Detach: "ctrl-p"}, other, 0},
+		{"a long text", wire.Answer{Text: strings.Repeat("x", 5000)}, other, 0},
 	} {
-		b, n := frame(&c.answer)
-		if role, more := parseAnswer(b, n); role != c.role || more {
-			t.Errorf("%s: parseAnswer = %d, %v, want %d", c.name, role, more, c.role)
+		b, size := frame(&c.answer)
+		h, n, process := parseAnswer(b, size)
+		if h != c.want || n != c.n {
+			t.Errorf("%s: parseAnswer = %d, %d, want %d, %d", c.name, h, n, c.want, c.n)
 		}
-		for short := range n {
-			if role, _ := parseAnswer(b, short); role >= 0 {
-				t.Errorf("%s: %d of %d bytes are taken for all", c.name, short, n)
+		if h == runs && c.answer.Roles[process] != pidfd {
+			t.Errorf("%s: the process is said to be %d of %v", c.name, process, c.answer.Roles)
+		}
+		for short := range size {
+			if h, _, _ := parseAnswer(b, short); h == runs || h == over {
+				t.Errorf("%s: %d of %d bytes are taken for all", c.name, short, size)
 			}
 		}
 	}
@@ -171,17 +196,25 @@ func TestParseAnswer(t *testing.T) {
 func FuzzParseAnswer(f *testing.F) {
 	b, n := frame(&wire.Answer{Roles: []wire.Role{wire.RoleStatus, wire.RolePidfd}, Signals: true})
 	f.Add(b[:n])
+	b, n = frame(&wire.Answer{Code: 200})
+	f.Add(b[:n])
 	f.Add([]byte{255, 255, 255, 255, 'A', 8})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var b [1024]byte
 		n := copy(b[:], data)
-		role, more := parseAnswer(&b, n)
-		if role < 0 || more {
+		h, value, process := parseAnswer(&b, n)
+		if h != runs && h != over {
 			return
 		}
 		a, err := wire.DecodeAnswer(b[6:n])
-		if err != nil || role >= len(a.Roles) || a.Roles[role] != wire.RoleStatus || a.Code != 0 || a.Text != "" || a.Sentence != "" {
-			t.Errorf("%q: role %d of %+v, %v", data, role, a, err)
+		switch {
+		case err != nil || a.Text != "" || a.Sentence != "" || a.Detach != "" || a.Terminal || a.Stamps:
+			t.Errorf("%q: more than %d, %d is said: %+v, %v", data, h, value, a, err)
+		case h == over && (len(a.Roles) != 0 || a.Code != value):
+			t.Errorf("%q: over with %d: %+v", data, value, a)
+		case h == runs && (value >= len(a.Roles) || process >= len(a.Roles) || a.Roles[value] != wire.RoleStatus ||
+			a.Roles[process] != wire.RolePidfd || a.Code != 0 || !a.Signals):
+			t.Errorf("%q: runs with %d: %+v", data, value, a)
 		}
 	})
 }
@@ -241,6 +274,16 @@ func TestLendable(t *testing.T) {
 	}
 }
 
+func TestEndsInWait(t *testing.T) {
+	for path, want := range map[string]bool{
+		"containers/web/wait": true, "/wait": true, "wait": false, "": false, "x/waiting": false, "/hull/exec/await": false,
+	} {
+		if got := endsInWait(pointers([]string{path})[0]); got != want {
+			t.Errorf("%q: %v, want %v", path, got, want)
+		}
+	}
+}
+
 // TestLayout holds what is laid out by hand against the kernel's own structures.
 func TestLayout(t *testing.T) {
 	if got, want := unsafe.Sizeof(message), uintptr(unix.SizeofMsghdr); got != want {
@@ -254,50 +297,81 @@ func TestLayout(t *testing.T) {
 	}
 }
 
-// TestConversation sends a request over a real socket and takes what comes back, in pieces of all sizes.
-func TestConversation(t *testing.T) {
-	for round := range 20 {
-		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			t.Fatal(err)
+// talk makes the ends of a connection and of a status socket. No signal comes.
+func talk(t *testing.T) (peer int, near, far *os.File) {
+	t.Helper()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if near, far, err = monitor.NewStatus(); err != nil {
+		t.Fatal(err)
+	}
+	conn, received, brought, ending, insisted, command = pair[0], 0, 0, 0, 0, -1
+	if signals, err = unix.Signalfd(-1, &unix.Sigset_t{}, unix.SFD_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for _, fd := range files[:brought] {
+			unix.Close(int(fd))
 		}
-		near, far, err := monitor.NewStatus()
-		if err != nil {
-			t.Fatal(err)
-		}
-		signals, err := unix.Signalfd(-1, &unix.Sigset_t{}, unix.SFD_CLOEXEC)
-		if err != nil {
-			t.Fatal(err)
-		}
-		conn, received, brought = pair[0], 0, 0
-		b, n := frame(&wire.Answer{Roles: []wire.Role{wire.RoleStatus}, Signals: true})
-		cut := 1 + round*(n-1)/19
-		done := make(chan error, 1)
-		go func() {
-			err := unix.Sendmsg(pair[1], b[:cut], unix.UnixRights(int(near.Fd())), nil, 0)
-			if err == nil && cut < n {
-				_, err = unix.Write(pair[1], b[cut:n])
-			}
-			done <- err
-		}()
-		status := answered(signals)
-		if err := <-done; err != nil {
-			t.Fatal(err)
-		}
-		if status < 0 {
-			t.Fatalf("cut at %d: no status socket; %q was received", cut, in[:received])
-		}
-		if _, err := far.Write(func() []byte { b := monitor.Status{Code: 42}.Encode(); return b[:] }()); err != nil {
-			t.Fatal(err)
-		}
-		if code := ended(status, signals); code != 42 {
-			t.Errorf("the exit status is %d, want 42", code)
-		}
-		for _, fd := range []int{pair[0], pair[1], status, signals} {
+		for _, fd := range []int{pair[0], pair[1], signals} {
 			unix.Close(fd)
 		}
 		near.Close()
 		far.Close()
-		conn, received, brought = -1, 0, 0
+		conn, received, brought, signals, command = -1, 0, 0, -1, -1
+	})
+	return pair[1], near, far
+}
+
+// TestConversation takes what comes over a real socket, in pieces of all sizes.
+func TestConversation(t *testing.T) {
+	b, n := frame(&wire.Answer{Roles: []wire.Role{wire.RoleStatus, wire.RolePidfd}, Signals: true})
+	for cut := 1; cut <= n; cut++ {
+		t.Run(strconv.Itoa(cut), func(t *testing.T) {
+			peer, near, far := talk(t)
+			done := make(chan error, 1)
+			go func() {
+				err := unix.Sendmsg(peer, b[:cut], unix.UnixRights(int(near.Fd()), 1), nil, 0)
+				if err == nil && cut < n {
+					_, err = unix.Write(peer, b[cut:n])
+				}
+				done <- err
+			}()
+			h, status := answered()
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			if h != runs {
+				t.Fatalf("the command does not run; %q was received", in[:received])
+			}
+			end := monitor.Status{Code: 42}.Encode()
+			if _, err := far.Write(end[:]); err != nil {
+				t.Fatal(err)
+			}
+			if h, code := ended(status); h != over || code != 42 {
+				t.Errorf("the end is %d with %d, want %d with 42", h, code, over)
+			}
+		})
+	}
+}
+
+// TestTell: the daemon is told of signals in its words.
+func TestTell(t *testing.T) {
+	peer, _, _ := talk(t)
+	for _, n := range []unix.Signal{unix.SIGHUP, unix.SIGTERM, unix.SIGTSTP, unix.SIGSTOP, unix.SIGCONT} {
+		if !tell(int(n)) {
+			t.Fatal("it cannot be told")
+		}
+		var b [64]byte
+		size, err := unix.Read(peer, b[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := wire.EncodeSignal(int(n))
+		if size != 6+len(want) || int(b[0]) != len(want) || b[4] != wire.KindSignal || b[5] != 0 || !bytes.Equal(b[6:size], want) {
+			t.Errorf("told %d: %q", n, b[:size])
+		}
 	}
 }

@@ -12,11 +12,15 @@ import (
 type Call struct {
 	File   *os.File // the verb file; nil if it is closed
 	Ticket [wire.TicketSize]byte
-	// Socket is the connection on which the request was sent, with all standard descriptors; nil if none was.
+	Verb   string // of the request
+	// Socket is the connection on which the request was sent, with all standard descriptors if it is an exec's; nil if
+	// none was.
 	Socket *os.File
 	// Received is what has come on it, with the descriptors.
 	Received []byte
 	Files    []int
+	// Ending is the signal that is to end the call, of which the daemon has been told; 0 if none is.
+	Ending int
 }
 
 // Left gives what was begun, once. Nil if nothing was.
@@ -24,7 +28,10 @@ func Left() *Call {
 	if conn < 0 && !asked {
 		return nil
 	}
-	c := &Call{Ticket: ticket, Received: in[:received]}
+	c := &Call{Ticket: ticket, Received: in[:received], Ending: ending}
+	if t, ok := parseTicket(&ticket); ok {
+		c.Verb = string(ticket[t.verb:t.verbEnd])
+	}
 	if file >= 0 {
 		_ = unix.SetNonblock(file, false) // nothing waits for it
 		c.File = os.NewFile(uintptr(file), "verb")

@@ -9,14 +9,15 @@ import (
 // parts are where the parts of a ticket are.
 type parts struct {
 	token             int // wire.TokenSize long
+	verb, verbEnd     int
 	socket, socketEnd int
 }
 
-// parseTicket reads what wire.Ticket.Put wrote, if it is for the command of a container.
+// parseTicket reads what wire.Ticket.Put wrote.
 //
 //go:nosplit
 func parseTicket(b *[wire.TicketSize]byte) (parts, bool) {
-	const magic, verb = "hull", "exec"
+	const magic = "hull"
 	p := parts{token: len(magic) + 1}
 	for i := range len(magic) {
 		if b[i] != magic[i] {
@@ -36,32 +37,45 @@ func parseTicket(b *[wire.TicketSize]byte) (parts, bool) {
 	if b[at] != 0 {
 		return p, false
 	}
-	at++
-	for i := range len(verb) {
-		if b[at] != verb[i] {
-			return p, false
-		}
-		at++
-	}
-	if b[at] != 0 {
-		return p, false
-	}
-	at++
-	p.socket = at
-	for ; at < len(b); at++ {
-		if b[at] == 0 {
-			p.socketEnd = at
-			return p, at > p.socket
-		}
-	}
-	return p, false
+	p.verb = at + 1
+	p.verbEnd = zero(b, p.verb)
+	p.socket = p.verbEnd + 1
+	p.socketEnd = zero(b, p.socket)
+	return p, p.verbEnd > p.verb && p.socketEnd > p.socket && p.socketEnd < len(b)
 }
 
-// putRequest writes the frame of a wire.Request with a token, arguments and all standard descriptors. It gives the
-// frame's size, or 0 if it does not fit.
+// zero finds the next zero byte; the end if there is none.
 //
 //go:nosplit
-func putRequest(out *[4096]byte, ticket *[wire.TicketSize]byte, t parts, args []*byte) int {
+func zero(b *[wire.TicketSize]byte, at int) int {
+	for ; at < len(b); at++ {
+		if b[at] == 0 {
+			return at
+		}
+	}
+	return len(b)
+}
+
+// is compares a part of the ticket with a string.
+//
+//go:nosplit
+func is(b *[wire.TicketSize]byte, from, to int, s string) bool {
+	if to-from != len(s) {
+		return false
+	}
+	for i := range len(s) {
+		if b[from+i] != s[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// putRequest writes the frame of a wire.Request with a token and arguments, and with all standard descriptors or none. It
+// gives the frame's size, or 0 if it does not fit.
+//
+//go:nosplit
+func putRequest(out *[4096]byte, ticket *[wire.TicketSize]byte, t parts, args []*byte, lends bool) int {
 	const frame = 6
 	at := frame
 	out[at] = wire.TokenSize
@@ -91,11 +105,15 @@ func putRequest(out *[4096]byte, ticket *[wire.TicketSize]byte, t parts, args []
 	if at > len(out)-16 {
 		return 0
 	}
-	out[at], out[at+1], out[at+2] = 0, 0, 2*(1|1<<1|1<<2) // no environment, no options, all three descriptors
+	out[at], out[at+1], out[at+2] = 0, 0, 0 // no environment, no options, no descriptors
+	out[4], out[5] = wire.KindRequest, 0
+	if lends {
+		out[at+2] = 2 * (1 | 1<<1 | 1<<2)
+		out[5] = 3
+	}
 	at += 3
 	body := at - frame
 	out[0], out[1], out[2], out[3] = byte(body), byte(body>>8), 0, 0
-	out[4], out[5] = wire.KindRequest, 3
 	return at
 }
 
@@ -118,50 +136,75 @@ func putCount(out *[4096]byte, at, n int) int {
 	return at + 1
 }
 
-// parseAnswer looks at what was received. more is that it is not all there. role is which of the descriptors is the
-// status socket, if it is a wire.Answer that says no more than that the command runs; else it is -1.
+// heard is what has been received.
+type heard int
+
+const (
+	part  heard = iota // of a frame
+	other              // what package verb understands
+	runs               // that the command runs, with its status socket and its process among the descriptors
+	over               // that the call is over, with an exit status and no word
+)
+
+// parseAnswer looks at what was received. n is which of the descriptors is the status socket, or the exit status, and
+// process which one is that.
 //
 //go:nosplit
-func parseAnswer(b *[1024]byte, n int) (role int, more bool) {
+func parseAnswer(b *[1024]byte, size int) (h heard, n, process int) {
 	const frame = 6
-	if n < frame {
-		return -1, true
+	if size < frame {
+		return part, 0, 0
 	}
 	body := int(b[0]) | int(b[1])<<8 | int(b[2])<<16 | int(b[3])<<24
 	if b[4] != wire.KindAnswer || body > len(b)-frame {
-		return -1, false
+		return other, 0, 0
 	}
 	end := frame + body
-	if n < end {
-		return -1, true
+	if size < end {
+		return part, 0, 0
 	}
-	// No text, no sentence, code 0; roles; from 0, segment 0, no keys, and flags of which only Signals.
-	const before, after = 3, 4
-	at := frame + before
-	if body < before+1+after || n != end || b[frame] != 0 || b[frame+1] != 0 || b[frame+2] != 0 {
-		return -1, false
+	// No text, no sentence; the code in one byte or two; roles; from 0, segment 0, no keys, and flags.
+	const least, after, handsOn = 8, 4, 2
+	if body < least || size != end || b[frame] != 0 || b[frame+1] != 0 || b[frame+2]&1 != 0 {
+		return other, 0, 0
 	}
+	at := frame + 2
+	code := int(b[at]&0x7f) >> 1
+	if b[at]&0x80 != 0 {
+		at++
+		code |= int(b[at]) << 6
+	}
+	at++
 	roles := int(b[at])
 	at++
-	if roles != int(b[5]) || roles > maxFiles || at+roles+after != end {
-		return -1, false
+	if code > 255 || code == failed || roles != int(b[5]) || at+roles+after != end {
+		return other, 0, 0
 	}
-	role = -1
+	status := -1
+	process = -1
 	for i := range roles {
 		switch wire.Role(b[at+i]) {
 		case wire.RoleStatus:
-			role = i
+			status = i
 		case wire.RolePidfd:
+			process = i
 		default:
-			return -1, false
+			return other, 0, 0
 		}
 	}
 	at += roles
-	if b[at] != 0 || b[at+1] != 0 || b[at+2] != 0 || b[at+3] > 2 {
-		return -1, false
+	switch {
+	case b[at] != 0 || b[at+1] != 0 || b[at+2] != 0:
+	case roles == 0 && b[at+3] == 0:
+		return over, code, 0
+	case status >= 0 && process >= 0 && code == 0 && b[at+3] == handsOn:
+		return runs, status, process
 	}
-	return role, false
+	return other, 0, 0
 }
+
+// failed is the exit status of a failure of hull's own, of which package verb makes another for some verbs.
+const failed = 125
 
 // parseExit gives the exit status that a monitor.Status tells, or -1 if it is not told there.
 //

@@ -32,9 +32,13 @@ func (h *helper) await() (a *wire.Answer, files []*os.File, status int, again bo
 	defer close(left)
 	go receive(h.conn, frames, left)
 	h.segments = nil
-	var ended syscall.Signal
+	ended := h.ending
+	h.ending = 0
 	unread := false
 	var late <-chan time.Time
+	if ended != 0 {
+		late = time.After(time.Second)
+	}
 	for {
 		select {
 		case f := <-frames:

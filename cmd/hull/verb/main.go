@@ -122,6 +122,7 @@ type helper struct {
 	show        *display
 	lent        lent
 	known       []wire.Option  // of a login: what was asked for once
+	ending      syscall.Signal // what is to end the call, of which the daemon has been told before there was Go
 	unread      chan error     // tells why the input could not be read to its end
 	path        string         // of the file, absolute; empty on a descriptor
 	segments    []logs.Segment // of the log to follow, those before the answer's
@@ -148,7 +149,13 @@ func (h *helper) call(path string, args []string) int {
 			return status
 		}
 		path = absolute // the working directory may lie in the mount that has died
-		time.Sleep(pause)
+		select {
+		case s := <-h.signals: // of a call that was resumed
+			if n, ends := ending(s); ends {
+				return statusSignal + int(n)
+			}
+		case <-time.After(pause):
+		}
 	}
 }
 
@@ -162,7 +169,7 @@ const (
 func (h *helper) attempt(path string, args []string) (status int, again bool) {
 	begun := early.Left()
 	if begun != nil && begun.Socket != nil {
-		return h.resume(begun), false
+		return h.resume(begun)
 	}
 	file, ticket, problem := open(path, begun)
 	if problem != nil {
@@ -209,18 +216,18 @@ func (h *helper) redeem(file *os.File, ticket wire.Ticket, args []string) (statu
 	return h.converse(file)
 }
 
-// resume goes on with an exec of which the request has been sent before there was Go.
-func (h *helper) resume(begun *early.Call) (status int) {
-	h.verb = "exec"
+// resume goes on with a call of which the request has been sent before there was Go. Some signals are blocked since then
+// but for who asks for them: so they are asked for to the end, also while the helper waits for the next daemon.
+func (h *helper) resume(begun *early.Call) (status int, again bool) {
+	h.verb, h.ending = begun.Verb, syscall.Signal(begun.Ending)
 	conn, err := wire.Resume(begun.Socket, begun.Received, begun.Files)
 	if err != nil {
 		h.complain(err.Error())
-		return h.failing()
+		return h.failing(), false
 	}
 	defer conn.Close()
 	h.begin(conn)
-	status, _ = h.converse(begun.File) // a second exec might be one too many
-	return status
+	return h.converse(begun.File)
 }
 
 // begin makes a connection that of the call. Only from here on is there somebody to ask what a signal means; before, it
