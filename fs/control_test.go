@@ -7,11 +7,14 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hull/fs"
 )
 
 // web makes the running container web.
@@ -237,6 +240,17 @@ func TestThousandContainers(t *testing.T) {
 	start := time.Now()
 	m.want("ls -l containers | wc -l | tr -d ' '; wc -l < containers.txt | tr -d ' '", "1001\n1001\n")
 	t.Logf("ls -l and containers.txt of 1000 containers take %v", time.Since(start))
+}
+
+// TestQuiet is the word that memory may be given back, after the kernel was asked to forget what it knows.
+func TestQuiet(t *testing.T) {
+	var quiet atomic.Int64
+	m := mountWith(t, func(o *fs.Options) { o.Quiet = func() { quiet.Add(1) } }, "redis:7")
+	for n := range int64(2) {
+		m.ok("mkdir containers/c$$ && ls -lR containers > /dev/null")
+		m.tree.QuietNow()
+		await(t, "the word", func() bool { return quiet.Load() == n+1 })
+	}
 }
 
 func TestAWalkIsGivenBack(t *testing.T) {

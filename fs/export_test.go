@@ -36,3 +36,11 @@ func Columns(head []string, rows [][]string) string {
 	}
 	return string(c.text())
 }
+
+// QuietNow takes it that nobody has looked anything up for a while.
+func (t *Tree) QuietNow() {
+	t.trimmer.mu.Lock()
+	t.trimmer.seen = t.trimmer.made.Load()
+	t.trimmer.mu.Unlock()
+	t.quiet()
+}

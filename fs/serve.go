@@ -59,6 +59,7 @@ type Options struct {
 	Patience   time.Duration    // how long a mkdir, rmdir or mv of a container or volume may keep the directory locked; 0 = 10 s
 	Budget     time.Duration    // what a mkdir that pulls may ask of the registry before it returns
 	Source     string           // what the mount table shows as the device; hull's run directory, for hull umount
+	Quiet      func()           // called when much was looked at and nobody looks any more: memory may be given back
 	Logger     *slog.Logger
 }
 

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -271,7 +272,7 @@ func (d *daemon) openTree(ctx context.Context) (func() error, error) {
 	d.tree, err = fs.New(ctx, fs.Options{
 		Images: images{d.store, d.engine, new(atomic.Pointer[shownList])}, Containers: containers{ctx, d.engine, d.store, d.Store}, Registries: known{d}, Layers: stored{d.store}, Volumes: volumes{d.engine}, Networks: networks{d.engine}, Upkeep: upkeep{d}, Roots: views{d.store, d.engine},
 		Host: d.host, Journal: d.journal, Sessions: d.session,
-		ViewIdle: viewIdle(), Patience: treePatience(), Binary: d.Program, Source: d.Run, Access: filepath.Join(d.Store, "access"), Group: group, Budget: d.ResolveBudget, Logger: d.log,
+		ViewIdle: viewIdle(), Patience: treePatience(), Binary: d.Program, Source: d.Run, Access: filepath.Join(d.Store, "access"), Group: group, Budget: d.ResolveBudget, Quiet: debug.FreeOSMemory, Logger: d.log,
 	})
 	if err != nil {
 		return nil, err
