@@ -49,6 +49,58 @@ func TestBelief(t *testing.T) {
 	}
 }
 
+// TestBeliefInListings is what the kernel is told with a listing: for a moment what the containers are, and of everything
+// else no more than the names.
+func TestBeliefInListings(t *testing.T) {
+	raw := unmounted(t).Filesystem()
+	var all fuse.EntryOut
+	if status := raw.Lookup(nil, &fuse.InHeader{NodeId: fuse.FUSE_ROOT_ID}, "containers", &all); !status.Ok() {
+		t.Fatal(status)
+	}
+	web := told(t, raw, all.NodeId)["web"]
+	if web.NodeId == 0 || web.EntryTimeout() <= 0 || web.AttrTimeout() <= 0 || web.EntryTimeout() > time.Second || web.AttrTimeout() > time.Second {
+		t.Errorf("a listing of containers tells of one: %+v", web)
+	}
+	for _, dir := range []uint64{fuse.FUSE_ROOT_ID, web.NodeId} {
+		entries := told(t, raw, dir)
+		if len(entries) < 10 {
+			t.Errorf("a listing of node %d has %d entries", dir, len(entries))
+		}
+		for name, out := range entries {
+			if out.NodeId != 0 {
+				t.Errorf("a listing tells of %s", name)
+			}
+		}
+	}
+}
+
+// told are the entries of a directory with what a listing tells of them.
+func told(t *testing.T, raw fuse.RawFileSystem, dir uint64) map[string]fuse.EntryOut {
+	t.Helper()
+	at := fuse.InHeader{NodeId: dir}
+	var open fuse.OpenOut
+	if status := raw.OpenDir(nil, &fuse.OpenIn{InHeader: at}, &open); !status.Ok() {
+		t.Fatal(status)
+	}
+	defer raw.ReleaseDir(&fuse.ReleaseIn{InHeader: at, Fh: open.Fh})
+	room := make([]byte, 64<<10)
+	if status := raw.ReadDirPlus(nil, &fuse.ReadIn{InHeader: at, Fh: open.Fh, Size: uint32(len(room))}, fuse.NewDirEntryList(room, 0)); !status.Ok() {
+		t.Fatal(status)
+	}
+	entries := map[string]fuse.EntryOut{}
+	list, outs, err := fuse.ParseDirLookupEntries(room)
+	for err != nil && len(room) > 0 { // what was not written is entries without a name, and perhaps a part of one
+		room = room[:len(room)-1]
+		list, outs, err = fuse.ParseDirLookupEntries(room)
+	}
+	for i, e := range list {
+		if e.Name != "" && e.Name != "." && e.Name != ".." {
+			entries[e.Name] = outs[i]
+		}
+	}
+	return entries
+}
+
 // unmounted is a tree without a mount, with a container web.
 func unmounted(t *testing.T) *fs.Tree {
 	t.Helper()

@@ -118,7 +118,10 @@ func (d *daemon) serve(ctx context.Context) error {
 	defer beside.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	beside.Go(func() { d.host.probe(ctx) })
+	beside.Go(func() {
+		d.host.probe(ctx)
+		debug.FreeOSMemory() // half of what was taken was for the start
+	})
 	d.begins()
 	go func() { // ends with the mount, which run's closers see to
 		d.mount.Wait()
