@@ -32,6 +32,16 @@ func (m *mounted) replaced(t *testing.T, role string, before []int) {
 	}
 }
 
+// killMonitor kills the monitor, and waits until its daemon has given its place to another: as long as that lasts, nobody
+// lives who would have outlived the next monitor.
+func (m *mounted) killMonitor(t *testing.T) {
+	t.Helper()
+	monitors, daemons := m.role("monitor"), m.role("daemon")
+	m.signal(t, "monitor", unix.SIGKILL)
+	m.replaced(t, "monitor", monitors)
+	m.replaced(t, "daemon", daemons)
+}
+
 // TestForeground: a mount in the foreground outlives its monitor, whose successor it finds, and ends as ever.
 func TestForeground(t *testing.T) {
 	needs(t)
@@ -60,9 +70,7 @@ func TestForeground(t *testing.T) {
 	}
 	m.insist(t, "mkdir -p $I/host:1 && $I/host:1/wait && ./run -d --stop-timeout 0 --name box $REG/host:1 sleep 1000")
 	for range 2 {
-		before := m.role("monitor")
-		m.signal(t, "monitor", unix.SIGKILL)
-		m.replaced(t, "monitor", before)
+		m.killMonitor(t)
 		m.back(t)
 	}
 	if err := front.Process.Signal(unix.SIGTERM); err != nil {
@@ -90,9 +98,7 @@ func TestEndGoesOn(t *testing.T) {
 	}
 	for range 2 {
 		m.insist(t, `for i in $(seq 600); do grep -q stopping containers/slow/status && exit; sleep 0.1; done; cat containers/slow/status; false`)
-		before := m.role("monitor")
-		m.signal(t, "monitor", unix.SIGKILL)
-		m.replaced(t, "monitor", before)
+		m.killMonitor(t)
 	}
 	m.insist(t, "touch containers/slow/rootfs/go")
 	if err := ends(t, end); err != nil {

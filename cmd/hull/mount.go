@@ -83,7 +83,7 @@ func ended(ctx context.Context, o options, control *monitor.Control) (*monitor.C
 	})
 	if control == nil { // the signal came while the next monitor was waited for
 		var err error
-		if control, err = nextMonitor(orderly, o); control == nil {
+		if control, err = nextMonitor(orderly, o, nextWithin); control == nil {
 			return nil, err
 		}
 	}

@@ -9,15 +9,17 @@ import (
 	"hull/engine/monitor"
 )
 
-// nextWithin is how long the monitor is waited for that follows one which was killed; goneWithin is as long, if the
-// tree is not mounted any more: then there may be none to come.
+// nextWithin is how long the monitor is waited for that follows one which was killed; soonWithin is as long, for whoever
+// finds none and does not know whether there was one a moment ago; goneWithin is as long, if the tree is not mounted any
+// more: then there may be none to come.
 const (
 	nextWithin = 30 * time.Second
+	soonWithin = 5 * time.Second
 	goneWithin = 2 * time.Second
 )
 
 // nextMonitor finds the monitor that follows one which was killed. nil and no error: the mount has ended.
-func nextMonitor(ctx context.Context, o options) (*monitor.Control, error) {
+func nextMonitor(ctx context.Context, o options, within time.Duration) (*monitor.Control, error) {
 	begun := time.Now()
 	for {
 		control, err := monitor.Dial(ctx, o.Run)
@@ -28,7 +30,7 @@ func nextMonitor(ctx context.Context, o options) (*monitor.Control, error) {
 		switch waited := time.Since(begun); {
 		case !mounted && waited > goneWithin:
 			return nil, nil
-		case waited > nextWithin:
+		case waited > within:
 			return nil, fmt.Errorf("hull's processes were killed; the containers go on, and hull mount %s finds them: %w", o.Dir, err)
 		}
 		select {
@@ -48,7 +50,7 @@ func outliving(ctx context.Context, o options, control *monitor.Control, ask fun
 			return control, err
 		}
 		_ = control.Close()
-		if control, err = nextMonitor(ctx, o); control == nil {
+		if control, err = nextMonitor(ctx, o, nextWithin); control == nil {
 			return nil, err
 		}
 	}

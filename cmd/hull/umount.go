@@ -43,11 +43,12 @@ func onMount(ctx context.Context, dir string, ask func(*monitor.Control) error) 
 	if run == "" {
 		return fmt.Errorf("hull is not mounted on %s", dir)
 	}
-	control, err := monitor.Dial(ctx, run)
-	if err != nil {
+	o := options{Dir: dir, Run: run}
+	control, err := nextMonitor(ctx, o, soonWithin)
+	if control == nil {
 		return err
 	}
-	last, err := outliving(ctx, options{Dir: dir, Run: run}, control, ask)
+	last, err := outliving(ctx, o, control, ask)
 	if last != nil {
 		_ = last.Close()
 	}
