@@ -61,6 +61,7 @@ func bootSystemd(t *testing.T) *systemdHost {
 
 // turnOff kills process 1, and the kernel all that is there.
 func (h *systemdHost) turnOff() {
+	_, _ = h.sh("hull umount --stop /hull") // if the test has failed: links and rules are not of its namespaces
 	_ = h.boot.Process.Kill()
 	_ = h.boot.Wait()
 	if h.Failed() {
