@@ -212,11 +212,16 @@ func ours(l netlink.Link) bool {
 	return ok
 }
 
-// gone takes what is gone already for done.
-func gone(err error) error {
-	var none netlink.LinkNotFoundError
-	if errors.Is(err, unix.ENODEV) || errors.As(err, &none) {
-		return nil
+// removeLinks takes links away that may be gone already.
+func removeLinks(links []netlink.Link) error {
+	host, err := dialLinks(nil)
+	if err != nil {
+		return err
 	}
-	return err
+	defer host.close()
+	indexes := make([]uint32, len(links))
+	for i, l := range links {
+		indexes[i] = uint32(l.Attrs().Index)
+	}
+	return host.remove(indexes...)
 }

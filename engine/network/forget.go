@@ -1,14 +1,11 @@
 package network
 
 import (
-	"errors"
 	"maps"
 	"net"
 	"net/netip"
 	"slices"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // leaving are places whose connections are to be forgotten, and whose links are to be gone. All is guarded by Networks.mu.
@@ -144,15 +141,17 @@ func (n *Networks) unlink(links map[string]Endpoint) {
 	}
 	defer host.close()
 	var elements []element
+	var there []uint32
 	for name, e := range links {
-		if _, err := host.index(name); err == nil {
-			if err := host.do(delLink(name)); err != nil && !errors.Is(err, unix.ENODEV) {
-				n.o.Logger.Warn("a link that nobody has any more cannot be taken down", "network", e.Network, "op", "release", "err", err)
-			}
+		if index, err := host.index(name); err == nil {
+			there = append(there, index)
 		}
 		if mac, err := net.ParseMAC(e.MAC); err == nil {
 			elements = append(elements, upNetwork{Endpoint: e, mac: mac}.elements(name)...)
 		}
+	}
+	if err := host.remove(there...); err != nil {
+		n.o.Logger.Warn("links that nobody has any more cannot be taken down", "op", "release", "err", err)
 	}
 	if err := n.tables.write(n.ctx, &change{drop: elements}); err != nil && KindOf(err) != Interrupted {
 		n.o.Logger.Warn("rules for links that nobody has any more cannot be removed", "op", "release", "err", err)

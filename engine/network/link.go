@@ -2,6 +2,7 @@ package network
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -209,7 +210,29 @@ func settle(index uint32) netlink.Message {
 	return message(unix.RTM_GETLINK, 0, bytesOf(&unix.IfInfomsg{Index: int32(index)}))
 }
 
-// delLink takes an interface away.
-func delLink(name string) netlink.Message {
-	return message(unix.RTM_DELLINK, 0, bytesOf(&unix.IfInfomsg{}), attrs(attr(unix.IFLA_IFNAME, text(name))))
+// removalGroup is the group that interfaces are put into to go all at once: for each by itself the kernel waits until nobody can
+// see it any more. Whoever is in it, of whatever hull, is to go.
+const removalGroup = 0x68756c6c
+
+// remove takes interfaces away. Those that are gone are no error.
+func (k *kernelConn) remove(indexes ...uint32) error {
+	none := func(err error) error {
+		if errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ESRCH) {
+			return nil
+		}
+		return err
+	}
+	if len(indexes) == 0 {
+		return nil
+	}
+	if len(indexes) == 1 {
+		return none(k.do(message(unix.RTM_DELLINK, 0, bytesOf(&unix.IfInfomsg{Index: int32(indexes[0])}))))
+	}
+	group := attrs(attr(unix.IFLA_GROUP, u32(removalGroup)))
+	for _, i := range indexes {
+		if err := none(k.do(message(unix.RTM_NEWLINK, 0, bytesOf(&unix.IfInfomsg{Index: int32(i)}), group))); err != nil {
+			return err
+		}
+	}
+	return none(k.do(message(unix.RTM_DELLINK, 0, bytesOf(&unix.IfInfomsg{}), group)))
 }

@@ -128,9 +128,5 @@ func (n *Networks) sweepLinks(keep map[string]bool) error {
 			stale = append(stale, l)
 		}
 	}
-	var errs []error
-	for _, l := range stale {
-		errs = append(errs, gone(netlink.LinkDel(l)))
-	}
-	return errors.Join(errs...)
+	return removeLinks(stale)
 }

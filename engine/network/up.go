@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/netip"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -129,11 +128,8 @@ func (n *Networks) down(h *held) error {
 	if err != nil || link == nil {
 		return err
 	}
-	ports, err := portsOf(link.Attrs().Index)
-	for _, l := range ports {
-		err = errors.Join(err, gone(netlink.LinkDel(l)))
-	}
-	err = errors.Join(err, gone(netlink.LinkDel(link)))
+	links, err := portsOf(link.Attrs().Index)
+	err = errors.Join(err, removeLinks(append(links, link)))
 	return errors.Join(err, n.tables.write(n.ctx, &change{drop: networkElements(v)}))
 }
 
