@@ -225,18 +225,32 @@ func (e *Engine) SetSubnet(ctx context.Context, name, value string) error {
 	if err := e.unused("set", name); err != nil {
 		return err
 	}
+	set := func() error { return e.setSubnets(ctx, n, wanted) }
+	if name == network.Default {
+		err = e.pool.without(set)
+	} else {
+		err = set()
+	}
+	if err != nil {
+		return networkError("set", err)
+	}
+	e.sayNetwork(e.origin(ctx), actUpdate, name, n.UID, "")
+	return nil
+}
+
+// setSubnets changes all that differ, or none.
+func (e *Engine) setSubnets(ctx context.Context, n *Network, wanted []netip.Prefix) error {
 	for i, s := range wanted {
 		if slices.Contains(n.Subnets, s) {
 			continue
 		}
-		if err := e.networks.SetSubnet(ctx, name, s); err != nil {
-			for _, before := range wanted[:i] { // both or none
+		if err := e.networks.SetSubnet(ctx, n.Name, s); err != nil {
+			for _, before := range wanted[:i] {
 				err = errors.Join(err, e.restoreSubnet(ctx, n, before))
 			}
-			return networkError("set", err)
+			return err
 		}
 	}
-	e.sayNetwork(e.origin(ctx), actUpdate, name, n.UID, "")
 	return nil
 }
 

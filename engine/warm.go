@@ -26,8 +26,9 @@ type pool struct {
 	short  chan struct{}  // has a token when it should be looked after
 	eyes   sync.WaitGroup // each waits for the death of a process that is ready
 
-	mu    sync.Mutex
-	ready []*warmInit
+	making sync.Mutex // held while one is made, and while none may be; taken before mu
+	mu     sync.Mutex
+	ready  []*warmInit
 }
 
 // warmInit is such a process and what belongs to it.
@@ -82,16 +83,45 @@ func (p *pool) fill() {
 		}
 		p.throwAway()
 		for p.wants() {
-			w, err := p.make()
+			err := p.add()
 			if err != nil && p.ctx.Err() == nil && !failed {
 				p.e.o.Logger.Warn("no process can be made for a container beforehand: starts take longer", "op", "refill", "err", err)
 			}
 			if failed = err != nil; failed {
 				break
 			}
-			p.put(w)
 		}
 	}
+}
+
+// add makes one more.
+func (p *pool) add() error {
+	p.making.Lock()
+	defer p.making.Unlock()
+	w, err := p.make()
+	if err == nil {
+		p.put(w)
+	}
+	return err
+}
+
+// without does something while there is no such process: they have places on the default network.
+func (p *pool) without(do func() error) error {
+	p.making.Lock()
+	defer p.making.Unlock()
+	for _, w := range p.takeAll() {
+		p.discard(w)
+	}
+	defer p.refill()
+	return do()
+}
+
+func (p *pool) takeAll() []*warmInit {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ready := p.ready
+	p.ready = nil
+	return ready
 }
 
 func (p *pool) wants() bool {
@@ -215,11 +245,7 @@ func (p *pool) close() {
 	p.cancel()
 	<-p.done
 	p.eyes.Wait()
-	p.mu.Lock()
-	ready := p.ready
-	p.ready = nil
-	p.mu.Unlock()
-	for _, w := range ready {
+	for _, w := range p.takeAll() {
 		w.staged.Abort() // the engine's end sweeps the groups away
 		p.e.links.Release(w.name)
 		w.lease.drop()
