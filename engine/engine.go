@@ -110,7 +110,7 @@ func (e *Engine) open(ctx context.Context, p parts) (*Engine, error) {
 		e.cancel()
 		return nil, volumeError("open", err)
 	}
-	if err := e.openNetworks(); err != nil {
+	if err := e.openNetworks(); err != nil { //nolint:contextcheck // they are used as long as the engine lives
 		e.cancel()
 		return nil, networkError("open", err)
 	}

@@ -156,8 +156,10 @@ func TestPorts(t *testing.T) {
 	w.ok(err)
 	all, here := netip.IPv4Unspecified(), localhost()
 	want := []network.Bound{
-		{HostIP: all, HostPort: 8080, Port: 80, Proto: "tcp"}, {HostIP: here, HostPort: 40053, Port: 53, Proto: "udp"},
-		{HostIP: here, HostPort: 49000, Port: 9000, Proto: "tcp"}, {HostIP: here, HostPort: 49001, Port: 9001, Proto: "tcp"},
+		{HostIP: all, HostPort: 8080, Port: 80, Proto: "tcp"},
+		{HostIP: here, HostPort: 40053, Port: 53, Proto: "udp"},
+		{HostIP: here, HostPort: 49000, Port: 9000, Proto: "tcp"},
+		{HostIP: here, HostPort: 49001, Port: 9001, Proto: "tcp"},
 	}
 	if diff := cmp.Diff(want, web.Ports, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Error(diff)
