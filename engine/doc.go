@@ -17,6 +17,7 @@
 //	containers/.new-<id>          a creation that has not been committed
 //	containers/.gone-<id>         a removal whose files are still being deleted
 //	volumes/                      package volume's
+//	networks/                     package network's
 //
 // What a start, a removal or the monitor's record of an exit writes is whole whichever process is killed, and durable a
 // second later, all of it at once: none of them waits for the disk. A power failure within that second may take it.

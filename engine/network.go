@@ -232,7 +232,10 @@ func (e *Engine) SetSubnet(ctx context.Context, name, value string) error {
 		err = set()
 	}
 	if err != nil {
-		return networkError("set", err)
+		if err = networkError("set", err); KindOf(err) == Exists { // the addresses, not the name
+			err = fail("set", "", InUse, "the subnet of the network %s was not changed: %w", name, err)
+		}
+		return err
 	}
 	e.sayNetwork(e.origin(ctx), actUpdate, name, n.UID, "")
 	return nil

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -44,6 +45,30 @@ func (w *world) groupOf(name string) string {
 		w.t.Fatalf("there is no %s", name)
 	}
 	return c.group
+}
+
+// What is done without processes that are ready finds none, and there are some again when it is done, or has failed.
+func TestWarmWithout(t *testing.T) {
+	w := warmWorld(t, 2)
+	before := w.in()
+	failure := errors.New("it cannot be done")
+	for _, want := range []error{nil, failure} {
+		err := w.e.pool.without(func() error {
+			w.e.pool.refill()
+			if now := w.in(); len(now) > 0 || len(w.launch.waiting()) > 0 {
+				t.Errorf("there are %v and %d processes", now, len(w.launch.waiting()))
+			}
+			return want
+		})
+		if !errors.Is(err, want) {
+			t.Errorf("%v, want %v", err, want)
+		}
+		w.filled()
+		if now := w.in(); len(now) != 2 || slices.ContainsFunc(now, func(g string) bool { return slices.Contains(before, g) }) {
+			t.Errorf("there are %v, were %v", now, before)
+		}
+	}
+	w.ok(w.e.Close())
 }
 
 // A start takes a process that is ready, with its range and cgroup; another is made in its place. Nothing is left at the end.

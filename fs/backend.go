@@ -329,7 +329,7 @@ type Networks interface {
 	// Chown gives a network to another user; those that always are stay root's, which is Forbidden.
 	Chown(ctx context.Context, name string, uid uint32) error
 	// SetSubnet gives a network other subnets, a line for each of IPv4 and IPv6 or for one of them. That a container is on it
-	// is Busy, that the host or another network has addresses of it Exists.
+	// is Busy, that the host or another network has addresses of it InUse.
 	SetSubnet(ctx context.Context, name, value string) error
 	// Members returns the containers that are on a network or are to be, sorted by Name.
 	Members(name string) []Member

@@ -24,7 +24,7 @@ func TestNetworks(t *testing.T) {
 	m.want("echo 10.77.0.0/16 > networks/backend/subnet && cat networks/backend/subnet networks/backend/gateway", "10.77.0.0/16\n10.77.0.1\n")
 	m.want("echo fd00:77::/64 >> networks/backend/subnet && cat networks/backend/subnet", "10.77.0.0/16\nfd00:77::/64\n")
 	for value, want := range map[string]syscall.Errno{
-		"10.77.0.1/16\n": syscall.EINVAL, "nonsense\n": syscall.EINVAL, "10.89.0.0/16\n": syscall.EEXIST,
+		"10.77.0.1/16\n": syscall.EINVAL, "nonsense\n": syscall.EINVAL, "10.89.0.0/16\n": syscall.EADDRINUSE,
 	} {
 		errno(t, "subnet "+value, os.WriteFile(m.path("networks/backend/subnet"), []byte(value), 0), want)
 	}

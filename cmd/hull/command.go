@@ -105,7 +105,7 @@ with hull umount.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&o.Store, "store", defaultStore, "keep images, containers and volumes in `DIR`")
+	f.StringVar(&o.Store, "store", defaultStore, "keep images, containers, volumes and networks in `DIR`")
 	f.StringVar(&o.Run, "run", defaultRun, "keep sockets and what lasts no longer than the machine runs in `DIR`")
 	f.StringVar(&group, "group", "", "give `GROUP` (a name or number) the controls that are otherwise root's")
 	f.StringVar(&level, "log-level", strings.ToLower(slog.LevelWarn.String()), "log `LEVEL` and above: debug, info, warn or error")

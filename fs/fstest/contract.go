@@ -271,7 +271,7 @@ func Networks(t *testing.T, s fs.Networks, owner fs.Credential) {
 	}
 	ok(t, "SetSubnet", s.SetSubnet(ctx, "contract-a", "10.201.0.0/24\n"))
 	for value, want := range map[string]fs.Kind{
-		"": fs.Invalid, "10.201.0.1/24": fs.Invalid, "x": fs.Invalid, "10.201.0.0/33": fs.Invalid, b.Subnets[0]: fs.Exists,
+		"": fs.Invalid, "10.201.0.1/24": fs.Invalid, "x": fs.Invalid, "10.201.0.0/33": fs.Invalid, b.Subnets[0]: fs.InUse,
 	} {
 		kind(t, "SetSubnet "+value, s.SetSubnet(ctx, "contract-a", value), want)
 	}

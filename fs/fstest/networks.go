@@ -134,7 +134,7 @@ func (s fakeNetworks) SetSubnet(_ context.Context, name, value string) error {
 		for _, o := range s.f.networks {
 			for _, other := range o.Subnets {
 				if q := netip.MustParsePrefix(other); o.Name != name && q.Overlaps(p) {
-					return wrong(fs.Exists, "set", "networks/"+name, "The network %s has addresses of %s.", o.Name, w)
+					return wrong(fs.InUse, "set", "networks/"+name, "The network %s has addresses of %s.", o.Name, w)
 				}
 			}
 		}
