@@ -14,6 +14,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"hull/tests/image"
+	"hull/tests/netns"
 )
 
 // TestDebian pulls and runs a real distribution from the real registry server:
@@ -74,7 +75,7 @@ func debianPackages(t *testing.T, at, debs string) {
 // directory with the packages of more.
 func debian(t *testing.T) (base, img v1.Image, debs string, err error) {
 	root := filepath.Join(t.TempDir(), "debian")
-	out, err := outside(exec.Command(tool(t, "debootstrap"), "--variant=minbase", "--include="+more, "bookworm", root))
+	out, err := netns.Outside(exec.Command(tool(t, "debootstrap"), "--variant=minbase", "--include="+more, "bookworm", root))
 	if err != nil {
 		t.Fatalf("debootstrap: %v\n%s", err, out[max(0, len(out)-4000):])
 	}

@@ -24,6 +24,7 @@ import (
 
 	"hull/cmd/hull/early"
 	"hull/tests/image"
+	"hull/tests/netns"
 )
 
 var (
@@ -45,7 +46,7 @@ func TestMain(m *testing.M) {
 		stand(os.Stdin, dir)
 		os.Exit(0)
 	}
-	if err := enterNetwork(); err != nil {
+	if err := netns.Enter(); err != nil {
 		log.Fatal(err)
 	}
 	os.Exit(run(m))
@@ -72,7 +73,7 @@ func run(m *testing.M) int {
 		hull = filepath.Join(dir, "hull")
 		build := exec.Command("go", "build", "-ldflags", early.LinkerFlag, "-o", hull, "hull/cmd/hull")
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := outside(build); err != nil {
+		if out, err := netns.Outside(build); err != nil {
 			log.Printf("build hull: %v\n%s", err, out)
 			return 1
 		}
@@ -108,7 +109,7 @@ func run(m *testing.M) int {
 		log.Printf("the guard of this run: %v", err)
 		return 1
 	}
-	if err := networkLeft(); err != nil {
+	if err := netns.Left(); err != nil {
 		log.Print(err)
 		return 1
 	}

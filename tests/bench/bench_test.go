@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hull/cmd/hull/early"
+	"hull/tests/netns"
 )
 
 // puller is a contestant that pulls. The trees of what it pulled, highest first, hold
@@ -29,6 +30,14 @@ type puller interface {
 
 var privileged = os.Getenv("HULL_TEST_PRIVILEGED") == "1"
 
+func TestMain(m *testing.M) {
+	if err := netns.Enter(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
 // TestRows runs every row with images so small that their times mean nothing. No
 // contestant may be missing or fail, and all must have pulled the same.
 func TestRows(t *testing.T) {
@@ -38,8 +47,8 @@ func TestRows(t *testing.T) {
 	hull := filepath.Join(t.TempDir(), "hull")
 	build := exec.CommandContext(ctx, "go", "build", "-ldflags", early.LinkerFlag, "-o", hull, "hull/cmd/hull")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if _, err := output(build); err != nil {
-		t.Fatal(err)
+	if out, err := netns.Outside(build); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
 	s, err := newSetting(ctx, hull, size{
 		image: 400e3, files: 300, layer: 3e6, log: 300e3, burst: 3, running: [3]int{1, 2, 5}, sustain: 50 * time.Millisecond,

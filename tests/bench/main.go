@@ -19,6 +19,9 @@
 // periods take longer. While others run, the numbers of those take turns, and the
 // containers are started and removed again before each.
 //
+// hull and podman start with their default networks in all rows, docker in those of networks alone; the others have none.
+// All of it is in a network namespace of the bench's own, with bridges and rules that nobody else has.
+//
 // Pulls come from a registry in this process that serves files and nothing else.
 // Each begins with an empty store, everything written out and the page cache
 // dropped (bench says so where it cannot), and ends when a sync of the whole
@@ -72,9 +75,15 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"hull/tests/netns"
 )
 
 func main() {
+	if err := netns.Enter(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
 	hull := flag.String("hull", "bin/hull", "the binary to measure")
 	rounds := flag.Int("rounds", 0, "how often each contestant runs (0: as the row says)")
 	quick := flag.Bool("quick", false, "smaller images and fewer rounds")
@@ -210,6 +219,17 @@ func starting() []row {
 		{
 			name: "growth", title: title + ", while others run", rounds: 3,
 			field: []contestant{&among{step: 0}, &among{step: 1}, &among{step: 2}},
+		},
+		{
+			name: "start-network", title: title + ", with each one's default network", rounds: 10,
+			field: []contestant{&byTree{}, &byRun{}, &byRun{network: "none"}, &podmanRun{}, &dockerRun{network: "bridge"}},
+		},
+		{
+			name: "burst-network", title: title + ", with each one's default network, many at once", rounds: 3,
+			field: []contestant{
+				&atOnce{contestant: &byRun{}}, &atOnce{contestant: &byRun{network: "none"}}, &atOnce{contestant: &podmanRun{}},
+				&atOnce{contestant: &dockerRun{network: "bridge"}},
+			},
 		},
 		{name: "sustained-1", title: title + ", one after the other", rounds: 1, field: lasting(1)},
 		{name: "sustained-4", title: title + ", four at a time", rounds: 1, field: lasting(4)},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -113,9 +114,17 @@ func (p *podmanRun) run(ctx context.Context, args ...string) *exec.Cmd {
 }
 
 // dockerRun is docker with a daemon of its own.
-type dockerRun struct{ s *setting }
+type dockerRun struct {
+	s       *setting
+	network string // empty: none
+}
 
-func (*dockerRun) name() string { return "docker run --rm" }
+func (d *dockerRun) name() string {
+	if d.network != "" {
+		return "docker run --rm --network " + d.network
+	}
+	return "docker run --rm"
+}
 
 func (d *dockerRun) prepare(ctx context.Context, s *setting) error {
 	d.s = s
@@ -133,6 +142,6 @@ func (d *dockerRun) prepare(ctx context.Context, s *setting) error {
 }
 
 func (d *dockerRun) once(ctx context.Context) error {
-	_, err := output(d.s.dockerCommand(ctx, "run", "--rm", "--network", "none", imageName))
+	_, err := output(d.s.dockerCommand(ctx, "run", "--rm", "--network", cmp.Or(d.network, "none"), imageName))
 	return err
 }

@@ -119,7 +119,7 @@ func (s *setting) dockerd(ctx context.Context) error {
 	}
 	defer log.Close()
 	daemon := exec.CommandContext(ctx, "dockerd", "-H", s.dockerHost(), "--data-root", s.dir+"/docker",
-		"--exec-root", s.dir+"/docker-exec", "--pidfile", s.dir+"/docker.pid", "--bridge", "none", "--iptables=false")
+		"--exec-root", s.dir+"/docker-exec", "--pidfile", s.dir+"/docker.pid")
 	daemon.Stdout, daemon.Stderr = log, log
 	if err := daemon.Start(); err != nil {
 		return err

@@ -58,9 +58,17 @@ func (h *byTree) once(ctx context.Context) error {
 }
 
 // byRun uses the helper on the mount.
-type byRun struct{ s *setting }
+type byRun struct {
+	s       *setting
+	network string // empty: the default one
+}
 
-func (*byRun) name() string { return "hull (run --rm)" }
+func (h *byRun) name() string {
+	if h.network != "" {
+		return "hull (run --rm --network " + h.network + ")"
+	}
+	return "hull (run --rm)"
+}
 
 func (h *byRun) prepare(ctx context.Context, s *setting) error {
 	h.s = s
@@ -68,6 +76,10 @@ func (h *byRun) prepare(ctx context.Context, s *setting) error {
 }
 
 func (h *byRun) once(ctx context.Context) error {
-	_, err := output(exec.CommandContext(ctx, h.s.tree()+"/run", "--rm", h.s.registry.addr+"/true:1"))
+	args := []string{"--rm"}
+	if h.network != "" {
+		args = append(args, "--network", h.network)
+	}
+	_, err := output(exec.CommandContext(ctx, h.s.tree()+"/run", append(args, h.s.registry.addr+"/true:1")...))
 	return err
 }

@@ -1,4 +1,7 @@
-package tests
+// Package netns gives a program a network of its own: what it makes there of bridges, addresses and rules is nowhere else,
+// what the machine has of its own is not in its way, and whatever it leaves, killed, goes with its last process. So all
+// of a test binary is in a network namespace, and every program it starts; only what has to reach the world is run outside.
+package netns
 
 import (
 	"errors"
@@ -13,20 +16,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The tests have a network of their own: what they make of bridges, addresses and rules is nowhere else, what the
-// machine has of its own is not in their way, and whatever a killed run leaves goes with its last process. So all of
-// the test binary is in a network namespace, and every program it starts; only what has to reach the world is run
-// outside.
-
-// worldVar has the descriptor of the machine's own network, on the way into the tests'.
+// worldVar has the descriptor of the machine's own network, on the way into the program's.
 const worldVar = "HULL_TESTS_WORLD"
 
-// world is the network that the tests were started in; nil if they have none of their own.
+// world is the network that the program was started in; nil if it has none of its own.
 var world *os.File
 
-// enterNetwork makes the network of the tests and executes this binary again in it: a thread cannot take the others of
-// its process along. Without root there is none, and what would need it skips.
-func enterNetwork() error {
+// Enter makes the network and executes this binary again in it: a thread cannot take the others of its process along. It
+// belongs at the beginning of main. Without root there is none, and what would need it has to be left out.
+func Enter() error {
 	if fd, err := strconv.Atoi(os.Getenv(worldVar)); err == nil {
 		unix.CloseOnExec(fd)
 		world = os.NewFile(uintptr(fd), "world")
@@ -44,7 +42,7 @@ func enterNetwork() error {
 		return fmt.Errorf("make a network namespace: %w", err)
 	}
 	env := append(os.Environ(), worldVar+"="+strconv.Itoa(fd))
-	return fmt.Errorf("execute the tests again: %w", unix.Exec("/proc/self/exe", os.Args, env))
+	return fmt.Errorf("execute the program again: %w", unix.Exec("/proc/self/exe", os.Args, env))
 }
 
 // raiseLoopback gives the network its 127.0.0.1 and ::1.
@@ -65,8 +63,8 @@ func raiseLoopback() error {
 	return nil
 }
 
-// outside runs a command in the machine's own network.
-func outside(cmd *exec.Cmd) ([]byte, error) {
+// Outside runs a command in the machine's own network, and answers what it says.
+func Outside(cmd *exec.Cmd) ([]byte, error) {
 	if world == nil {
 		return cmd.CombinedOutput()
 	}
@@ -76,7 +74,7 @@ func outside(cmd *exec.Cmd) ([]byte, error) {
 	}
 	done := make(chan result)
 	go func() {
-		runtime.LockOSThread() // for good: the thread ends with this, and no test gets it
+		runtime.LockOSThread() // for good: the thread ends with this, and nobody else gets it
 		if err := unix.Setns(int(world.Fd()), unix.CLONE_NEWNET); err != nil {
 			done <- result{err: fmt.Errorf("enter the machine's network: %w", err)}
 			return
@@ -88,8 +86,8 @@ func outside(cmd *exec.Cmd) ([]byte, error) {
 	return r.out, r.err
 }
 
-// networkLeft tells what somebody has left in the tests' network.
-func networkLeft() error {
+// Left tells what somebody has left in the network.
+func Left() error {
 	if world == nil {
 		return nil
 	}
