@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/registry"
 	"golang.org/x/sys/unix"
@@ -109,7 +110,12 @@ func run(m *testing.M) int {
 		log.Printf("the guard of this run: %v", err)
 		return 1
 	}
-	if err := netns.Left(); err != nil {
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		if err = netns.Left(); err == nil || time.Now().After(deadline) {
+			break
+		}
+	}
+	if err != nil {
 		log.Print(err)
 		return 1
 	}

@@ -16,6 +16,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"hull/tests/netns"
 )
 
 // linked is a mounted hull whose containers have networks, in the network of the tests.
@@ -329,7 +331,7 @@ func TestNothingOfNetworksIsLeft(t *testing.T) {
 	before := ""
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		before = made()
-		if networkLeft() == nil && !strings.Contains(before, "hull") {
+		if netns.Left() == nil && !strings.Contains(before, "hull") {
 			break
 		}
 		if time.Now().After(deadline) {

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
 )
 
@@ -86,7 +87,8 @@ func Outside(cmd *exec.Cmd) ([]byte, error) {
 	return r.out, r.err
 }
 
-// Left tells what somebody has left in the network.
+// Left tells what is there in the network that was not there at first: links, and rules of hull's. The kernel takes its time
+// with links whose namespace has ended.
 func Left() error {
 	if world == nil {
 		return nil
@@ -103,6 +105,19 @@ func Left() error {
 	}
 	if len(left) > 0 {
 		return fmt.Errorf("links are left: %s", strings.Join(left, ", "))
+	}
+	rules, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	tables, err := rules.ListTables()
+	if err != nil {
+		return err
+	}
+	for _, t := range tables {
+		if strings.HasPrefix(t.Name, "hull") { // others' programs leave theirs
+			return fmt.Errorf("rules are left: the table %s", t.Name)
+		}
 	}
 	return nil
 }
