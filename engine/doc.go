@@ -41,6 +41,13 @@
 // done when a daemon died is made what the record says by the next. Memory that runs out is heard of while the run goes
 // on only where the container has a limit of its own (oom.go); the monitor's record of the end tells of the rest.
 //
+// # Networks
+//
+// Package network has the bridges, addresses, links and ports, package resolver the names; what a container has of them is
+// told to both from here (places.go, names.go). A place on a network is taken before anything is made for a run, and kept
+// over runs: the record has it. What a run has, links and ports, is in its note. Those who are made beforehand
+// have places of their own, which become a container's with them, unless it has one already.
+//
 // # Sessions
 //
 // What is executed in a container, and who is attached to it, is a Session, numbered from 1. The monitor has the process

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -81,7 +82,7 @@ func (d *dockerDaemon) start(server, client string) error {
 	}
 	defer log.Close()
 	d.cmd = exec.Command(server, "--config-file", d.dir+"/daemon.json", "--data-root", d.dir+"/data", "--exec-root", d.dir+"/exec",
-		"--pidfile", d.dir+"/pid", "--host", "unix://"+d.socket, "--bridge=none", "--iptables=false", "--ip6tables=false",
+		"--pidfile", d.dir+"/pid", "--host", "unix://"+d.socket, "--iptables=false", "--ip6tables=false", "--ip-forward=false",
 		"--storage-driver=overlay2", "--cgroup-parent="+d.cgroup())
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	// It ends with the tests, however they end: a thread that lives as long.
@@ -150,6 +151,9 @@ func (d *dockerDaemon) end() error {
 		}
 	}
 	var problems []error
+	if link, err := netlink.LinkByName("docker0"); err == nil {
+		problems = append(problems, netlink.LinkDel(link)) // it leaves that
+	}
 	for _, at := range append(mountsBelow(d.dir), d.dir) {
 		problems = append(problems, unix.Unmount(at, unix.MNT_DETACH))
 	}

@@ -142,6 +142,28 @@ var meanings = []meaning{
 		hull: "exit 125", why: "the kernel takes it, and no program can use it",
 	},
 
+	// The network.
+	{name: "links", line: `linked --rm $R/cmd:1 sh -c 'ls /sys/class/net'`},
+	{name: "links of none", line: `linked --rm --network none $R/cmd:1 sh -c 'ls /sys/class/net; tail -n +2 /proc/net/route'`},
+	{name: "host's network", line: `linked --rm --network host $R/cmd:1 sh -c 'hostname; cat /etc/hostname; echo $HOSTNAME'`},
+	{name: "host's network, and another name", line: `linked --rm --network host -h box $R/cmd:1 sh -c 'hostname; cat /etc/hostname; echo $HOSTNAME'`},
+	{name: "names in hosts", line: `linked --rm -h box $R/cmd:1 sh -c 'tr "\t" " " < /etc/hosts | cut -d " " -f 2- | sort -u'`},
+	{name: "more names in hosts", line: `linked --rm --add-host db:10.1.2.3 --add-host six:fd00::6 $R/cmd:1 sh -c 'grep -E "db|six" /etc/hosts'`},
+	{name: "host in hosts", line: `linked --rm --add-host up:host-gateway $R/cmd:1 sh -c 'grep -c "^[0-9.]*.up$" /etc/hosts'`},
+	{name: "bad name for hosts", line: `linked --rm --add-host db:nowhere $R/cmd:1 true`},
+	{name: "domains to search", line: `linked --rm --dns 192.0.2.1 --dns-search example.org --dns-option timeout:3 $R/cmd:1 sh -c 'grep ^search /etc/resolv.conf; grep -c timeout:3 /etc/resolv.conf'`},
+	{name: "bad server for names", line: `linked --rm --dns nowhere $R/cmd:1 true`},
+	{name: "no such network", line: `linked --rm --network nosuch $R/cmd:1 true`},
+	{name: "another's network", line: `linked -d --name $N -h box $R/cmd:1 sleep 1000 > /dev/null; linked --rm --network container:$N $R/cmd:1 sh -c 'hostname; cat /etc/hostname; ls /sys/class/net'`},
+	{name: "another's network, and a name", line: `detached --name $N $R/cmd:1 sleep 1000; linked --rm --network container:$N -h own $R/cmd:1 true`},
+	{name: "another's network, and a port", line: `detached --name $N $R/cmd:1 sleep 1000; linked --rm --network container:$N -p 0:80 $R/cmd:1 true`},
+	{name: "network of one that has ended", line: `detached --name $N $R/cmd:1 true; code $N; linked --rm --network container:$N $R/cmd:1 true`},
+	{name: "network of nobody", line: `linked --rm --network container:nobody $R/cmd:1 true`},
+	{name: "port that is none", line: `linked --rm -p 70000:80 $R/cmd:1 true`},
+	{name: "protocol that is none", line: `linked --rm -p 8080:80/ip $R/cmd:1 true`},
+	{name: "ranges of ports that do not fit", line: `linked --rm -p 8000-8001:80-82 $R/cmd:1 true`},
+	{name: "address that is none", line: `linked --rm -p 1.2.3:8080:80 $R/cmd:1 true`},
+
 	// What is mounted.
 	{name: "devices", line: `run --rm $R/cmd:1 sh -c 'cd /dev; ls | grep -v core; readlink stdin stdout stderr fd ptmx'`},
 	{name: "devices with a terminal", line: `run --rm -t $R/cmd:1 sh -c 'test -c /dev/console && tty'`},

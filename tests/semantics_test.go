@@ -24,7 +24,7 @@ import (
 // twice, with docker's containers and with hull's; what it prints and its exit status are compared.
 //
 // In a line, $R is where the images are, and $N a name for a container, which is removed afterwards. The functions are
-// run, detached (run -d), into NAME FLAGS COMMAND… (exec), ctl NAME VERB [ARGUMENT] (start, stop, kill …), code NAME
+// run, linked (run, with a network), detached (run -d), into NAME FLAGS COMMAND… (exec), ctl NAME VERB [ARGUMENT] (start, stop, kill …), code NAME
 // (waits for the end and prints the exit status), logs NAME, and look NAME FILE (what hull has a file for). $T is a
 // directory.
 type meaning struct {
@@ -36,6 +36,7 @@ type meaning struct {
 // ours is how the functions are written for hull.
 const ours = `
 run() { ./run "$@"; }
+linked() { ./run "$@"; }
 detached() { ./run -d "$@" > /dev/null; }
 into() { n=$1 f=$2; shift 2; containers/$n/enter $f "$@"; }
 ctl() { n=$1; shift; echo "$@" > containers/$n/ctl; }
@@ -48,6 +49,7 @@ look() { cat containers/$1/$2; }
 const theirs = `
 docker() { "$CLIENT" "$@"; }
 run() { docker run --network none "$@"; }
+linked() { docker run "$@"; }
 detached() { docker run -d --network none "$@" > /dev/null; }
 into() { n=$1 f=$2; shift 2; docker exec $f $n "$@"; }
 ctl() {
