@@ -81,6 +81,12 @@ func (n *Networks) newBridge(v *Network) (netlink.Link, error) {
 	attrs.Name, attrs.HardwareAddr, attrs.MTU = v.Bridge, bridgeMAC(*v), hostMTU()
 	snoop := false
 	err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &snoop})
+	if errors.Is(err, unix.EEXIST) { // another hull, or somebody, was faster
+		attrs.Name, v.Bridge = ownName(v), ownName(v)
+		if err = n.save(*v); err == nil {
+			err = netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &snoop})
+		}
+	}
 	if errors.Is(err, unix.EOPNOTSUPP) {
 		return nil, fail("start", v.Name, Unsupported, "this kernel has no bridges (the module bridge); containers with the network host or none work: %w", err)
 	}
@@ -170,8 +176,11 @@ func bridgeName(v *Network) string {
 			return "hull0"
 		}
 	}
-	return "hull-" + v.ID[:10]
+	return ownName(v)
 }
+
+// ownName is a name that no other network's bridge has.
+func ownName(v *Network) string { return "hull-" + v.ID[:10] }
 
 // bridgeMAC is a bridge's, which would change with its ports else.
 func bridgeMAC(v Network) net.HardwareAddr {

@@ -31,6 +31,7 @@
 //
 // # Locks
 //
-// Networks.mu guards the maps, and is held over no call into the kernel. Networks.gate, taken before it, is held
-// while networks come, go and change in the kernel; starts on networks that are up do not take it.
+// Networks.mu guards the maps, and is held over no call into the kernel that waits. Networks.gate, taken before it, is held
+// while networks come, go and change in the kernel; starts on networks that are up do not take it. tables.mu, the last, guards
+// what waits to be written. Under Networks.mu only Options.Title is called, which takes no lock that is held over a call in here.
 package network

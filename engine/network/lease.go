@@ -227,6 +227,9 @@ func (n *Networks) Give(from, to string) {
 	defer n.mu.Unlock()
 	for name, e := range n.holders[from] {
 		h := n.networks[name]
+		if before, ok := h.holders[to]; ok { // a holder has one place on a network
+			n.giveBack(to, before)
+		}
 		delete(h.holders, from)
 		n.note(h, to, e)
 	}
@@ -246,16 +249,21 @@ func (n *Networks) Release(holder string, networks ...string) {
 		if len(networks) > 0 && !slices.Contains(networks, name) {
 			continue
 		}
-		if h := n.networks[name]; h != nil {
-			delete(h.holders, holder)
-			delete(h.macs, e.MAC)
-		}
-		delete(n.holders[holder], name)
-		delete(n.addresses, e.Addr)
-		delete(n.addresses, e.Addr6)
-		n.leave(e, true)
+		n.giveBack(holder, e)
 	}
 	if len(n.holders[holder]) == 0 {
 		delete(n.holders, holder)
 	}
+}
+
+// giveBack makes a place nobody's. The caller holds mu.
+func (n *Networks) giveBack(holder string, e Endpoint) {
+	if h := n.networks[e.Network]; h != nil {
+		delete(h.holders, holder)
+		delete(h.macs, e.MAC)
+	}
+	delete(n.holders[holder], e.Network)
+	delete(n.addresses, e.Addr)
+	delete(n.addresses, e.Addr6)
+	n.leave(e, true)
 }

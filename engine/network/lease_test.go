@@ -156,6 +156,15 @@ func TestPlacesPassFromOneHolderToAnother(t *testing.T) {
 	if err := n.Remove(t.Context(), "small"); KindOf(err) != Busy || !strings.Contains(err.Error(), "web") {
 		t.Errorf("a network in use is removed: %v", err)
 	}
+	second, err := n.Lease(t.Context(), "warm", Endpoint{Network: "small"})
+	check(t, err)
+	n.Give("warm", "web") // which has a place there: one of the two it keeps
+	if got := n.Held("web"); len(got) != 1 || got[0] != second {
+		t.Errorf("web has %+v, want %+v", got, second)
+	}
+	if l, ok := n.Holder(e.Addr); ok {
+		t.Errorf("%s is %s's still, want nobody's", e.Addr, l.Holder)
+	}
 	n.Release("web", "another")
 	if got := n.Held("web"); len(got) != 1 {
 		t.Error("what was not released is gone")
