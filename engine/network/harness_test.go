@@ -219,7 +219,30 @@ func (w *world) box(name string, networks ...string) box {
 		b.at = append(b.at, e)
 	}
 	check(w.t, w.Plug(w.t.Context(), b.ns, b.at))
+	for _, e := range b.at {
+		v, _ := w.Find(e.Network)
+		w.mu.Lock()
+		link := w.plugged[e.Link][0]
+		w.mu.Unlock()
+		carries(w.t, nil, link)
+		carries(w.t, nil, v.Bridge)
+		carries(w.t, b.ns, e.Name)
+	}
 	return b
+}
+
+// carries waits until an interface is known to have a carrier, which it is at once on newer kernels: see settle.
+func carries(t *testing.T, ns *os.File, name string) {
+	t.Helper()
+	eventually(t, name+" has a carrier", func() error {
+		return within(ns, func() error {
+			link, err := netlink.LinkByName(name)
+			if err == nil && link.Attrs().OperState != netlink.OperUp {
+				err = fmt.Errorf("it is %s", link.Attrs().OperState)
+			}
+			return err
+		})
+	})
 }
 
 func (b box) addr(port uint16) netip.AddrPort  { return netip.AddrPortFrom(b.at[0].Addr, port) }
