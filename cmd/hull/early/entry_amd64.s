@@ -1,3 +1,5 @@
+//go:build !cgo
+
 #include "textflag.h"
 
 // The program's entry, with -E. The kernel comes here with argc, argv and the environment on the stack and no
@@ -17,16 +19,3 @@ TEXT ·entry(SB), NOSPLIT|NOFRAME, $0
 	CALL ·begin(SB)
 	MOVQ 16(SP), SP
 	JMP  _rt0_amd64_linux(SB)
-
-// func call(nr, a, b, c, d, e, f uintptr) uintptr
-TEXT ·call(SB), NOSPLIT, $0-64
-	MOVQ nr+0(FP), AX
-	MOVQ a+8(FP), DI
-	MOVQ b+16(FP), SI
-	MOVQ c+24(FP), DX
-	MOVQ d+32(FP), R10
-	MOVQ e+40(FP), R8
-	MOVQ f+48(FP), R9
-	SYSCALL
-	MOVQ AX, ret+56(FP)
-	RET
