@@ -78,7 +78,7 @@ func (h *hullCrowd) own() ([]process, error) {
 		return nil, err
 	}
 	i := slices.IndexFunc(all, func(p process) bool {
-		return strings.Contains(p.command, "hull monitor ") && strings.Contains(p.command, h.at.store+`"`)
+		return strings.Contains(p.command, " monitor {") && strings.Contains(p.command, h.at.store+`"`)
 	})
 	if i < 0 {
 		return nil, errors.New("hull's monitor is not there")
