@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -267,7 +268,7 @@ func (d *testDaemon) do(ctx context.Context, o order) (a answer) {
 		err = d.e.SetSubnet(ctx, o.Name, o.Text)
 	case "warm":
 		d.e.pool.mu.Lock()
-		for _, w := range d.e.pool.ready {
+		for _, w := range slices.Concat(d.e.pool.ready[:]...) {
 			a.Events = append(a.Events, w.name)
 		}
 		d.e.pool.mu.Unlock()

@@ -32,6 +32,7 @@ type testLauncher struct {
 // testStaged is a process that was made beforehand: nothing, until it is somebody's.
 type testStaged struct {
 	l     *testLauncher
+	up    bool // it was plugged when it was staged
 	dead  bool
 	dying bool // it will be killed when it has been handed over, before it runs its command
 	death chan struct{}
@@ -76,7 +77,9 @@ func (s *testStaged) Park(ctx context.Context, spec launch.Spec) (parked, error)
 		}
 		return nil, &launch.Error{Op: "start", Kind: launch.Gone, Text: "it is dead"}
 	}
-	spec.Plug = nil // it was plugged when it was staged
+	if s.up {
+		spec.Plug = nil
+	}
 	return s.l.Park(ctx, spec)
 }
 
@@ -150,7 +153,7 @@ func (l *testLauncher) Stage(ctx context.Context, spec launch.Spec) (staged, err
 	if l.staged == nil {
 		l.staged = map[*testStaged]bool{}
 	}
-	s := &testStaged{l: l, death: make(chan struct{})}
+	s := &testStaged{l: l, up: spec.Plug != nil, death: make(chan struct{})}
 	l.staged[s] = true
 	return s, nil
 }

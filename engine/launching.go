@@ -115,7 +115,7 @@ func (l *launching) takeRange() error {
 // freshRange takes a range that nobody has, and the process that comes with it if there is one.
 func (l *launching) freshRange() (*lease, error) {
 	s := l.s
-	if l.warm = s.e.pool.take(l.spec, s.plugged(l.network)); l.warm != nil {
+	if l.warm = s.e.pool.take(l.spec, s.warmFor(l.network)...); l.warm != nil {
 		return l.warm.lease, nil
 	}
 	lease, ok := s.e.ranges.lease(s.st.Run.Range)

@@ -95,20 +95,21 @@ func (l *launching) join(name string) error {
 	return nil
 }
 
-// plugged tells whether a process that was made beforehand with a place on the default network, or with none, can become
-// the container; a container that has a place already keeps it, and its process is made anew.
-func (s *supervisor) plugged(n networking) func(places []network.Endpoint) bool {
-	return func(places []network.Endpoint) bool {
-		switch n.Mode {
-		case unplugged:
-			return len(places) == 0
-		case bridged:
-			a := n.Attach[0]
-			return len(places) > 0 && len(n.Attach) == 1 && len(s.rec.Endpoints) == 0 && a.Network == network.Default && !a.Addr.IsValid() && !a.Addr6.IsValid()
-		case hosted, joined:
+// warmFor tells which processes that were made beforehand can become the container, best first: one that is on the default
+// network has an address of its own.
+func (s *supervisor) warmFor(n networking) []warmNetworking {
+	switch n.Mode {
+	case unplugged:
+		return []warmNetworking{onNone}
+	case bridged:
+		a := n.Attach[0]
+		if len(n.Attach) == 1 && len(s.rec.Endpoints) == 0 && a.Network == network.Default && !a.Addr.IsValid() && !a.Addr6.IsValid() {
+			return []warmNetworking{onDefault, onNone}
 		}
-		return false
+		return []warmNetworking{onNone}
+	case hosted, joined:
 	}
+	return nil
 }
 
 // networkOf opens the network namespace of a container that runs.

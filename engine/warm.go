@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"os"
 	"slices"
 	"sync"
@@ -14,6 +15,9 @@ import (
 // comes from the kernel in them, so that a start does only what cannot be done before. A start takes one that serves it,
 // and makes its own if there is none; the pool is filled up again in the background when the start is over, and when
 // somebody has killed one. On their own the processes sleep: nothing in the daemon wakes up for them.
+//
+// Most have a place on the default network. From the first start on that can do nothing with such a place, as many are kept
+// without: they serve all others, and get places, if any, when they are taken.
 //
 // They are born of the monitor like all others. Those of a daemon that is killed end by themselves, the monitor reaps
 // them, and the next daemon sweeps their cgroups away.
@@ -28,8 +32,18 @@ type pool struct {
 
 	making sync.Mutex // held while one is made, and while none may be; taken before mu
 	mu     sync.Mutex
-	ready  []*warmInit
+	wanted [networkings]bool // which are kept
+	ready  [networkings][]*warmInit
 }
+
+// warmNetworking is what a process made beforehand has of networks.
+type warmNetworking int
+
+const (
+	onDefault warmNetworking = iota // a place on the default network
+	onNone                          // no link yet
+	networkings
+)
 
 // warmInit is such a process and what belongs to it.
 type warmInit struct {
@@ -37,13 +51,13 @@ type warmInit struct {
 	group  group
 	name   string // of the group
 	lease  *lease
-	places []network.Endpoint // on the default network; none where there are no networks
+	places []network.Endpoint // on the default network
 	ignore context.CancelFunc // ends the waiting for its death
 }
 
 // newPool makes an empty pool.
 func (e *Engine) newPool(size int) *pool {
-	p := &pool{e: e, size: size, done: make(chan struct{}), short: make(chan struct{}, 1)}
+	p := &pool{e: e, size: size, done: make(chan struct{}), short: make(chan struct{}, 1), wanted: [networkings]bool{onDefault: true}}
 	p.ctx, p.cancel = context.WithCancel(e.ctx)
 	close(p.done)
 	return p
@@ -82,25 +96,34 @@ func (p *pool) fill() {
 		case <-p.short:
 		}
 		p.throwAway()
-		for p.wants() {
-			err := p.add()
-			if err != nil && p.ctx.Err() == nil && !failed {
-				p.e.o.Logger.Warn("no process can be made for a container beforehand: starts take longer", "op", "refill", "err", err)
-			}
-			if failed = err != nil; failed {
-				break
+		var err error
+		for kind := range networkings {
+			for one := error(nil); one == nil && p.wants(kind); {
+				one = p.add(kind)
+				err = errors.Join(err, one)
 			}
 		}
+		if err != nil && p.ctx.Err() == nil && !failed {
+			p.e.o.Logger.Warn("no process can be made for a container beforehand: starts take longer", "op", "refill", "err", err)
+		}
+		failed = err != nil
 	}
 }
 
 // add makes one more.
-func (p *pool) add() error {
+func (p *pool) add(kind warmNetworking) error {
 	p.making.Lock()
 	defer p.making.Unlock()
-	w, err := p.make()
+	w, err := p.make(kind)
+	if kind == onDefault && network.KindOf(err) == network.Unsupported { // whoever wants one hears of it
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.wanted = [networkings]bool{onNone: true}
+		p.refill()
+		return nil
+	}
 	if err == nil {
-		p.put(w)
+		p.put(kind, w)
 	}
 	return err
 }
@@ -119,18 +142,19 @@ func (p *pool) without(do func() error) error {
 func (p *pool) takeAll() []*warmInit {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	ready := p.ready
-	p.ready = nil
+	ready := slices.Concat(p.ready[:]...)
+	p.ready = [networkings][]*warmInit{}
 	return ready
 }
 
-func (p *pool) wants() bool {
+// wants tells whether there are too few of a kind.
+func (p *pool) wants(kind warmNetworking) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.ctx.Err() == nil && len(p.ready) < p.size
+	return p.ctx.Err() == nil && p.wanted[kind] && len(p.ready[kind]) < p.size
 }
 
-func (p *pool) put(w *warmInit) {
+func (p *pool) put(kind warmNetworking, w *warmInit) {
 	ctx, cancel := context.WithCancel(p.ctx)
 	w.ignore = cancel
 	p.eyes.Go(func() {
@@ -140,29 +164,30 @@ func (p *pool) put(w *warmInit) {
 	})
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.ready = append(p.ready, w)
+	p.ready[kind] = append(p.ready[kind], w)
 }
 
 // throwAway takes back those that somebody has killed.
 func (p *pool) throwAway() {
 	p.mu.Lock()
-	var dead, ready []*warmInit
-	for _, w := range p.ready {
-		if w.staged.Alive() {
-			ready = append(ready, w)
-		} else {
+	var dead []*warmInit
+	for kind, ready := range p.ready {
+		p.ready[kind] = slices.DeleteFunc(ready, func(w *warmInit) bool {
+			if w.staged.Alive() {
+				return false
+			}
 			dead = append(dead, w)
-		}
+			return true
+		})
 	}
-	p.ready = ready
 	p.mu.Unlock()
 	for _, w := range dead {
 		p.discard(w)
 	}
 }
 
-// make makes a process for a container with no settings.
-func (p *pool) make() (_ *warmInit, err error) {
+// make makes a process for a container with no settings but, maybe, its network.
+func (p *pool) make(kind warmNetworking) (_ *warmInit, err error) {
 	w := &warmInit{name: warmPrefix + newID()[:12]}
 	var undo []func()
 	defer func() {
@@ -181,8 +206,10 @@ func (p *pool) make() (_ *warmInit, err error) {
 	undo = append(undo, func() { p.remove(w.group) })
 	spec := values{}.stage()
 	spec.Range.First = w.lease.first
-	if err := p.place(w, &spec); err != nil {
-		return nil, err
+	if kind == onDefault {
+		if err := p.place(w, &spec); err != nil {
+			return nil, err
+		}
 	}
 	undo = append(undo, func() { p.e.links.Release(w.name) })
 	if spec.Cgroups, err = w.group.Join(); err != nil {
@@ -193,13 +220,10 @@ func (p *pool) make() (_ *warmInit, err error) {
 	return w, err
 }
 
-// place gives the process a place on the default network, if the kernel has networks.
+// place gives the process a place on the default network.
 func (p *pool) place(w *warmInit, spec *launch.Spec) error {
 	place, err := p.e.links.Lease(p.ctx, w.name, network.Endpoint{Network: network.Default, Name: linkName(0)})
 	if err != nil {
-		if network.KindOf(err) == network.Unsupported { // whoever wants one hears of it
-			return nil
-		}
 		return err
 	}
 	w.places = []network.Endpoint{place}
@@ -210,16 +234,19 @@ func (p *pool) place(w *warmInit, spec *launch.Spec) error {
 // warmPrefix begins the names of cgroups that were made before their container was known.
 const warmPrefix = "warm-"
 
-// take gives a process that can become the container of a Spec, with such places on networks; nil if there is none. It
-// never waits.
-func (p *pool) take(spec launch.Spec, plugged func([]network.Endpoint) bool) *warmInit {
+// take gives a process that can become the container of a Spec, of the first kind of which there is one; nil if there is
+// none. It never waits.
+func (p *pool) take(spec launch.Spec, kinds ...warmNetworking) *warmInit {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i, w := range slices.Backward(p.ready) {
-		if w.staged.Alive() && w.staged.Serves(spec) && plugged(w.places) {
-			p.ready = slices.Delete(p.ready, i, i+1)
-			w.ignore()
-			return w
+	for n, kind := range kinds {
+		p.wanted[kind] = p.wanted[kind] || n == 0
+		for i, w := range slices.Backward(p.ready[kind]) {
+			if w.staged.Alive() && w.staged.Serves(spec) {
+				p.ready[kind] = slices.Delete(p.ready[kind], i, i+1)
+				w.ignore()
+				return w
+			}
 		}
 	}
 	return nil

@@ -27,7 +27,12 @@ func (w *world) filled() {
 	w.until("the pool is full", func() bool {
 		w.e.pool.mu.Lock()
 		defer w.e.pool.mu.Unlock()
-		return len(w.e.pool.ready) == w.warm
+		for kind, wanted := range w.e.pool.wanted {
+			if wanted && len(w.e.pool.ready[kind]) != w.warm {
+				return false
+			}
+		}
+		return true
 	})
 }
 
@@ -204,4 +209,34 @@ func TestViewKeepsColdRange(t *testing.T) {
 		t.Errorf("the view's owners begin at %d, the cgroup is %s", v.Base, g)
 	}
 	v.Release()
+}
+
+// Who has a place of its own already, or wants none, gets a process that is on no network, from the second such start on.
+func TestWarmOtherNetworks(t *testing.T) {
+	w := warmWorld(t, 1)
+	start := func(name string, warm bool) *Container {
+		t.Helper()
+		w.ok(w.e.Start(t.Context(), name))
+		w.filled()
+		c := w.find(name)
+		if got := strings.HasPrefix(c.group, warmPrefix); got != warm {
+			t.Errorf("%s is in the cgroup %s", name, c.group)
+		}
+		return c
+	}
+	_, err := w.e.Create(t.Context(), New{Name: "alone", Image: "box", Settings: map[string]string{"command": "sleep", "network": "none"}})
+	w.ok(err)
+	web := w.create("web", "sleep", true)
+	w.found(2, 2, 0) // another was made in the place of the one it took
+	w.ok(w.e.Stop(t.Context(), "web", -1))
+	start("alone", false)
+	if again := start("web", true); !slices.Equal(again.Endpoints, web.Endpoints) {
+		t.Errorf("it had %+v, and has %+v", web.Endpoints, again.Endpoints)
+	}
+	w.found(2, 2, 0)
+	w.ok(w.e.Stop(t.Context(), "alone", -1))
+	if alone := start("alone", true); len(alone.Endpoints) != 0 {
+		t.Errorf("it has %+v", alone.Endpoints)
+	}
+	w.found(2, 2, 0)
 }

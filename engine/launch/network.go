@@ -24,7 +24,7 @@ func (s *Staged) bringUp(ctx context.Context, plug func(ctx context.Context, net
 	if err != nil {
 		return &stepError{op: "open the network namespace", err: err}
 	}
-	s.plug = make(chan error, 1)
+	s.up, s.plug = true, make(chan error, 1)
 	go func() {
 		defer netns.Close()
 		s.plug <- plug(ctx, netns)

@@ -23,7 +23,8 @@ type Staged struct {
 	recipe plan.Recipe
 	reaper func() (*os.File, error) // gives the launcher's
 	built  bool                     // the stub has said so
-	plug   chan error               // what became of Spec.Plug; nil without, or when it has been taken
+	up     bool                     // a Spec.Plug has been called
+	plug   chan error               // what became of it; nil without, or when it has been taken
 }
 
 // Stage makes such a process. Of the Spec it takes what the stage is made of
@@ -66,13 +67,16 @@ func (s *Staged) Died(ctx context.Context) bool {
 }
 
 // Park makes the process a container up to the last step, as Launcher.Park
-// does. The Spec's Range, Cgroups and network are not looked at: the process has its
-// own. Whatever becomes of it, the Staged is used up.
+// does. The Spec's Range and Cgroups are not looked at: the process has its own, and
+// so is its Plug if Stage was given one. Whatever becomes of it, the Staged is used up.
 func (s *Staged) Park(ctx context.Context, spec Spec) (*Parked, error) {
 	spec.Range = s.ids
 	settings, err := spec.settings()
 	if err == nil && !s.recipe.Same(settings.recipe) {
 		err = errors.New("the process was made for another kind of container")
+	}
+	if err == nil && !s.up {
+		err = s.bringUp(ctx, spec.Plug)
 	}
 	if err != nil {
 		s.Abort()
