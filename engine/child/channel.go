@@ -140,6 +140,9 @@ func (s *Stub) await() (*os.File, error) {
 	var n, oobn int
 	rerr := conn.Read(func(fd uintptr) bool {
 		n, oobn, _, _, err = unix.Recvmsg(int(fd), b, oob, unix.MSG_CMSG_CLOEXEC)
+		if errors.Is(err, unix.ECONNRESET) { // it ended before it read our last word: the kernel says so first, once, and then what it said
+			n, oobn, _, _, err = unix.Recvmsg(int(fd), b, oob, unix.MSG_CMSG_CLOEXEC)
+		}
 		return !errors.Is(err, unix.EAGAIN)
 	})
 	if err := errors.Join(rerr, err); err != nil {

@@ -205,6 +205,29 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// What a stub says of its failure is heard although it has never read that it was released.
+func TestFailureAfterRelease(t *testing.T) {
+	st := stub(t)
+	ctx := within(t)
+	r, w, err := os.Pipe()
+	must(t, err)
+	defer r.Close()
+	p := &Program{}
+	p.Call(unix.SYS_READ, Int(FirstFile), Str("x"), Int(1))
+	p.Call(unix.SYS_CHDIR, Str("/no/such/directory"))
+	must(t, st.Send(ctx, p, r))
+	must(t, st.Continue(ctx))
+	must(t, w.Close())
+	if code := ended(t, st); code != 125 {
+		t.Errorf("exit code %d", code)
+	}
+	_, err = st.Await(ctx)
+	var f *Failure
+	if !errors.As(err, &f) || f.Errno != unix.ENOENT {
+		t.Errorf("it has failed with %v", err)
+	}
+}
+
 func TestEndsWithUs(t *testing.T) {
 	for what, p := range map[string]*Program{"waiting for a program": nil, "waiting to be released": {}} {
 		st := stub(t)
