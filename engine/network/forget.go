@@ -13,8 +13,9 @@ type leaving struct {
 	addresses map[netip.Addr]bool // given back, and not to be given again before
 	links     map[string]Endpoint // by name: to be taken down, with what the bridge knows of them
 	forget    map[netip.Addr]bool
-	done      chan struct{} // closed when what waits now is done; nil if nothing does
-	under     chan struct{} // closed when what is under way is done; nil if nothing is
+	forgotten map[netip.Addr]bool // just now
+	done      chan struct{}       // closed when what waits now is done; nil if nothing does
+	under     chan struct{}       // closed when what is under way is done; nil if nothing is
 	wake      chan struct{}
 	hurry     chan struct{}
 	ended     bool
@@ -48,11 +49,19 @@ func (n *Networks) leave(e Endpoint, forever bool) {
 		l.links[name] = e
 	}
 	delete(n.plugged, e.Link)
+	l.soon()
+}
+
+// soon has done what waits.
+func (l *leaving) soon() {
 	if l.done == nil {
 		l.done = make(chan struct{})
 	}
 	poke(l.wake)
 }
+
+// remembers tells whether the connections of an address are still to be forgotten.
+func (l *leaving) remembers(a netip.Addr) bool { return l.forget[a] || l.forgotten[a] }
 
 // next is closed when some of what is left has been cleared away; nil if nothing is left.
 func (l *leaving) next() chan struct{} {
@@ -79,7 +88,7 @@ func (n *Networks) forget(e Endpoint) {
 			n.leaving.forget[a] = true
 		}
 	}
-	poke(n.leaving.wake)
+	n.leaving.soon()
 }
 
 func (n *Networks) endLeaving() {
@@ -104,7 +113,7 @@ func (n *Networks) forgetting() {
 		links, forget, done, ended := maps.Clone(l.links), l.forget, l.done, l.ended
 		l.under = done
 		given := slices.Collect(maps.Keys(l.addresses))
-		l.forget, l.done = map[netip.Addr]bool{}, nil
+		l.forget, l.forgotten, l.done = map[netip.Addr]bool{}, forget, nil
 		n.mu.Unlock()
 		if len(links) > 0 {
 			n.unlink(links)
@@ -121,7 +130,7 @@ func (n *Networks) forgetting() {
 		for _, a := range given {
 			delete(l.addresses, a)
 		}
-		l.under = nil
+		l.under, l.forgotten = nil, nil
 		n.mu.Unlock()
 		if done != nil {
 			close(done)

@@ -34,7 +34,7 @@ func (n *Networks) Plug(ctx context.Context, netns *os.File, endpoints []Endpoin
 		if ups[i], err = n.upNetwork(h, e); err != nil {
 			return err
 		}
-		if ups[i].name, err = n.nameLink(host, e); err != nil {
+		if ups[i].name, err = n.nameLink(ctx, host, e); err != nil {
 			return err
 		}
 		elements = append(elements, ups[i].elements(ups[i].name)...)
@@ -95,10 +95,33 @@ func (n *Networks) upNetwork(h *held, e Endpoint) (upNetwork, error) {
 	return upNetwork{Endpoint: e, mac: mac, network: h.network, bridge: uint32(h.index), mtu: h.mtu, v6: n.v6}, nil
 }
 
-// nameLink finds a name for a link to a place.
-func (n *Networks) nameLink(host *kernelConn, e Endpoint) (string, error) {
+// nameLink finds a name for a link to a place. It waits for what is being cleared away: until the connections of the place's
+// earlier runs are forgotten, so that those of this one are not, and until the kernel has a name left.
+func (n *Networks) nameLink(ctx context.Context, host *kernelConn, e Endpoint) (string, error) {
+	for {
+		name, again := n.freeLink(host, e)
+		if name != "" {
+			return name, nil
+		}
+		if again == nil {
+			return "", fail("plug", e.Network, Full, "the kernel has not cleared away yet what earlier runs had of the network %s; try again", e.Network)
+		}
+		poke(n.leaving.hurry)
+		select {
+		case <-again:
+		case <-ctx.Done():
+			return "", failed("plug", e.Network, ctx.Err(), "the wait for what earlier runs had of the network %s was interrupted", e.Network)
+		}
+	}
+}
+
+// freeLink is a name that a link can have now. Else it answers what to wait for; nil if that is nothing of ours.
+func (n *Networks) freeLink(host *kernelConn, e Endpoint) (name string, again chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.leaving.remembers(e.Addr) || n.leaving.remembers(e.Addr6) {
+		return "", n.leaving.next()
+	}
 	for _, name := range linkNames(e.Link) {
 		if _, pending := n.leaving.links[name]; pending {
 			continue
@@ -108,7 +131,7 @@ func (n *Networks) nameLink(host *kernelConn, e Endpoint) (string, error) {
 			return name, nil
 		}
 	}
-	return "", fail("plug", e.Network, Full, "the kernel has not cleared away yet what earlier runs had of the network %s; try again", e.Network)
+	return "", n.leaving.next()
 }
 
 // elements are what the bridge lets through from a place by a link.
