@@ -97,7 +97,7 @@ func TestEndGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		m.insist(t, `for i in $(seq 600); do grep -q stopping containers/slow/status && exit; sleep 0.1; done; cat containers/slow/status; false`)
+		m.insist(t, `for i in $(seq 600); do grep -q stopping containers/slow/status && exit; test -e error || break; sleep 0.1; done; cat containers/slow/status; false`)
 		m.killMonitor(t)
 	}
 	m.insist(t, "touch containers/slow/rootfs/go")

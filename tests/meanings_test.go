@@ -148,7 +148,7 @@ var meanings = []meaning{
 	{name: "host's network", line: `linked --rm --network host $R/cmd:1 sh -c 'hostname; cat /etc/hostname; echo $HOSTNAME'`},
 	{name: "host's network, and another name", line: `linked --rm --network host -h box $R/cmd:1 sh -c 'hostname; cat /etc/hostname; echo $HOSTNAME'`},
 	{name: "names in hosts", line: `linked --rm -h box $R/cmd:1 sh -c 'tr "\t" " " < /etc/hosts | cut -d " " -f 2- | sort -u'`},
-	{name: "more names in hosts", line: `linked --rm --add-host db:10.1.2.3 --add-host six:fd00::6 $R/cmd:1 sh -c 'grep -E "db|six" /etc/hosts'`},
+	{name: "more names in hosts", line: `linked --rm --add-host db:10.1.2.3 --add-host six:fd00::6 $R/cmd:1 sh -c 'grep -E "[[:space:]](db|six)$" /etc/hosts'`},
 	{name: "host in hosts", line: `linked --rm --add-host up:host-gateway $R/cmd:1 sh -c 'grep -c "^[0-9.]*.up$" /etc/hosts'`},
 	{name: "bad name for hosts", line: `linked --rm --add-host db:nowhere $R/cmd:1 true`},
 	{name: "domains to search", line: `linked --rm --dns 192.0.2.1 --dns-search example.org --dns-option timeout:3 $R/cmd:1 sh -c 'grep ^search /etc/resolv.conf; grep -c timeout:3 /etc/resolv.conf'`},
