@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -76,7 +77,7 @@ func TestAnothersNetwork(t *testing.T) {
 	must(t, err)
 	defer netns.Close()
 	second := func() *running {
-		s := sh(rootfs(t), linksIn+"; sleep 1000")
+		s := sh(rootfs(t), linksIn+"; touch /seen; sleep 1000")
 		s.Network, s.Of = plan.Another, netns
 		s.Range.First += s.Range.Size
 		return start(t, l, s)
@@ -89,6 +90,13 @@ func TestAnothersNetwork(t *testing.T) {
 		if own := networkOf(t, fmt.Sprint(third.PID())); own == networkOf(t, other) {
 			t.Errorf("the third is in %s, as %s", own, other)
 		}
+	}
+	for _, err := os.Stat(second.proc("root/seen")); err != nil; _, err = os.Stat(second.proc("root/seen")) {
+		must(t, t.Context().Err())
+		if sys.Exited(second.Pidfd()) {
+			t.Fatal("it has ended before it had looked")
+		}
+		time.Sleep(time.Millisecond)
 	}
 	must(t, sys.Signal(second.Pidfd(), unix.SIGKILL))
 	out, _ := second.end(t)
