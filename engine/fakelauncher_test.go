@@ -127,16 +127,7 @@ func (l *testLauncher) Park(ctx context.Context, spec launch.Spec) (parked, erro
 			return nil, err
 		}
 	}
-	p, err := l.start(spec.Args, spec.Env, spec.Stdin, spec.Stdout, spec.Stderr)
-	if err != nil {
-		return nil, err
-	}
-	if err := spec.Begun(p); err != nil {
-		p.Abort()
-		p.Close()
-		return nil, err
-	}
-	return p, nil
+	return l.begin(spec.Begun, spec.Args, spec.Env, spec.Stdin, spec.Stdout, spec.Stderr)
 }
 
 func (l *testLauncher) Stage(ctx context.Context, spec launch.Spec) (staged, error) {
@@ -163,11 +154,16 @@ func (l *testLauncher) Exec(_ context.Context, _ launch.Target, spec launch.Exec
 		<-l.execGate
 		<-l.execGate
 	}
-	p, err := l.start(spec.Args, spec.Env, spec.Stdin, spec.Stdout, spec.Stderr)
+	return l.begin(spec.Begun, spec.Args, spec.Env, spec.Stdin, spec.Stdout, spec.Stderr)
+}
+
+// begin starts a process and hands it over to whoever is to own it.
+func (l *testLauncher) begin(tell func(launch.Begun) error, args, env []string, stdin, stdout, stderr *os.File) (parked, error) {
+	p, err := l.start(args, env, stdin, stdout, stderr)
 	if err != nil {
 		return nil, err
 	}
-	if err := spec.Begun(p); err != nil {
+	if err := tell(p); err != nil {
 		p.Abort()
 		p.Close()
 		return nil, err

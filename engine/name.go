@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	petname "github.com/dustinkirkland/golang-petname"
+
+	"hull/engine/internal/naming"
 )
 
 // maxName leaves room for what the tree adds to a name in a path component.
@@ -14,13 +16,8 @@ const maxName = 200
 
 // checkName answers why a text is not a name for a container, in Docker's rule: [a-zA-Z0-9][a-zA-Z0-9_.-]*.
 func checkName(op, name string) error {
-	ok := name != "" && len(name) <= maxName && !strings.ContainsRune("_.-", rune(name[0]))
-	for i := 0; ok && i < len(name); i++ {
-		c := name[i]
-		ok = c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '.' || c == '-'
-	}
-	switch {
-	case !ok && len(name) > maxName:
+	switch ok := naming.Plain(name); {
+	case len(name) > maxName:
 		return fail(op, "", Invalid, "the name is %d characters long and may have %d", len(name), maxName)
 	case !ok:
 		return fail(op, "", Invalid,

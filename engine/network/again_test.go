@@ -168,3 +168,15 @@ func TestABridgeThatACrashLeftUnnamedIsTakenOver(t *testing.T) {
 		t.Errorf("the network is %+v, want as it was, %+v", again, v)
 	}
 }
+
+// A place is plugged again and again, faster than the kernel clears away what was there; none is refused.
+func TestPluggedAgainAndAgain(t *testing.T) {
+	w := newWorld(t, "again")
+	e, err := w.Lease(t.Context(), "a", Endpoint{Network: Default})
+	check(t, err)
+	for range 2 * len(linkNames(e.Link)) {
+		ns := namespace(t)
+		check(t, w.Plug(t.Context(), ns, []Endpoint{e}))
+		check(t, w.Unplug(t.Context(), []Endpoint{e}))
+	}
+}

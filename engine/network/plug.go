@@ -99,9 +99,14 @@ func (n *Networks) upNetwork(h *held, e Endpoint) (upNetwork, error) {
 // earlier runs are forgotten, so that those of this one are not, and until the kernel has a name left.
 func (n *Networks) nameLink(ctx context.Context, host *kernelConn, e Endpoint) (string, error) {
 	for {
-		name, again := n.freeLink(host, e)
-		if name != "" {
-			return name, nil
+		names, again := n.freeNames(e)
+		for _, name := range names {
+			if _, err := host.index(name); errors.Is(err, unix.ENODEV) {
+				n.mu.Lock()
+				n.plugged[e.Link] = append(n.plugged[e.Link], name)
+				n.mu.Unlock()
+				return name, nil
+			}
 		}
 		if again == nil {
 			return "", fail("plug", e.Network, Full, "the kernel has not cleared away yet what earlier runs had of the network %s; try again", e.Network)
@@ -115,23 +120,21 @@ func (n *Networks) nameLink(ctx context.Context, host *kernelConn, e Endpoint) (
 	}
 }
 
-// freeLink is a name that a link can have now. Else it answers what to wait for; nil if that is nothing of ours.
-func (n *Networks) freeLink(host *kernelConn, e Endpoint) (name string, again chan struct{}) {
+// freeNames are the names that a link can have as far as this hull knows, none while connections are still to be forgotten, and
+// what to wait for if the kernel has links of all of them; nil if that is nothing of ours.
+func (n *Networks) freeNames(e Endpoint) (names []string, again chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	again = n.leaving.next()
 	if n.leaving.remembers(e.Addr) || n.leaving.remembers(e.Addr6) {
-		return "", n.leaving.next()
+		return nil, again
 	}
 	for _, name := range linkNames(e.Link) {
-		if _, pending := n.leaving.links[name]; pending {
-			continue
-		}
-		if _, err := host.index(name); errors.Is(err, unix.ENODEV) {
-			n.plugged[e.Link] = append(n.plugged[e.Link], name)
-			return name, nil
+		if _, pending := n.leaving.links[name]; !pending {
+			names = append(names, name)
 		}
 	}
-	return "", n.leaving.next()
+	return names, again
 }
 
 // elements are what the bridge lets through from a place by a link.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"hull/engine/internal/naming"
 	"hull/engine/internal/sys"
 )
 
@@ -35,17 +36,11 @@ const (
 
 // CheckName tells why a network cannot have a name.
 func CheckName(name string) error {
-	for i, c := range name {
-		switch {
-		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9':
-		case i > 0 && (c == '_' || c == '.' || c == '-'):
-		default:
-			return fail("create", name, Invalid, "a network cannot be called %q: a name begins with a letter or digit and goes on with those, _, . and -", name)
-		}
-	}
 	switch {
 	case name == "" || len(name) > maxName:
 		return fail("create", name, Invalid, "the name of a network has 1 to %d characters", maxName)
+	case !naming.Plain(name):
+		return fail("create", name, Invalid, "a network cannot be called %q: a name begins with a letter or digit and goes on with those, _, . and -", name)
 	case name == "host" || name == "none" || name == "container":
 		return fail("create", name, Invalid, "a network cannot be called %s: as a container's network, that word means something else", name)
 	}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"hull/engine/internal/naming"
 )
 
 // Volume is one moment of a volume. It never changes.
@@ -110,16 +112,11 @@ const (
 
 // CheckName tells why a volume cannot have a name.
 func CheckName(name string) error {
-	for i, c := range name {
-		switch {
-		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9':
-		case i > 0 && (c == '_' || c == '.' || c == '-'):
-		default:
-			return fail("create", name, Invalid, "a volume cannot be called %q: a name begins with a letter or digit and goes on with those, _, . and -", name)
-		}
-	}
-	if name == "" || len(name) > maxName {
+	switch {
+	case name == "" || len(name) > maxName:
 		return fail("create", name, Invalid, "the name of a volume has 1 to %d characters", maxName)
+	case !naming.Plain(name):
+		return fail("create", name, Invalid, "a volume cannot be called %q: a name begins with a letter or digit and goes on with those, _, . and -", name)
 	}
 	return nil
 }
