@@ -132,6 +132,11 @@ func icmp6(from, to netip.Addr, kind byte, about netip.Addr, text string) []byte
 	return packet6(from, to, unix.IPPROTO_ICMPV6, append(body, text...))
 }
 
+// hops has a header before a message that routers are to look at, as those of listeners have.
+func hops(packet []byte) []byte {
+	return append([]byte{unix.IPPROTO_ICMPV6, 0, 5, 2, 0, 0, 1, 0}, packet[40:]...)
+}
+
 func arp(op byte, from net.HardwareAddr, fromIP netip.Addr, to net.HardwareAddr, toIP netip.Addr, text string) []byte {
 	p := []byte{0, 1, 8, 0, 6, 4, 0, op}
 	p = append(append(p, from...), fromIP.AsSlice()...)
@@ -164,6 +169,11 @@ func TestAContainerSendsAsItselfOnly(t *testing.T) {
 		"spoof: I am the gateway6":       frame(to.mac, from.mac, ip6, icmp6(self.Addr6, dst6, advert, v.Gateway6, "spoof: I am the gateway6")),
 		"spoof: I am a router":           frame(to.mac, from.mac, ip6, icmp6(local, dst6, 134, v.Gateway6, "spoof: I am a router")),
 		"spoof: go elsewhere":            frame(to.mac, from.mac, ip6, icmp6(local, dst6, 137, v.Gateway6, "spoof: go elsewhere")),
+		"spoof: who listens":             frame(to.mac, from.mac, ip6, icmp6(local, dst6, 130, self.Addr6, "spoof: who listens")),
+		"spoof: I listen":                frame(to.mac, from.mac, ip6, icmp6(local, dst6, 131, self.Addr6, "spoof: I listen")),
+		"spoof: I listened":              frame(to.mac, from.mac, ip6, icmp6(local, dst6, 132, self.Addr6, "spoof: I listened")),
+		"spoof: who routes":              frame(to.mac, from.mac, ip6, icmp6(local, dst6, 133, self.Addr6, "spoof: who routes")),
+		"spoof: my groups":               frame(to.mac, from.mac, ip6, packet6(local, dst6, unix.IPPROTO_HOPOPTS, hops(icmp6(local, dst6, 143, self.Addr6, "spoof: my groups")))),
 		"spoof: another protocol":        frame(to.mac, from.mac, 0x88cc, []byte("spoof: another protocol")),
 	} {
 		from.send(f)

@@ -166,12 +166,25 @@ func (u upNetwork) link(host *kernelConn, netns *os.File) (index uint32, err err
 	}
 	index, err = host.index(u.name)
 	if err == nil {
+		err = portOnly(u.name)
+	}
+	if err == nil {
 		err = host.do(setPort(index, u.v6), knowMAC(index, u.mac))
 	}
 	if err != nil {
 		return 0, failed("plug", name, err, "the link %s to the network %s cannot be set up", u.name, name)
 	}
 	return index, nil
+}
+
+// portOnly keeps IPv6 away from a port of a bridge, which has no use for it: each interface that has it lengthens the lists that
+// the kernel goes through whenever one comes, goes, or looks for a way.
+func portOnly(link string) error {
+	err := setting("ipv6/conf/"+link+"/disable_ipv6", "1")
+	if errors.Is(err, os.ErrNotExist) { // the kernel has no IPv6
+		return nil
+	}
+	return err
 }
 
 // inside are the messages that set up the end in the namespace.

@@ -151,13 +151,27 @@ func routed() []chain {
 	}
 }
 
-// Types of frames and of messages about neighbours.
+// Types of messages of ICMPv6, about neighbours but for the first ones: of who listens to which group (RFC 2710, RFC 3810), and
+// of routers (RFC 4861).
 const (
-	typeARP             = 0x06
+	listenerQuery       = 130
+	listenerReport      = 131
+	listenerDone        = 132
+	routerSolicitation  = 133
 	routerAdvertisement = 134
 	neighbourAdvert     = 136
 	redirect            = 137
+	listenerReport2     = 143
 )
+
+// useless are the messages that no port has an answer to. A bridge sends what is for a group to all its ports, whoever listens;
+// the kernel of each container tells the groups that it listens to, so that a start would be heard by all others.
+func useless() (list []rule) {
+	for _, kind := range []byte{listenerReport2, routerSolicitation, listenerQuery, listenerReport, listenerDone} {
+		list = append(list, on(is(protocol, unix.IPPROTO_ICMPV6), is(icmpType, kind), drop))
+	}
+	return list
+}
 
 // bridged are the chains for frames that arrive at the ports of bridges: each sends as itself only.
 func bridged() []chain {
@@ -181,13 +195,13 @@ func bridged() []chain {
 			on(in(setAddrs4, inName, from4), accept),
 			drop,
 		}},
-		{name: "packet6", rules: []rule{
+		{name: "packet6", rules: append(useless(), []rule{
 			on(is(protocol, unix.IPPROTO_ICMPV6), is(icmpType, routerAdvertisement), drop),
 			on(is(protocol, unix.IPPROTO_ICMPV6), is(icmpType, redirect), drop),
 			on(is(protocol, unix.IPPROTO_ICMPV6), is(icmpType, neighbourAdvert), notIn(setAddrs6, inName, neighbour), drop),
 			on(in(setAddrs6, inName, from6), accept),
 			drop,
-		}},
+		}...)},
 	}
 }
 
