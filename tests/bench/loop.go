@@ -22,13 +22,19 @@ var loopSource []byte
 // cLoop is the kernel's share: a C program that makes the calls of a start, one
 // container after the other.
 type cLoop struct {
+	network bool // each container has an address on a bridge, as hull's have
 	program *exec.Cmd
 	in      io.WriteCloser
 	out     io.Reader
 	said    bytes.Buffer
 }
 
-func (*cLoop) name() string { return "C loop" }
+func (l *cLoop) name() string {
+	if l.network {
+		return "C loop"
+	}
+	return "C loop, no network"
+}
 
 func (l *cLoop) prepare(ctx context.Context, s *setting) error {
 	if l.program != nil {
@@ -38,7 +44,10 @@ func (l *cLoop) prepare(ctx context.Context, s *setting) error {
 	if err != nil {
 		return err
 	}
-	dir := s.dir + "/loop"
+	dir, bridge := s.dir+"/loop", "-"
+	if l.network {
+		dir, bridge = s.dir+"/loop-network", "hull-bench"
+	}
 	if err := os.MkdirAll(dir+"/disk", 0o700); err != nil {
 		return err
 	}
@@ -62,7 +71,7 @@ func (l *cLoop) prepare(ctx context.Context, s *setting) error {
 	if err := os.WriteFile(dir+"/filter", filter, 0o600); err != nil {
 		return err
 	}
-	return l.start(exec.CommandContext(ctx, dir+"/loop", append([]string{dir + "/rootfs", dir + "/disk", dir + "/filter"}, groups...)...))
+	return l.start(exec.CommandContext(ctx, dir+"/loop", append([]string{dir + "/rootfs", dir + "/disk", dir + "/filter", bridge}, groups...)...))
 }
 
 // loopGroups are the hierarchies that hull makes cgroups in.

@@ -13,13 +13,16 @@
 // a mount that makes nothing beforehand (hull mount --warm 0). What the warm one makes
 // beforehand it makes in the same time, beside the contestants that follow, and the
 // machine's processor time of the sustained rows has all of it. The C loop makes the
-// kernel calls of a start and no others (loop/loop.c). crun and runc run a bare bundle,
+// kernel calls of a start and no others (loop/loop.c), those for an address on a bridge
+// among them, if it is not said that it has no network. crun and runc run a bare bundle,
 // without image, network, or log, in a mount namespace with version 1 cgroups alone,
 // because crun refuses a machine that has both. After a pause, the kernel's grace
-// periods take longer. While others run, the numbers of those take turns, and the
-// containers are started and removed again before each.
+// periods take longer. While others run, which are hull's, the numbers of those take
+// turns, and the containers are started and removed again before each; how the C loop
+// grows among them is what the kernel itself takes longer.
 //
-// hull and podman start with their default networks in all rows, docker in those of networks alone; the others have none.
+// hull and podman start with their default networks in all rows, docker in those of networks alone, the C loop with a bridge; the others
+// have none.
 // All of it is in a network namespace of the bench's own, with bridges and rules that nobody else has.
 //
 // What a start of hull's takes without a network, by profile of the daemon and the children that are the container: a third
@@ -201,14 +204,15 @@ func (r *row) leave(names string) error {
 // starting makes the rows of containers' starts.
 func starting() []row {
 	const title = "`true` in a container: started, its exit known, removed"
+	loop := &cLoop{network: true}
 	return []row{
 		{
 			name: "start", title: title, rounds: 20,
-			field: []contestant{&byTree{}, &byTree{cold: true}, &cLoop{}, &byRun{}, &bundle{program: "crun"}, &bundle{program: "runc"}, &podmanRun{}, &dockerRun{}},
+			field: []contestant{&byTree{}, &byTree{cold: true}, loop, &cLoop{}, &byRun{}, &bundle{program: "crun"}, &bundle{program: "runc"}, &podmanRun{}, &dockerRun{}},
 		},
 		{
 			name: "start-paused", title: title + ", after a pause", rounds: 20, pause: 300 * time.Millisecond,
-			field: []contestant{&byTree{}, &byTree{cold: true}, &cLoop{}, &byRun{}, &bundle{program: "crun"}, &bundle{program: "runc"}},
+			field: []contestant{&byTree{}, &byTree{cold: true}, loop, &cLoop{}, &byRun{}, &bundle{program: "crun"}, &bundle{program: "runc"}},
 		},
 		{
 			name: "exec", title: "`true` as a further process of a container", rounds: 20,
@@ -227,7 +231,11 @@ func starting() []row {
 		},
 		{
 			name: "growth", title: title + ", while others run", rounds: 3,
-			field: []contestant{&among{step: 0}, &among{step: 1}, &among{step: 2}},
+			field: []contestant{
+				&among{contestant: &byTree{}, step: 0}, &among{contestant: loop, step: 0},
+				&among{contestant: &byTree{}, step: 1}, &among{contestant: loop, step: 1},
+				&among{contestant: &byTree{}, step: 2}, &among{contestant: loop, step: 2},
+			},
 		},
 		{
 			name: "start-network", title: title + ", with each one's default network", rounds: 10,

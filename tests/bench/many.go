@@ -78,24 +78,26 @@ func closeIt(c contestant) error {
 	return nil
 }
 
-// among starts and removes containers while so many others run.
+// among has a contestant start and remove containers while so many of hull's run.
 type among struct {
-	byTree
+	contestant
 	step int // of size.running
+	s    *setting
 }
 
 func (a *among) name() string {
 	if a.s == nil {
-		return fmt.Sprintf("hull, step %d", a.step)
+		return fmt.Sprintf("%s, step %d", a.contestant.name(), a.step)
 	}
-	return fmt.Sprintf("hull with %d running", a.s.size.running[a.step])
+	return fmt.Sprintf("%s, %d running", a.contestant.name(), a.s.size.running[a.step])
 }
 
 func (a *among) prepare(ctx context.Context, s *setting) error {
+	a.s = s
 	if err := s.pulled(ctx, s.registry.addr+"/sleeper:1"); err != nil {
 		return err
 	}
-	return a.byTree.prepare(ctx, s)
+	return a.contestant.prepare(ctx, s)
 }
 
 // ready brings the number of running containers to what it is to be.
@@ -105,7 +107,7 @@ func (a *among) ready(ctx context.Context) error {
 
 func (a *among) once(ctx context.Context) error {
 	for range a.times() {
-		if err := a.byTree.once(ctx); err != nil {
+		if err := a.contestant.once(ctx); err != nil {
 			return err
 		}
 	}
@@ -118,7 +120,7 @@ func (a *among) close() error {
 	if a.s == nil {
 		return nil
 	}
-	return a.s.run(context.Background(), 0)
+	return errors.Join(a.s.run(context.Background(), 0), closeIt(a.contestant))
 }
 
 // run makes so many containers run.

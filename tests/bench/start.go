@@ -52,8 +52,8 @@ func (h *byTree) once(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		// Many who wait must not be what takes the time.
-		time.Sleep(max(100*time.Microsecond, time.Since(began)/8))
+		// Many who wait must not be what takes the time, nor a single one's sleep.
+		time.Sleep(max(100*time.Microsecond, (time.Since(began)-20*time.Millisecond)/8))
 	}
 }
 

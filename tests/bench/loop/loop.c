@@ -3,21 +3,26 @@
 // no image, no record, no log, no other process, no look-up. It is what the
 // kernel itself takes, written as one would who wants a single fast start.
 //
-//	loop LOWER DISK FILTER CGROUP...
+//	loop LOWER DISK FILTER BRIDGE CGROUP...
 //
 // LOWER is the container's root, DISK an empty directory, FILTER the seccomp
-// program, each CGROUP a version 1 hierarchy as CONTROLLERS=DIRECTORY, in which a
-// cgroup is made. For each byte read from standard input a container of /bin/true
+// program, BRIDGE the name of a bridge that is made, on which each container has
+// an address, or - for none, each CGROUP a version 1 hierarchy as
+// CONTROLLERS=DIRECTORY, in which a cgroup is made. For each byte read from standard input a container of /bin/true
 // runs, and a byte is written when all that was made for it is gone.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <arpa/inet.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/if_link.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
+#include <linux/rtnetlink.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <linux/veth.h>
 #include <net/if.h>
 #include <signal.h>
 #include <stdio.h>
@@ -42,7 +47,8 @@ int umount2(const char *, int);
 
 enum { FIRST = 1900000000, SIZE = 65536, KERNEL = MS_NOSUID | MS_NODEV | MS_NOEXEC };
 
-static const char *lower, *disk;
+static const char *lower, *disk, *bridge;
+static int host; // a netlink socket of the host's namespace
 static char **groups, *controllers[16];
 static int group_count, joins[16];
 static struct sock_filter filter[8192];
@@ -123,6 +129,156 @@ static void remove_groups(void)
 		while (rmdir(group(i)) < 0)
 			if (errno != EBUSY)
 				die("rmdir");
+	}
+}
+
+// A request to the kernel's networks, that is being written.
+struct request {
+	struct nlmsghdr head;
+	char rest[1024];
+};
+
+static void *room(struct request *r, const void *data, size_t size)
+{
+	void *at = (char *)r + NLMSG_ALIGN(r->head.nlmsg_len);
+	memcpy(at, data, size);
+	r->head.nlmsg_len = NLMSG_ALIGN(r->head.nlmsg_len) + size;
+	return at;
+}
+
+static struct request request(int type, int flags, const void *body, size_t size)
+{
+	struct request r = {.head = {.nlmsg_len = NLMSG_HDRLEN, .nlmsg_type = type, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | flags}};
+	room(&r, body, size);
+	return r;
+}
+
+static struct rtattr *attr(struct request *r, int type, const void *data, size_t size)
+{
+	struct rtattr *at = room(r, &(struct rtattr){.rta_len = RTA_LENGTH(size), .rta_type = type}, sizeof *at);
+	room(r, data, size);
+	return at;
+}
+
+static void word(struct request *r, int type, unsigned value) { attr(r, type, &value, sizeof value); }
+static void text(struct request *r, int type, const char *value) { attr(r, type, value, strlen(value) + 1); }
+
+// inside ends an attribute that has others in it.
+static void inside(struct request *r, struct rtattr *of)
+{
+	of->rta_len = (char *)r + r->head.nlmsg_len - (char *)of;
+}
+
+static void ask(int socket, struct request r)
+{
+	struct {
+		struct nlmsghdr head;
+		struct nlmsgerr error;
+		char rest[1024];
+	} answer;
+	MUST(send(socket, &r, r.head.nlmsg_len, 0));
+	MUST(recv(socket, &answer, sizeof answer, 0));
+	if (answer.head.nlmsg_type == NLMSG_ERROR && answer.error.error != 0) {
+		errno = -answer.error.error;
+		die("netlink");
+	}
+}
+
+static struct request link_up(unsigned index)
+{
+	struct ifinfomsg up = {.ifi_index = index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
+	return request(RTM_NEWLINK, 0, &up, sizeof up);
+}
+
+static void address(int socket, unsigned index, int family, const char *address, int bits)
+{
+	unsigned char bytes[16];
+	size_t size = family == AF_INET ? 4 : 16;
+	struct ifaddrmsg m = {.ifa_family = family, .ifa_prefixlen = bits, .ifa_index = index};
+	struct request r = request(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &m, sizeof m);
+	inet_pton(family, address, bytes);
+	attr(&r, IFA_LOCAL, bytes, size);
+	attr(&r, IFA_ADDRESS, bytes, size);
+	if (family == AF_INET6)
+		word(&r, IFA_FLAGS, IFA_F_NODAD);
+	ask(socket, r);
+}
+
+static void make_bridge(void)
+{
+	MUST(host = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+	struct ifinfomsg none = {0};
+	struct request r = request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &none, sizeof none);
+	text(&r, IFLA_IFNAME, bridge);
+	struct rtattr *info = attr(&r, IFLA_LINKINFO, "", 0);
+	text(&r, IFLA_INFO_KIND, "bridge");
+	inside(&r, info);
+	if (if_nametoindex(bridge) == 0) // of a loop that was killed
+		ask(host, r);
+	unsigned index = if_nametoindex(bridge);
+	ask(host, link_up(index));
+	address(host, index, AF_INET, "10.213.0.1", 24);
+	address(host, index, AF_INET6, "fd00:213::1", 64);
+}
+
+// without_addresses keeps the kernel from making addresses by itself.
+static void without_addresses(struct request *r)
+{
+	unsigned char none = IN6_ADDR_GEN_MODE_NONE;
+	struct rtattr *all = attr(r, IFLA_AF_SPEC, "", 0), *v6 = attr(r, AF_INET6, "", 0);
+	attr(r, IFLA_INET6_ADDR_GEN_MODE, &none, sizeof none);
+	inside(r, v6);
+	inside(r, all);
+}
+
+// join makes a pair of links between the bridge and a container, whose end goes when the container's namespace does.
+static void join(int pid)
+{
+	static int count;
+	char name[IFNAMSIZ];
+	snprintf(name, sizeof name, "bench%d", count++);
+	struct ifinfomsg none = {0};
+	struct request r = request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &none, sizeof none);
+	word(&r, IFLA_NUM_TX_QUEUES, 1);
+	word(&r, IFLA_NUM_RX_QUEUES, 1);
+	text(&r, IFLA_IFNAME, name);
+	word(&r, IFLA_MASTER, if_nametoindex(bridge));
+	struct rtattr *info = attr(&r, IFLA_LINKINFO, "", 0);
+	text(&r, IFLA_INFO_KIND, "veth");
+	struct rtattr *data = attr(&r, IFLA_INFO_DATA, "", 0), *peer = attr(&r, VETH_INFO_PEER, &none, sizeof none);
+	word(&r, IFLA_NUM_TX_QUEUES, 1);
+	word(&r, IFLA_NUM_RX_QUEUES, 1);
+	text(&r, IFLA_IFNAME, "eth0");
+	word(&r, IFLA_NET_NS_PID, pid);
+	inside(&r, peer);
+	inside(&r, data);
+	inside(&r, info);
+	ask(host, r);
+	r = link_up(if_nametoindex(name));
+	without_addresses(&r);
+	ask(host, r);
+}
+
+// connected sets up the container's end.
+static void connected(void)
+{
+	int own = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	unsigned index = if_nametoindex("eth0");
+	struct request r = link_up(index);
+	without_addresses(&r);
+	ask(own, r);
+	address(own, index, AF_INET, "10.213.0.2", 24);
+	address(own, index, AF_INET6, "fe80::2", 64);
+	address(own, index, AF_INET6, "fd00:213::2", 64);
+	static const struct { int family; const char *gateway; } ways[] = {{AF_INET, "10.213.0.1"}, {AF_INET6, "fd00:213::1"}};
+	for (size_t i = 0; i < LEN(ways); i++) {
+		unsigned char bytes[16];
+		struct rtmsg way = {.rtm_family = ways[i].family, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_BOOT, .rtm_type = RTN_UNICAST};
+		r = request(RTM_NEWROUTE, NLM_F_CREATE, &way, sizeof way);
+		inet_pton(ways[i].family, ways[i].gateway, bytes);
+		attr(&r, RTA_GATEWAY, bytes, ways[i].family == AF_INET ? 4 : 16);
+		word(&r, RTA_OIF, index);
+		ask(own, r);
 	}
 }
 
@@ -267,6 +423,8 @@ static void child(int parent, int out, int err)
 	MUST(sethostname("c0ffee", 6));
 	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP};
 	MUST(ioctl(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), SIOCSIFFLAGS, &lo));
+	if (bridge)
+		connected();
 	stage();
 	enter(receive(parent));
 	int null = open("/dev/null", O_RDONLY);
@@ -395,6 +553,8 @@ static void container(void)
 	MUST(pid);
 	if (pid == 0)
 		child(sockets[1], out[1], err[1]);
+	if (bridge)
+		join(pid);
 	map(pid, "uid_map");
 	map(pid, "gid_map");
 	snprintf(path, sizeof path, "/proc/%d/ns/user", pid);
@@ -417,12 +577,12 @@ static void container(void)
 
 int main(int argc, char **argv)
 {
-	if (argc < 4)
+	if (argc < 5)
 		return 2;
 	lower = argv[1];
 	disk = argv[2];
-	groups = argv + 4;
-	group_count = argc - 4;
+	groups = argv + 5;
+	group_count = argc - 5;
 	for (int i = 0; i < group_count; i++) {
 		controllers[i] = groups[i];
 		groups[i] = strchr(groups[i], '=');
@@ -437,10 +597,18 @@ int main(int argc, char **argv)
 		die(argv[3]);
 	close(fd);
 	program.len = size / sizeof *filter;
+	if (strcmp(argv[4], "-") != 0) {
+		bridge = argv[4];
+		make_bridge();
+	}
 	char byte;
 	while (read(0, &byte, 1) == 1) {
 		container();
 		MUST(write(1, &byte, 1));
+	}
+	if (bridge) {
+		struct ifinfomsg it = {.ifi_index = if_nametoindex(bridge)};
+		ask(host, request(RTM_DELLINK, 0, &it, sizeof it));
 	}
 	return 0;
 }
