@@ -14,6 +14,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"golang.org/x/sys/unix"
 
 	"hull/tests/image"
 )
@@ -82,6 +83,9 @@ func (s *setting) close() error {
 	}
 	if s.registry != nil {
 		s.registry.close()
+	}
+	// A podman that conmon runs when a container has ended may be ended without having let go of its storage.
+	for unix.Unmount(s.dir+"/podman/overlay", unix.MNT_DETACH) == nil {
 	}
 	return os.RemoveAll(s.dir)
 }
