@@ -1,11 +1,9 @@
 package engine
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -226,26 +224,6 @@ func portRange(s string, least uint16) (first, last uint16, err error) {
 		return 0, 0, fmt.Errorf("%q is no range of ports: its first is the lower", clip(s))
 	}
 	return first, last, nil
-}
-
-// ExposedPorts reads what an image says of its ports (EXPOSE), as "80/tcp", which may be anything.
-func ExposedPorts(exposed []string) []network.Port {
-	var ports []network.Port
-	for _, text := range exposed {
-		number, proto, given := strings.Cut(text, "/")
-		if proto = strings.ToLower(proto); !given {
-			proto = "tcp"
-		}
-		first, last, err := portRange(number, 1)
-		if err != nil || proto != "tcp" && proto != "udp" {
-			continue
-		}
-		for p := uint32(first); p <= uint32(last) && len(ports) < maxPorts; p++ {
-			ports = append(ports, network.Port{HostIP: localhost(), Port: uint16(p), Proto: proto})
-		}
-	}
-	slices.SortFunc(ports, func(a, b network.Port) int { return cmp.Or(cmp.Compare(a.Port, b.Port), cmp.Compare(a.Proto, b.Proto)) })
-	return slices.Compact(ports)
 }
 
 // takesPrivileged tells whether ports are among those on which only root may listen.
