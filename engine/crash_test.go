@@ -302,3 +302,13 @@ func TestDaemonKilled(t *testing.T) {
 	r.well(order{Do: "stop", Name: "web"})
 	r.settled(fate{states: []State{Exited}})
 }
+
+func TestCrashPoints(t *testing.T) {
+	seen := map[string]bool{}
+	for _, p := range CrashPoints() {
+		if seen[p] || p == "" {
+			t.Errorf("%q is there twice", p)
+		}
+		seen[p] = true
+	}
+}
