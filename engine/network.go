@@ -225,7 +225,7 @@ func (e *Engine) SetSubnet(ctx context.Context, name, value string) error {
 	if err := e.unused("set", name); err != nil {
 		return err
 	}
-	set := func() error { return e.setSubnets(ctx, n, wanted) }
+	set := func() error { return e.networks.SetSubnet(ctx, name, wanted...) }
 	if name == network.Default {
 		err = e.pool.without(set)
 	} else {
@@ -238,32 +238,6 @@ func (e *Engine) SetSubnet(ctx context.Context, name, value string) error {
 		return err
 	}
 	e.sayNetwork(e.origin(ctx), actUpdate, name, n.UID, "")
-	return nil
-}
-
-// setSubnets changes all that differ, or none.
-func (e *Engine) setSubnets(ctx context.Context, n *Network, wanted []netip.Prefix) error {
-	for i, s := range wanted {
-		if slices.Contains(n.Subnets, s) {
-			continue
-		}
-		if err := e.networks.SetSubnet(ctx, n.Name, s); err != nil {
-			for _, before := range wanted[:i] {
-				err = errors.Join(err, e.restoreSubnet(ctx, n, before))
-			}
-			return err
-		}
-	}
-	return nil
-}
-
-// restoreSubnet gives a network the subnet back that it had before of the family of another one.
-func (e *Engine) restoreSubnet(ctx context.Context, n *Network, changed netip.Prefix) error {
-	for _, s := range n.Subnets {
-		if s.Addr().Is4() == changed.Addr().Is4() {
-			return e.networks.SetSubnet(ctx, n.Name, s)
-		}
-	}
 	return nil
 }
 

@@ -154,22 +154,24 @@ func (n *Networks) Chown(ctx context.Context, name string, uid, gid uint32) erro
 	})
 }
 
-// SetSubnet changes a subnet, of the family it is of, of a network that nobody has an address on.
-func (n *Networks) SetSubnet(ctx context.Context, name string, subnet netip.Prefix) error {
+// SetSubnet changes the subnets, one of a family at the most, of a network that nobody has an address on: all or none.
+func (n *Networks) SetSubnet(ctx context.Context, name string, subnets ...netip.Prefix) error {
 	err := n.alter(ctx, "change", name, func(h *held) (Network, error) {
 		v := h.network
 		if err := n.unused("change", h); err != nil {
 			return v, err
 		}
-		var err error
-		if subnet.Addr().Is6() {
-			v.Subnet6 = subnet
-			err = checkSubnet6(name, subnet)
-		} else {
-			v.Subnet = subnet
-			err = checkSubnet(name, subnet)
+		for _, s := range subnets {
+			set, check := &v.Subnet, checkSubnet
+			if s.Addr().Is6() {
+				set, check = &v.Subnet6, checkSubnet6
+			}
+			if err := check(name, s); err != nil {
+				return v, err
+			}
+			*set = s
 		}
-		return v, err
+		return v, nil
 	})
 	if err == nil {
 		n.changed()

@@ -192,7 +192,16 @@ func TestNetworksAreRemembered(t *testing.T) {
 		t.Errorf("chosen has %s", chosen.Subnet)
 	}
 	check(t, n.Chown(t.Context(), "chosen", 9, 10))
-	check(t, n.SetSubnet(t.Context(), "chosen", netip.MustParsePrefix("10.202.0.0/24")))
+	check(t, n.SetSubnet(t.Context(), "chosen", netip.MustParsePrefix("fd12:202::/64"), netip.MustParsePrefix("10.202.0.0/24")))
+	for other, want := range map[string]Kind{"fe80::/64": Invalid, "fd12:202::/128": Invalid} {
+		err := n.SetSubnet(t.Context(), "chosen", netip.MustParsePrefix("10.203.0.0/24"), netip.MustParsePrefix(other))
+		if KindOf(err) != want {
+			t.Errorf("a subnet %s beside a good one: %v", other, err)
+		}
+	}
+	if err := n.SetSubnet(t.Context(), "chosen", netip.MustParsePrefix("fd12:203::/64"), back.Subnet); KindOf(err) != Exists {
+		t.Errorf("another network's subnet beside a free one: %v", err)
+	}
 	for _, bad := range []struct {
 		want New
 		kind Kind
@@ -222,7 +231,7 @@ func TestNetworksAreRemembered(t *testing.T) {
 	check(t, os.WriteFile(filepath.Join(dir, "half.json.new"), nil, 0o600))
 	later := open()
 	got, ok := later.Find("chosen")
-	if !ok || got.UID != 9 || got.Subnet.String() != "10.202.0.0/24" || got.Gateway.String() != "10.202.0.1" || got.ID != chosen.ID || got.Created.Sub(chosen.Created) > time.Second {
+	if !ok || got.UID != 9 || got.Subnet.String() != "10.202.0.0/24" || got.Gateway.String() != "10.202.0.1" || got.Subnet6.String() != "fd12:202::/64" || got.ID != chosen.ID || got.Created.Sub(chosen.Created) > time.Second {
 		t.Errorf("later chosen is %+v, %v", got, ok)
 	}
 	var names []string
