@@ -100,10 +100,6 @@ func (t *status) heard(b []byte) {
 		t.provide()
 		c.pace()
 	}
-	if isEndInput(b) {
-		c.stdin = closed(c.stdin)
-		t.server.tellStdin(c.id)
-	}
 }
 
 // gone is that nobody is at the other end any more.

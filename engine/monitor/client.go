@@ -132,8 +132,6 @@ func (c *Client) deliver(m *message) {
 		if one := m.duplicate(op(m.Text)); one != nil && !m.cut && m.Hold != "" {
 			c.kept.add(one)
 		}
-	case opCloseStdin:
-		c.kept.dropStdin(m.ID)
 	case opOver:
 		c.kept.over(m.Hold)
 	case opStop:

@@ -105,6 +105,8 @@ func (d *fakeDaemon) do(m *message) {
 		}
 	case "attach":
 		err = d.client.Attach(d.ctx, Attach{ID: m.ID, Key: m.Key, Status: m.files[slotStatus], Keys: m.files[slotKeys], Label: m.Payload, Segment: m.Segment, Paced: m.Paced})
+	case opCloseStdin:
+		err = d.client.CloseStdin(d.ctx, m.ID)
 	case "bound":
 		err = d.client.Bound(d.ctx, m.ID, m.Dir, m.bounds())
 	case "stuff":

@@ -113,10 +113,7 @@ func TestLeave(t *testing.T) {
 	if held := r.await("held"); held.ID != "web" || held.Exit != nil {
 		t.Errorf("held %q, %+v", held.ID, held.Exit)
 	}
-	near := r.attach("web")
-	if err := EndInput(near); err != nil {
-		t.Fatal(err)
-	}
+	r.must(&message{Op: opCloseStdin, ID: "web"})
 	r.await("exit")
 	if got := r.output(dir, logs.Stdout); got != "before\nafter\n" {
 		t.Errorf("output %q", got)

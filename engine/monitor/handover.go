@@ -317,13 +317,6 @@ func (s *server) tellKept(hold string, what func() *message) {
 	})
 }
 
-// tellStdin tells the daemon that a container's standard input is to end.
-func (s *server) tellStdin(id string) {
-	if s.daemon != nil {
-		s.daemon.peer.send(func() *message { return &message{Op: opCloseStdin, ID: id} })
-	}
-}
-
 // tellOver tells the daemon to let go of what it keeps of a session or attachment.
 func (s *server) tellOver(hold string) {
 	if hold != "" && s.daemon != nil {

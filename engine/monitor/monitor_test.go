@@ -224,9 +224,7 @@ func TestGrew(t *testing.T) {
 	if got := r.output(dir, logs.Stdout); got != "hello\n" {
 		t.Errorf("stdout %q", got)
 	}
-	if err := EndInput(near); err != nil { // the end of input ends its read
-		t.Fatal(err)
-	}
+	r.must(&message{Op: opCloseStdin, ID: "web"}) // the end of input ends its read
 	r.await("exit")
 	r.must(&message{Op: "forget", ID: "web"})
 	if s := r.status(near); s.Code != 1 && s.Code != 0 {

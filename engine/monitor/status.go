@@ -22,7 +22,6 @@ const (
 	statusMore uint32 = 0x65726f6d // "more"
 
 	// These go the other way.
-	statusDone uint32 = 0x656e6f64 // "done"
 	statusSize uint32 = 0x657a6973 // "size"
 	statusRead uint32 = 0x64616572 // "read"
 )
@@ -156,19 +155,6 @@ func NewStatus() (near, far *os.File, err error) {
 }
 
 func (e Exit) status() Status { return Status{Code: e.Code, Signal: e.Signal, OOM: e.OOM} }
-
-// EndInput says, on the near end of an attached status socket, that the attached input has ended: the monitor closes the
-// container's standard input. (It must be the last that holds it: neither daemon nor helper may keep its write end.)
-func EndInput(near *os.File) error {
-	var b [StatusSize]byte
-	binary.LittleEndian.PutUint32(b[:], statusDone)
-	_, err := near.Write(b[:])
-	return err
-}
-
-func isEndInput(b []byte) bool {
-	return len(b) == StatusSize && binary.LittleEndian.Uint32(b) == statusDone
-}
 
 // Resize says, on the near end of an attached status socket, what size the container's terminal is to have.
 func Resize(near *os.File, rows, cols uint16) error {
