@@ -49,6 +49,3 @@ func Document(settings []Setting) []byte {
 	}
 	return []byte(b.String())
 }
-
-// Manual returns what a man page of the tree says: the README of a mount without the table, which Rows gives as data.
-func Manual() string { return readmeHead }

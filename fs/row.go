@@ -116,11 +116,3 @@ func (r *row) find(name string) *row {
 	}
 	return nil
 }
-
-// walk calls f for the row and all below it.
-func (r *row) walk(f func(*row)) {
-	f(r)
-	for _, c := range r.rows {
-		c.walk(f)
-	}
-}

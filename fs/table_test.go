@@ -34,6 +34,14 @@ func TestTreeDocument(t *testing.T) {
 	}
 }
 
+// walk calls f for the row and all below it.
+func (r *row) walk(f func(*row)) {
+	f(r)
+	for _, c := range r.rows {
+		c.walk(f)
+	}
+}
+
 func TestRowsAreWhole(t *testing.T) {
 	table(settingRows()).walk(func(r *row) {
 		if r.parent != nil && r.kind != directoryRow && r.summary == "" {

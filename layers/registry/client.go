@@ -66,7 +66,7 @@ type Options struct {
 	UserAgent string
 	// Mirrors lists the servers that are asked before a domain's own, best first:
 	// "https://mirror.gcr.io", or only a host. Those that fail are passed over.
-	// Nil means none; see HubMirrors for Docker's rule.
+	// Nil means none.
 	Mirrors func(domain string) []string
 	// Search gives the address at which a domain is searched, if it is another
 	// than /v1/search at that host. Nil, and an empty answer, mean that it is not.

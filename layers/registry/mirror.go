@@ -29,17 +29,6 @@ const (
 
 const mirrorForm = "a mirror is written as https://mirror.example.com"
 
-// HubMirrors makes an Options.Mirrors of a list of addresses, for docker.io only,
-// as Docker's registry-mirrors are.
-func HubMirrors(addresses ...string) func(domain string) []string {
-	return func(domain string) []string {
-		if domain != hubDomain {
-			return nil
-		}
-		return addresses
-	}
-}
-
 // CheckMirror says what is wrong with the address of a mirror, as a clause in an
 // error, or nil.
 func CheckMirror(address string) error {
