@@ -37,11 +37,6 @@ const (
 	PointBound    = "network bound"    // ports are held, the rules for them are not there
 )
 
-// Points lists them.
-func Points() []string {
-	return []string{PointRecorded, PointBridged, PointUp, PointErased, PointLinked, PointBound}
-}
-
 // Networks are the networks of one hull, on the bridges of the network namespace that [Open] was called in. Its methods
 // may be called from many goroutines.
 type Networks struct {
