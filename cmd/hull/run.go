@@ -29,7 +29,7 @@ func (v verbs) run(ctx context.Context, c *session.Call) (*session.Answer, error
 	if err := v.mayRun(fs.Credential(c.By), n, policy); err != nil {
 		return nil, err
 	}
-	if err := v.fetch(ctx, n, policy, c.By.UID); err != nil {
+	if err := v.fetch(ctx, c, n, policy); err != nil {
 		return nil, err
 	}
 	if on(c, "detach") {
@@ -79,7 +79,7 @@ func (v verbs) runDetached(ctx context.Context, c *session.Call) error {
 	switch {
 	case err != nil:
 	case ok && m.Usable() || policy != "" && policy != "missing":
-		err = v.fetch(ctx, n, policy, c.By.UID)
+		err = v.fetch(ctx, c, n, policy)
 	default:
 		o := layers.PullOptions{Budget: v.ResolveBudget, By: c.By.UID, Keychain: keychain(c.By.UID), Platform: n.Settings["platform"]}
 		err = v.store.Pull(ctx, n.Image, o)
@@ -215,8 +215,8 @@ func (v verbs) named(name string) (string, error) {
 	return v.store.Parse(name)
 }
 
-// fetch pulls an image according to run's --pull.
-func (v verbs) fetch(ctx context.Context, n engine.New, policy string, by uint32) error {
+// fetch pulls an image according to run's --pull, and shows how it goes.
+func (v verbs) fetch(ctx context.Context, c *session.Call, n engine.New, policy string) error {
 	ref, platform := n.Image, n.Settings["platform"]
 	m, ok, err := v.store.FindFor(ref, platform)
 	if err != nil {
@@ -242,9 +242,16 @@ func (v verbs) fetch(ctx context.Context, n engine.New, policy string, by uint32
 	}
 	attend := &layers.Attendance{}
 	defer v.leave(ctx, attend) // as docker's run, one that is interrupted wants no image any more
-	o := layers.PullOptions{Budget: resolvePatience, By: by, Keychain: keychain(by), Attend: attend, Platform: platform, Patient: true}
+	o := layers.PullOptions{Budget: resolvePatience, By: c.By.UID, Keychain: keychain(c.By.UID), Attend: attend, Platform: platform, Patient: true}
+	quiet := on(c, "quiet") || c.Descriptor
+	if !quiet && !ok {
+		c.Print("Unable to find image '" + ref + "' locally\n")
+	}
 	if err := v.store.Pull(ctx, ref, o); err != nil {
 		return err
+	}
+	if !quiet {
+		v.showProgress(ctx, c, ref, nil)
 	}
 	return v.store.Wait(ctx, ref)
 }

@@ -18,6 +18,7 @@ func runFlags() []verb.Flag {
 		{Name: "detach", Short: "d", Setting: "detach", Kind: verb.Switch, Summary: "return at once and print the container's ID"},
 		{Name: "name", Setting: "name", Summary: "the container's name; one is made up if there is none"},
 		{Name: "pull", Setting: "pull", Summary: "pull the image if it is missing, always, or never"},
+		{Name: "quiet", Short: "q", Setting: "quiet", Kind: verb.Switch, Summary: "do not show how pulling the image goes"},
 		{Name: "env-file", Setting: "env", Kind: verb.EnvFile, Repeat: true, Summary: "environment variables from a file"},
 		{Name: "detach-keys", Setting: "detach-keys", Summary: "the keys that leave its terminal; ctrl-p,ctrl-q if not given"},
 	}

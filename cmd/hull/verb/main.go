@@ -236,6 +236,9 @@ func (h *helper) resume(begun *early.Call) (status int, again bool) {
 func (h *helper) begin(conn *wire.Conn) {
 	h.conn = conn
 	h.show = newDisplay(h.out)
+	if h.verb == "run" {
+		h.show = newDisplay(h.err) // its output is the container's, or its ID
+	}
 	signal.Notify(h.signals, heeded()...)
 }
 
