@@ -1,8 +1,9 @@
 package engine
 
 import (
-	"errors"
 	"fmt"
+
+	"hull/engine/internal/fault"
 )
 
 // Kind says what an error means to whoever asked, so that a caller (the tree's errno table above all)
@@ -67,28 +68,13 @@ func (k Kind) ExitCode() int {
 	}
 }
 
-// Error is every error of this package. Its text is a sentence for people: what failed, why, what to do.
-type Error struct {
-	Op   string // the action: "start", "create" …
-	ID   string // the container's ID, empty if there is none yet
-	Kind Kind
-	Err  error // the sentence, or what lies beneath it
-}
-
-func (e *Error) Error() string { return e.Err.Error() }
-
-func (e *Error) Unwrap() error { return e.Err }
+// Error is every error of this package; Of is the ID of a container.
+type Error = fault.Error[Kind]
 
 // KindOf answers the kind of any error of this package, and System for a stranger.
-func KindOf(err error) Kind {
-	var e *Error
-	if errors.As(err, &e) {
-		return e.Kind
-	}
-	return System
-}
+func KindOf(err error) Kind { return fault.KindOf(err, System) }
 
 // fail makes an Error from a sentence; a %w in it stays visible to errors.Is.
 func fail(op, id string, kind Kind, format string, args ...any) error {
-	return &Error{Op: op, ID: id, Kind: kind, Err: fmt.Errorf(format, args...)}
+	return fault.New(op, id, kind, format, args...)
 }

@@ -211,7 +211,7 @@ func (s *supervisor) mark(op string, err error) error {
 	if errors.As(err, &e) && e.Op != "" {
 		op = e.Op
 	}
-	return &Error{Op: op, ID: s.id, Kind: kindOfErrno(err), Err: err}
+	return &Error{Op: op, Of: s.id, Kind: kindOfErrno(err), Err: err}
 }
 
 func (s *supervisor) endedError(op string) error {

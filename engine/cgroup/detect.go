@@ -62,7 +62,7 @@ func Detect() (*Host, error) {
 	defer func() { _ = mounts.Close() }()
 	own, err := os.Open("/proc/self/cgroup")
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, &Error{Op: "detect", Kind: Unsupported, Err: errors.New("this kernel has no cgroups")}
+		return nil, fail("detect", "", Unsupported, "this kernel has no cgroups")
 	}
 	if err != nil {
 		return nil, err
@@ -93,7 +93,7 @@ func detect(mountinfo, own io.Reader, read func(name string) (string, error)) (*
 	}
 	switch {
 	case v2 == nil && len(v1) == 0:
-		return nil, &Error{Op: "detect", Kind: Unsupported, Err: errors.New("no cgroup file system is mounted; mount one on /sys/fs/cgroup")}
+		return nil, fail("detect", "", Unsupported, "no cgroup file system is mounted; mount one on /sys/fs/cgroup")
 	case v2 == nil:
 		h.Mode = V1
 	case len(v1) == 0:

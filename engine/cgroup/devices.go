@@ -33,7 +33,7 @@ func DefaultDevices() []Device {
 func (g *Group) limitDevices(list []Device) error {
 	for _, v := range list {
 		if v.Type != 'c' && v.Type != 'b' {
-			return &Error{Op: "limit", Group: g.id, Kind: Invalid, Err: fmt.Errorf("a device has the type %q, which is neither c nor b", v.Type)}
+			return fail("limit", g.id, Invalid, "a device has the type %q, which is neither c nor b", v.Type)
 		}
 	}
 	if d := g.of("devices"); d != nil {

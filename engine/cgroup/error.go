@@ -1,6 +1,10 @@
 package cgroup
 
-import "errors"
+import (
+	"errors"
+
+	"hull/engine/internal/fault"
+)
 
 // Kind says what sort of failure an Error is.
 type Kind uint8
@@ -15,17 +19,12 @@ const (
 	Unsupported             // this host has not got the controller
 )
 
-// Error is a failure of this package, a sentence for users.
-type Error struct {
-	Op    string
-	Group string
-	Kind  Kind
-	Err   error
+// Error is every error of this package; Of is the ID of a group.
+type Error = fault.Error[Kind]
+
+func fail(op, group string, kind Kind, format string, args ...any) error {
+	return fault.New(op, group, kind, format, args...)
 }
-
-func (e *Error) Error() string { return e.Err.Error() }
-
-func (e *Error) Unwrap() error { return e.Err }
 
 // IsKind says whether err is an *Error of that kind.
 func IsKind(err error, k Kind) bool {

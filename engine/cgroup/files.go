@@ -2,7 +2,6 @@ package cgroup
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path"
 	"strconv"
@@ -127,5 +126,5 @@ func processes(dir string) ([]int, error) {
 }
 
 func system(op, id string, err error) error {
-	return &Error{Op: op, Group: id, Kind: System, Err: fmt.Errorf("the cgroup could not be used: %w", err)}
+	return fail(op, id, System, "the cgroup could not be used: %w", err)
 }

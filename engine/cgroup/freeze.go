@@ -26,7 +26,7 @@ func (g *Group) freeze(ctx context.Context, freeze bool) error {
 	}
 	d := g.v2()
 	if d == nil {
-		return &Error{Op: "pause", Group: g.id, Kind: Unsupported, Err: errors.New("this host has no freezer cgroup, so that containers cannot be paused")}
+		return fail("pause", g.id, Unsupported, "this host has no freezer cgroup, so that containers cannot be paused")
 	}
 	value, want := "0", int64(0)
 	if freeze {

@@ -3,7 +3,6 @@ package cgroup
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path"
 	"slices"
@@ -176,7 +175,7 @@ func (g *Group) Remove(ctx context.Context) error {
 			}
 			select {
 			case <-ctx.Done():
-				return &Error{Op: "remove", Group: g.id, Kind: Busy, Err: fmt.Errorf("the cgroup %s still has processes in it", d.path)}
+				return fail("remove", g.id, Busy, "the cgroup %s still has processes in it", d.path)
 			case <-time.After(pause):
 				pause = min(2*pause, 100*time.Millisecond)
 			}

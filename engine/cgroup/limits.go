@@ -48,7 +48,7 @@ func (g *Group) limitFresh(l Limits) error {
 // limit writes the limits that differ from those in force; all if these are not known.
 func (g *Group) limit(from *Limits, to Limits) error {
 	if to.Pids < 0 || to.Memory < 0 || to.MemorySwap < NoLimit || to.CPUs < 0 || to.CPUShares < 0 {
-		return &Error{Op: "limit", Group: g.id, Kind: Invalid, Err: errors.New("a limit is negative")}
+		return fail("limit", g.id, Invalid, "a limit is negative")
 	}
 	for _, l := range []struct {
 		same  func(a *Limits) bool
@@ -76,7 +76,7 @@ func (g *Group) put(d *dir, name, value string) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, unix.EINVAL): // version 1 demands that a group has no more than those above it
-		return &Error{Op: "limit", Group: g.id, Kind: Invalid, Err: fmt.Errorf("the kernel refuses %s as %s: hull itself may have less", value, name)}
+		return fail("limit", g.id, Invalid, "the kernel refuses %s as %s: hull itself may have less", value, name)
 	}
 	return system("limit", g.id, err)
 }
@@ -139,7 +139,7 @@ func (g *Group) without(controller string, wanted bool) error {
 	if !wanted {
 		return nil
 	}
-	return &Error{Op: "limit", Group: g.id, Kind: Unsupported, Err: fmt.Errorf("this host has no usable %s cgroup controller, so that this limit cannot be set", controller)}
+	return fail("limit", g.id, Unsupported, "this host has no usable %s cgroup controller, so that this limit cannot be set", controller)
 }
 
 func orMax(n int64) string {

@@ -85,7 +85,7 @@ func (g *Group) noSwap(err error) error {
 	if errors.Is(err, errNoSwap) {
 		kind = Unsupported
 	}
-	return &Error{Op: "limit", Group: g.id, Kind: kind, Err: err}
+	return &Error{Op: "limit", Of: g.id, Kind: kind, Err: err}
 }
 
 // shrink writes a limit that is refused while more is in use than can be given back.
@@ -98,7 +98,7 @@ func (g *Group) shrink(d *dir, name, value string) error {
 }
 
 func (g *Group) tooLow() error {
-	return &Error{Op: "limit", Group: g.id, Kind: Busy, Err: errors.New("more memory than that is in use now and cannot be given back")}
+	return fail("limit", g.id, Busy, "more memory than that is in use now and cannot be given back")
 }
 
 func orMinus(n int64) string {

@@ -33,7 +33,7 @@ func (g *Group) Stat() (Stat, error) {
 		Pids: -1, PidsMax: -1, ReadBytes: -1, WrittenBytes: -1, Reads: -1, Writes: -1,
 	}
 	if len(g.dirs) > 0 && !exists(g.dirs[0].path) {
-		return s, &Error{Op: "stat", Group: g.id, Kind: NotFound, Err: errGone}
+		return s, &Error{Op: "stat", Of: g.id, Kind: NotFound, Err: errGone}
 	}
 	if d := g.of("pids"); d != nil {
 		s.Pids, s.PidsMax = number(path.Join(d.path, "pids.current")), number(path.Join(d.path, "pids.max"))

@@ -66,7 +66,7 @@ func (g *Group) mkdir() error {
 			_ = unix.Rmdir(made.path)
 		}
 		if errors.Is(err, os.ErrExist) {
-			return &Error{Op: "create", Group: g.id, Kind: Exists, Err: fmt.Errorf("the cgroup %s exists already", d.path)}
+			return fail("create", g.id, Exists, "the cgroup %s exists already", d.path)
 		}
 		return system("create", g.id, err)
 	}
@@ -81,7 +81,7 @@ func (t *Tree) Open(id string) (*Group, error) {
 	}
 	g.dirs = slices.DeleteFunc(g.dirs, func(d dir) bool { return !exists(d.path) })
 	if len(g.dirs) == 0 {
-		return nil, &Error{Op: "open", Group: id, Kind: NotFound, Err: fmt.Errorf("there is no cgroup %s/%s/%s", top, t.id, id)}
+		return nil, fail("open", id, NotFound, "there is no cgroup %s/%s/%s", top, t.id, id)
 	}
 	return g, nil
 }
@@ -103,7 +103,7 @@ func (t *Tree) Of(pid int) string {
 
 func (t *Tree) group(id string) (*Group, error) {
 	if !valid(t.id) || !valid(id) {
-		return nil, &Error{Op: "name", Group: id, Kind: Invalid, Err: fmt.Errorf("%q cannot be the name of a cgroup", id)}
+		return nil, fail("name", id, Invalid, "%q cannot be the name of a cgroup", id)
 	}
 	g := &Group{id: id}
 	for i := range t.host.Hierarchies {
@@ -123,7 +123,7 @@ func (t *Tree) make() error {
 		return nil
 	}
 	if !valid(t.id) {
-		return &Error{Op: "name", Group: t.id, Kind: Invalid, Err: fmt.Errorf("%q cannot be the name of a cgroup", t.id)}
+		return fail("name", t.id, Invalid, "%q cannot be the name of a cgroup", t.id)
 	}
 	for i := range t.host.Hierarchies {
 		h := &t.host.Hierarchies[i]
@@ -234,7 +234,7 @@ func (t *Tree) Remove() error {
 	for i := range t.host.Hierarchies {
 		d := t.path(&t.host.Hierarchies[i])
 		if err := unix.Rmdir(d); err != nil && !errors.Is(err, unix.ENOENT) {
-			return &Error{Op: "remove", Group: t.id, Kind: Busy, Err: fmt.Errorf("the cgroup %s could not be removed: %w", d, err)}
+			return fail("remove", t.id, Busy, "the cgroup %s could not be removed: %w", d, err)
 		}
 		_ = unix.Rmdir(path.Dir(d))
 	}

@@ -3,10 +3,11 @@ package network
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 
 	"golang.org/x/sys/unix"
+
+	"hull/engine/internal/fault"
 )
 
 // Kind says what an error means to whoever asked.
@@ -26,29 +27,14 @@ const (
 	Interrupted             // the context ended
 )
 
-// Error is every error of this package. Its text is a sentence.
-type Error struct {
-	Op      string // "create", "remove", "lease", "plug", "publish" …
-	Network string // its name, empty if it is about none
-	Kind    Kind
-	Err     error
-}
-
-func (e *Error) Error() string { return e.Err.Error() }
-
-func (e *Error) Unwrap() error { return e.Err }
+// Error is every error of this package; Of is the name of a network.
+type Error = fault.Error[Kind]
 
 // KindOf answers the kind of any error of this package, and System for a stranger.
-func KindOf(err error) Kind {
-	var e *Error
-	if errors.As(err, &e) {
-		return e.Kind
-	}
-	return System
-}
+func KindOf(err error) Kind { return fault.KindOf(err, System) }
 
 func fail(op, network string, kind Kind, format string, args ...any) error {
-	return &Error{Op: op, Network: network, Kind: kind, Err: fmt.Errorf(format, args...)}
+	return fault.New(op, network, kind, format, args...)
 }
 
 // failed is fail for what a system call said.

@@ -3,9 +3,10 @@ package volume
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"syscall"
+
+	"hull/engine/internal/fault"
 )
 
 // Kind says what an error means to whoever asked.
@@ -23,20 +24,11 @@ const (
 	Interrupted             // the context ended
 )
 
-// Error is every error of this package. Its text is a sentence.
-type Error struct {
-	Op     string // "create", "remove", "fill" …
-	Volume string
-	Kind   Kind
-	Err    error
-}
-
-func (e *Error) Error() string { return e.Err.Error() }
-
-func (e *Error) Unwrap() error { return e.Err }
+// Error is every error of this package; Of is the name of a volume.
+type Error = fault.Error[Kind]
 
 func fail(op, name string, kind Kind, format string, args ...any) error {
-	return &Error{Op: op, Volume: name, Kind: kind, Err: fmt.Errorf(format, args...)}
+	return fault.New(op, name, kind, format, args...)
 }
 
 // failed is fail for what a system call said.
