@@ -16,7 +16,7 @@ func openContainers(_ *Tree, e *entry) place {
 }
 
 func (p *containers) entry(c *Container) *entry {
-	return &entry{t: p.e.t, row: p.each, obj: object{kind: containerObject, id: c.ID}, name: c.Name, dir: p.e.path(), key: "c/" + c.ID}
+	return &entry{t: p.e.t, row: p.each, obj: c.object(), name: c.Name, dir: p.e.path(), key: "c/" + c.ID}
 }
 
 func (p *containers) list(context.Context) ([]*entry, error) {

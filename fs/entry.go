@@ -31,45 +31,6 @@ type entry struct {
 	rel string
 }
 
-// object is what an entry belongs to.
-type object struct {
-	kind objectKind
-	id   string    // reference of an image, ID of a container or layer, domain of a registry, name of a volume or network
-	made time.Time // of all but a container: tells a reference from one of the same name that was removed
-}
-
-type objectKind uint8
-
-const (
-	noObject objectKind = iota // the tree itself
-	imageObject
-	containerObject
-	registryObject
-	layerObject
-	volumeObject
-	networkObject
-)
-
-// key is the object's identity.
-func (o object) key() string {
-	switch o.kind {
-	case imageObject:
-		return fmt.Sprintf("i/%s/%d", o.id, o.made.UnixNano())
-	case containerObject:
-		return "c/" + o.id
-	case registryObject:
-		return fmt.Sprintf("r/%s/%d", o.id, o.made.UnixNano())
-	case layerObject:
-		return fmt.Sprintf("l/%s/%d", o.id, o.made.UnixNano())
-	case volumeObject:
-		return fmt.Sprintf("v/%s/%d", o.id, o.made.UnixNano())
-	case networkObject:
-		return fmt.Sprintf("n/%s/%d", o.id, o.made.UnixNano())
-	case noObject:
-	}
-	return ""
-}
-
 // path is where the entry is in the tree: for a container's directory where it is now, since its inode stays when it is
 // renamed.
 func (e *entry) path() string {
@@ -91,42 +52,6 @@ func (e *entry) child(r *row, name string) *entry {
 		t: e.t, row: r, obj: e.obj, name: name, dir: e.path(), key: e.key + "/" + name, session: e.session, which: e.which,
 		rel: strings.TrimPrefix(e.rel+"/"+name, "/"),
 	}
-}
-
-// image returns the snapshot of the image the entry belongs to.
-func (e *entry) image() (*Image, error) {
-	i, ok := e.t.Images.Find(e.obj.id)
-	if !ok || !i.Made.Equal(e.obj.made) {
-		return nil, fail(Removed, "", "images/"+e.obj.id, "The image "+e.obj.id+" was removed.")
-	}
-	return i, nil
-}
-
-// container returns the snapshot of the container the entry belongs to.
-func (e *entry) container() (*Container, error) {
-	c, ok := e.t.Containers.Find(e.obj.id)
-	if !ok {
-		return nil, fail(Removed, "", "containers/"+e.obj.id, "The container was removed.")
-	}
-	return c, nil
-}
-
-// registry returns the snapshot of the registry the entry belongs to.
-func (e *entry) registry() (*Registry, error) {
-	r, ok := e.t.Registries.Find(e.obj.id)
-	if !ok || !r.Made.Equal(e.obj.made) {
-		return nil, fail(Removed, "", "registries/"+e.obj.id, "The registry "+e.obj.id+" was removed.")
-	}
-	return r, nil
-}
-
-// layer returns the snapshot of the layer the entry belongs to.
-func (e *entry) layer() (*Layer, error) {
-	l, ok := e.t.Layers.Find(e.obj.id)
-	if !ok || !l.Made.Equal(e.obj.made) {
-		return nil, fail(Removed, "", "layers/"+e.obj.id, "The layer "+e.obj.id+" was removed.")
-	}
-	return l, nil
 }
 
 // alive is the error that its object was removed.
@@ -153,24 +78,15 @@ func (e *entry) alive() error {
 // label is the path of the entry's object as it is called now, or of the collection.
 func (e *entry) label() string {
 	switch e.obj.kind {
-	case imageObject:
-		return "images/" + e.obj.id
+	case noObject:
+		return e.path()
 	case containerObject:
 		if c, ok := e.t.Containers.Find(e.obj.id); ok {
 			return "containers/" + c.Name
 		}
-		return "containers/" + e.obj.id
-	case registryObject:
-		return "registries/" + e.obj.id
-	case layerObject:
-		return "layers/" + e.obj.id
-	case volumeObject:
-		return "volumes/" + e.obj.id
-	case networkObject:
-		return "networks/" + e.obj.id
-	case noObject:
+	case imageObject, registryObject, layerObject, volumeObject, networkObject:
 	}
-	return e.path()
+	return e.obj.path()
 }
 
 // times are those of the object: directories carry their object's creation time.

@@ -101,7 +101,7 @@ func (p *imageContainers) mkdir(ctx context.Context, name string) (*entry, error
 	if err != nil {
 		return nil, err
 	}
-	o := object{kind: containerObject, id: c.ID}
+	o := c.object()
 	each := p.e.t.table.find("containers").rows[0]
 	return &entry{t: p.e.t, row: each, obj: o, name: name, dir: p.e.path(), key: p.e.key + "/" + c.ID}, nil
 }

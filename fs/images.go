@@ -96,7 +96,7 @@ func (t *Tree) latest(path string) *Image {
 
 // entry is the directory of an image by the name it has here.
 func (p *images) entry(i *Image, name string) *entry {
-	o := object{kind: imageObject, id: i.Reference, made: i.Made}
+	o := i.object()
 	e := &entry{t: p.e.t, row: p.each, obj: o, name: name, dir: p.e.path()}
 	e.key = e.path() + "#" + o.key()
 	return e
@@ -104,7 +104,7 @@ func (p *images) entry(i *Image, name string) *entry {
 
 // seen tells whether somebody may look at more than an image's name.
 func (t *Tree) seen(by Credential, i *Image) bool {
-	o := object{kind: imageObject, id: i.Reference, made: i.Made}
+	o := i.object()
 	return may(by, &entry{t: t, row: t.table.find("images").rows[0], obj: o, name: i.Reference, dir: "images"}, Read) == nil
 }
 
@@ -117,13 +117,13 @@ func (p *images) below(name string) *entry {
 
 // own is a row of the directory's own image.
 func (p *images) own(i *Image, r *row) *entry {
-	o := object{kind: imageObject, id: i.Reference, made: i.Made}
+	o := i.object()
 	return &entry{t: p.e.t, row: r, obj: o, name: r.name, dir: p.e.path(), key: p.within(i) + "/" + r.name, rel: r.name}
 }
 
 // within is the key of the directory as its own image's.
 func (p *images) within(i *Image) string {
-	return p.e.path() + "#" + object{kind: imageObject, id: i.Reference, made: i.Made}.key()
+	return p.e.path() + "#" + i.object().key()
 }
 
 func (p *images) list(context.Context) ([]*entry, error) {

@@ -7,32 +7,10 @@ import (
 )
 
 // layers is layers/: each stored layer by its ID.
-type layers struct {
-	refusing
-	each *row
-}
+type layers struct{ objects[*Layer] }
 
-func openLayers(_ *Tree, e *entry) place { return &layers{refusing{e}, e.row.rows[0]} }
-
-func (p *layers) entry(l *Layer) *entry {
-	o := object{kind: layerObject, id: l.ID, made: l.Made}
-	return &entry{t: p.e.t, row: p.each, obj: o, name: l.ID, dir: p.e.path(), key: o.key()}
-}
-
-func (p *layers) list(context.Context) ([]*entry, error) {
-	all := p.e.t.Layers.List()
-	es := make([]*entry, len(all))
-	for i, l := range all {
-		es[i] = p.entry(l)
-	}
-	return es, nil
-}
-
-func (p *layers) find(_ context.Context, name string) (*entry, error) {
-	if l, ok := p.e.t.Layers.Find(name); ok {
-		return p.entry(l), nil
-	}
-	return nil, nil
+func openLayers(t *Tree, e *entry) place {
+	return &layers{objects[*Layer]{refusing: refusing{e}, all: t.Layers}}
 }
 
 func (p *layers) mkdir(_ context.Context, name string) (*entry, error) {

@@ -106,5 +106,17 @@ func (f *fixed) create(ctx context.Context, name string) (*entry, error) {
 	return f.refuse().create(ctx, name)
 }
 
+// reviving is a fixed place in which > makes the file again that unlink has hidden.
+type reviving struct{ fixed }
+
+func (p *reviving) create(ctx context.Context, name string) (*entry, error) {
+	r := p.e.row.find(name)
+	if r == nil {
+		return p.fixed.create(ctx, name)
+	}
+	p.e.t.hides.show(p.e.key, name)
+	return p.e.child(r, name), nil
+}
+
 // dot tells whether a name is one that hull never has: .git, .Trash-1000, .hidden, which programs look for everywhere.
 func dot(name string) bool { return name != "" && name[0] == '.' }

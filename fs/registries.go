@@ -7,61 +7,31 @@ import (
 )
 
 // registries is registries/: each registry by its host.
-type registries struct {
-	refusing
-	each *row
-}
+type registries struct{ objects[*Registry] }
 
-func openRegistries(_ *Tree, e *entry) place {
-	return &registries{refusing{e}, e.row.rows[0]}
-}
-
-func (p *registries) entry(r *Registry) *entry {
-	o := object{kind: registryObject, id: r.Domain, made: r.Made}
-	return &entry{t: p.e.t, row: p.each, obj: o, name: r.Domain, dir: p.e.path(), key: o.key()}
-}
-
-func (p *registries) list(context.Context) ([]*entry, error) {
-	all := p.e.t.Registries.List()
-	es := make([]*entry, len(all))
-	for i, r := range all {
-		es[i] = p.entry(r)
-	}
-	return es, nil
-}
-
-func (p *registries) find(_ context.Context, name string) (*entry, error) {
-	if r, ok := p.e.t.Registries.Find(name); ok && !dot(name) {
-		return p.entry(r), nil
-	}
-	return p.e.unlisted(name), nil
+func openRegistries(t *Tree, e *entry) place {
+	return &registries{objects[*Registry]{refusing: refusing{e}, all: t.Registries}}
 }
 
 func (p *registries) mkdir(ctx context.Context, name string) (*entry, error) {
 	if dot(name) {
 		return nil, p.no("mkdir", name, "no registry's name begins with a dot")
 	}
-	r, err := p.e.t.Registries.Add(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	return p.entry(r), nil
+	return p.made(p.e.t.Registries.Add(ctx, name))
 }
 
 // rmdir logs out and forgets.
 func (p *registries) rmdir(ctx context.Context, name string) error {
-	if _, ok := p.e.t.Registries.Find(name); !ok {
-		return absent("rmdir", p.e.path(), name, nil)
+	if err := p.here(name); err != nil {
+		return err
 	}
 	return p.e.t.Registries.Remove(ctx, name)
 }
 
 // registryPlace is a registry's directory.
-type registryPlace struct {
-	fixed
-}
+type registryPlace struct{ reviving }
 
-func openRegistry(_ *Tree, e *entry) place { return &registryPlace{fixed{e}} }
+func openRegistry(_ *Tree, e *entry) place { return &registryPlace{reviving{fixed{e}}} }
 
 // unlink of login logs out, and the file stays to log in again. The other names go for a while, so that rm -r comes to
 // the rmdir that forgets the registry; of docker.io, which stays, they do not.
@@ -81,16 +51,6 @@ func (p *registryPlace) unlink(ctx context.Context, name string) error {
 	}
 	p.e.t.hides.hide(p.e.key, name)
 	return nil
-}
-
-// create is > onto a file that unlink has hidden.
-func (p *registryPlace) create(ctx context.Context, name string) (*entry, error) {
-	r := p.e.row.find(name)
-	if r == nil {
-		return p.fixed.create(ctx, name)
-	}
-	p.e.t.hides.show(p.e.key, name)
-	return p.e.child(r, name), nil
 }
 
 // login takes USER PASSWORD. A password may hold white space, a user's name does not.

@@ -38,7 +38,7 @@ func (p *containerRoots) find(_ context.Context, name string) (*entry, error) {
 
 func (p *containerRoots) entry(c *Container) *entry {
 	return &entry{
-		t: p.e.t, row: p.e.row.rows[0], obj: object{kind: containerObject, id: c.ID}, name: c.Name, dir: p.e.path(),
+		t: p.e.t, row: p.e.row.rows[0], obj: c.object(), name: c.Name, dir: p.e.path(),
 		key: "rootfs/containers/" + c.ID,
 	}
 }
@@ -99,7 +99,7 @@ func (p *layerRoots) find(_ context.Context, name string) (*entry, error) {
 }
 
 func (p *layerRoots) entry(l *Layer) *entry {
-	o := object{kind: layerObject, id: l.ID, made: l.Made}
+	o := l.object()
 	return &entry{
 		t: p.e.t, row: p.e.row.rows[0], obj: o, name: strings.TrimPrefix(l.ID, "sha256:"), dir: p.e.path(),
 		key: "rootfs/layers/" + o.key(),

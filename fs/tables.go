@@ -51,7 +51,7 @@ func (t *Tree) tells(by Credential, c *Container) bool {
 	}
 	r := t.table.find("containers").rows[0].find("command")
 	return may(by, &entry{
-		t: t, row: r, obj: object{kind: containerObject, id: c.ID}, name: r.name, dir: "containers/" + c.Name, rel: r.name,
+		t: t, row: r, obj: c.object(), name: r.name, dir: "containers/" + c.Name, rel: r.name,
 	}, Read) == nil
 }
 

@@ -70,8 +70,8 @@ func (t *Tree) keepAccess(from *Image, target string) error {
 		return nil // somebody has removed it
 	}
 	return t.access.renamed(
-		object{kind: imageObject, id: from.Reference, made: from.Made}.key(),
-		object{kind: imageObject, id: to.Reference, made: to.Made}.key())
+		from.object().key(),
+		to.object().key())
 }
 
 // target is the reference that a name here would be.

@@ -2,37 +2,19 @@ package fs
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 )
 
 // volumes is volumes/: each volume by its name.
-type volumes struct {
-	refusing
-	each *row
+type volumes struct{ objects[*Volume] }
+
+func openVolumes(t *Tree, e *entry) place {
+	return &volumes{objects[*Volume]{refusing: refusing{e}, all: t.Volumes}}
 }
 
-func openVolumes(_ *Tree, e *entry) place { return &volumes{refusing{e}, e.row.rows[0]} }
-
-func (p *volumes) entry(v *Volume) *entry {
-	o := object{kind: volumeObject, id: v.Name, made: v.Made}
-	return &entry{t: p.e.t, row: p.each, obj: o, name: v.Name, dir: p.e.path(), key: o.key()}
-}
-
-func (p *volumes) list(context.Context) ([]*entry, error) {
-	all := p.e.t.Volumes.List()
-	es := make([]*entry, len(all))
-	for i, v := range all {
-		es[i] = p.entry(v)
-	}
-	return es, nil
-}
-
-func (p *volumes) find(_ context.Context, name string) (*entry, error) {
-	if v, ok := p.e.t.Volumes.Find(name); ok && !dot(name) {
-		return p.entry(v), nil
-	}
-	return p.e.unlisted(name), nil
+// openVolumeRoots opens rootfs/volumes.
+func openVolumeRoots(t *Tree, e *entry) place {
+	return &objects[*Volume]{refusing: refusing{e}, all: t.Volumes, under: "rootfs/volumes/"}
 }
 
 func (p *volumes) mkdir(ctx context.Context, name string) (*entry, error) {
@@ -45,16 +27,13 @@ func (p *volumes) mkdir(ctx context.Context, name string) (*entry, error) {
 		v, err = p.e.t.Volumes.Create(ctx, name, by)
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return p.entry(v), nil
+	return p.made(v, err)
 }
 
 // rmdir removes a volume that is not used and has nothing in it: rm -rf must not delete databases.
 func (p *volumes) rmdir(ctx context.Context, name string) error {
-	if _, ok := p.e.t.Volumes.Find(name); !ok {
-		return absent("rmdir", p.e.path(), name, nil)
+	if err := p.here(name); err != nil {
+		return err
 	}
 	return p.e.t.within(ctx, "rmdir", "volumes/"+name, func(ctx context.Context) error {
 		return p.e.t.Volumes.Remove(ctx, name, false)
@@ -78,15 +57,6 @@ func (p *volumePlace) unlink(_ context.Context, name string) error {
 	}
 	p.e.t.hides.hide(p.e.key, name)
 	return nil
-}
-
-// volume returns the snapshot of the volume the entry belongs to.
-func (e *entry) volume() (*Volume, error) {
-	v, ok := e.t.Volumes.Find(e.obj.id)
-	if !ok || !v.Made.Equal(e.obj.made) {
-		return nil, fail(Removed, "", "volumes/"+e.obj.id, "The volume "+e.obj.id+" was removed.")
-	}
-	return v, nil
 }
 
 func volumeSize(_ context.Context, t *Tree, e *entry) ([]byte, error) {
@@ -115,34 +85,4 @@ func removeVolume(ctx context.Context, t *Tree, e *entry, args []string) error {
 		return err
 	}
 	return t.Volumes.Remove(ctx, e.obj.id, true)
-}
-
-// volumeRoots is rootfs/volumes.
-type volumeRoots struct {
-	refusing
-}
-
-func openVolumeRoots(_ *Tree, e *entry) place { return &volumeRoots{refusing{e}} }
-
-func (p *volumeRoots) list(context.Context) ([]*entry, error) {
-	var es []*entry
-	for _, v := range p.e.t.Volumes.List() {
-		es = append(es, p.entry(v))
-	}
-	return es, nil
-}
-
-func (p *volumeRoots) find(_ context.Context, name string) (*entry, error) {
-	if v, ok := p.e.t.Volumes.Find(name); ok {
-		return p.entry(v), nil
-	}
-	return nil, nil
-}
-
-func (p *volumeRoots) entry(v *Volume) *entry {
-	o := object{kind: volumeObject, id: v.Name, made: v.Made}
-	return &entry{
-		t: p.e.t, row: p.e.row.rows[0], obj: o, name: v.Name, dir: p.e.path(),
-		key: fmt.Sprint("rootfs/volumes/", o.key()),
-	}
 }

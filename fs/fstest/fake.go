@@ -11,6 +11,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -159,6 +160,15 @@ func (f *Fake) Info() string { return "version test\nkernel test" }
 
 // Disk implements [fs.Host].
 func (f *Fake) Disk(context.Context) string { return "layers.bytes 0" }
+
+// sorted is all that a map has, by its keys.
+func sorted[T any](all map[string]T) []T {
+	list := make([]T, 0, len(all))
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		list = append(list, all[name])
+	}
+	return list
+}
 
 func wrong(kind fs.Kind, op, object, format string, args ...any) error {
 	return &fs.Error{Op: op, Object: object, Kind: kind, Sentence: fmt.Sprintf(format, args...)}

@@ -1,7 +1,6 @@
 package fstest
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 
@@ -24,12 +23,7 @@ func (s fakeLayers) List() []*fs.Layer {
 			found[id] = &fs.Layer{ID: id, DiffID: id, Size: 1000, Entries: 3, Made: s.f.born}
 		}
 	}
-	list := make([]*fs.Layer, 0, len(found))
-	for _, l := range found {
-		list = append(list, l)
-	}
-	slices.SortFunc(list, func(a, b *fs.Layer) int { return cmp.Compare(a.ID, b.ID) })
-	return list
+	return sorted(found)
 }
 
 func (s fakeLayers) Find(id string) (*fs.Layer, bool) {

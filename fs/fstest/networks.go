@@ -1,10 +1,8 @@
 package fstest
 
 import (
-	"cmp"
 	"context"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,12 +27,7 @@ func fixedNetworks() map[string]*fs.Network {
 func (s fakeNetworks) List() []*fs.Network {
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
-	list := make([]*fs.Network, 0, len(s.f.networks))
-	for _, n := range s.f.networks {
-		list = append(list, n)
-	}
-	slices.SortFunc(list, func(a, b *fs.Network) int { return cmp.Compare(a.Name, b.Name) })
-	return list
+	return sorted(s.f.networks)
 }
 
 func (s fakeNetworks) Find(name string) (*fs.Network, bool) {

@@ -1,10 +1,8 @@
 package fstest
 
 import (
-	"cmp"
 	"context"
 	"maps"
-	"slices"
 	"strings"
 
 	"hull/fs"
@@ -27,11 +25,10 @@ func (s fakeRegistries) List() []*fs.Registry {
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
 	var l []*fs.Registry
-	for _, r := range s.f.registries {
+	for _, r := range sorted(s.f.registries) {
 		shown := r.Registry
 		l = append(l, &shown)
 	}
-	slices.SortFunc(l, func(a, b *fs.Registry) int { return cmp.Compare(a.Domain, b.Domain) })
 	return l
 }
 

@@ -1,10 +1,8 @@
 package fstest
 
 import (
-	"cmp"
 	"context"
 	"os"
-	"slices"
 
 	"hull/fs"
 )
@@ -18,12 +16,7 @@ type fakeVolumes struct{ f *Fake }
 func (s fakeVolumes) List() []*fs.Volume {
 	s.f.mu.Lock()
 	defer s.f.mu.Unlock()
-	list := make([]*fs.Volume, 0, len(s.f.volumes))
-	for _, v := range s.f.volumes {
-		list = append(list, v)
-	}
-	slices.SortFunc(list, func(a, b *fs.Volume) int { return cmp.Compare(a.Name, b.Name) })
-	return list
+	return sorted(s.f.volumes)
 }
 
 func (s fakeVolumes) Find(name string) (*fs.Volume, bool) {
