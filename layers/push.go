@@ -15,12 +15,14 @@ import (
 type PushOptions struct {
 	By       uint32            // uid of who asks
 	Keychain registry.Keychain // credentials of who asks; nil = the store's
+	Through  string            // another name of the image by which it is asked for, and which is to tell of it too; empty = none
 }
 
 // push is a push under way.
 type push struct {
-	*pull // its arrival: what it keeps, and what it fetches again
-	image *stored
+	*pull   // its arrival: what it keeps, and what it fetches again
+	image   *stored
+	through []string // other names of the image by which it was asked for; the store's mu guards it
 
 	mu   sync.Mutex
 	sent map[string]int64  // bytes done, by blob
@@ -30,7 +32,7 @@ type push struct {
 // Push brings an image to the registry and repository that its reference names. It
 // returns when the push is accepted, which then goes on in the daemon's context;
 // Wait, Cancel and Progress are the same as for a pull, and its failure ends up in
-// Image.Error. A push of the same reference that is under way is joined. One that
+// Image.Error; Wait, Cancel and Image.Error of the name it was asked for by, too. A push of the same reference that is under way is joined. One that
 // the daemon's end interrupts goes on with the next, and sends only what is missing.
 func (s *Store) Push(ctx context.Context, text string, o PushOptions) error {
 	if err := ctx.Err(); err != nil {
@@ -57,6 +59,14 @@ func (s *Store) beginPush(ref reference.Reference, o PushOptions, tries int) err
 	p := &push{sent: map[string]int64{}, told: map[string]string{}}
 	p.pull = s.arrive(s.ctx, "push", ref.Familiar(), o.By, s.clientOf(o.Keychain))
 	p.ref, p.ended = ref, make(chan struct{})
+	if o.Through != "" {
+		through, err := s.nameOf("push", o.Through)
+		if err != nil {
+			s.depart(p.pull)
+			return err
+		}
+		p.through = []string{through}
+	}
 	old, err := s.pushable(p)
 	if old == nil {
 		s.depart(p.pull)
@@ -64,7 +74,7 @@ func (s *Store) beginPush(ref reference.Reference, o PushOptions, tries int) err
 	}
 	copied := *old
 	r := &copied
-	r.Push, r.Tries = &pusher{o.By}, tries
+	r.Push, r.Tries = &pusher{o.By, o.Through}, tries
 	err = s.writeRecord(r)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,6 +106,8 @@ func (s *Store) pushable(p *push) (r *record, err error) {
 	case s.closed:
 		return nil, failf("push", p.name, Cancelled, "%w", errClosed)
 	case s.pushes[p.name] != nil:
+		under := s.pushes[p.name]
+		under.through = append(under.through, p.through...)
 		return nil, nil
 	case s.pulls[p.name] != nil:
 		return nil, failf("push", p.name, Busy, "it is being pulled; cancel the pull first, or wait for it")
@@ -233,7 +245,7 @@ func (s *Store) pushEnded(p *push, digest string, err error) {
 	s.change <- struct{}{} // not for long, and this must be done
 	defer s.unlockChange()
 	s.mu.Lock()
-	old := s.names[p.name]
+	old, through := s.names[p.name], s.askedBy(p)
 	var all *stored
 	if err == nil {
 		if now := s.images[p.image.ID]; now != nil {
@@ -245,20 +257,18 @@ func (s *Store) pushEnded(p *push, digest string, err error) {
 	r := old
 	dropped := errors.Is(err, errDropped) || (err != nil && s.ctx.Err() != nil)
 	if old != nil && old.Image != nil && old.Image.ID == p.image.ID && !dropped {
-		copied := *old
-		r = &copied
+		r = old.told(err)
 		r.Push, r.Tries = nil, 0
-		if err != nil {
-			r.Error, r.ErrorKind = err.Error(), KindOf(err).String()
-		} else {
-			r.Error, r.ErrorKind, r.Digest = "", "", digest
+		if err == nil {
+			r.Digest = digest
 		}
 		if all != nil {
 			r.Image = all
 		}
-		r.named(p.ref)
-		if e := s.writeRecord(r); e != nil {
-			s.log.Warn("how a push ended could not be recorded", "image", p.name, "op", "push", "err", e)
+		s.recordPush(r.named(p.ref))
+		for i, o := range through {
+			through[i] = o.told(err)
+			s.recordPush(through[i])
 		}
 	}
 	s.mu.Lock()
@@ -266,6 +276,9 @@ func (s *Store) pushEnded(p *push, digest string, err error) {
 	delete(s.pushes, p.name)
 	if r != nil {
 		s.names[p.name] = r
+	}
+	for _, o := range through {
+		s.names[o.name] = o
 	}
 	s.publish()
 	s.mu.Unlock()
@@ -277,4 +290,31 @@ func (s *Store) pushEnded(p *push, digest string, err error) {
 		s.events.add(Event{Action: ActionFailed, Reference: p.name, ID: p.image.ID, By: p.by, Err: err})
 	}
 	s.collect(p.by) // its own pins end with it, at the next one at the latest
+}
+
+// askedBy are the records of the other names by which a push was asked for. The caller holds mu.
+func (s *Store) askedBy(p *push) []*record {
+	var all []*record
+	for _, name := range p.through {
+		if r := s.names[name]; r != nil && r.Image != nil && r.Image.ID == p.image.ID {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+// told is the record of a name that tells of a push's failure, or that there was none.
+func (r *record) told(err error) *record {
+	copied := *r
+	copied.Error, copied.ErrorKind = "", ""
+	if err != nil {
+		copied.Error, copied.ErrorKind = err.Error(), KindOf(err).String()
+	}
+	return &copied
+}
+
+func (s *Store) recordPush(r *record) {
+	if err := s.writeRecord(r); err != nil {
+		s.log.Warn("how a push ended could not be recorded", "image", r.name, "op", "push", "err", err)
+	}
 }

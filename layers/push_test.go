@@ -157,6 +157,65 @@ func TestPushFails(t *testing.T) {
 	wantKind(t, pushNow(t, s, far), NotFound)
 }
 
+// TestPushThrough: a name by which a push to another was asked for waits for it, and tells how it ended.
+func TestPushThrough(t *testing.T) {
+	needRoot(t)
+	r := newRegistry(t)
+	r.push(t, "acme/app:1", imageOf(t, layerOf(t, file{name: "a", content: noise(24, 10_000)})))
+	s := openStore(t, t.TempDir(), Options{})
+	name, target := r.ref("acme/app:1"), r.ref("acme/other:1")
+	im := mustPull(t, s, name)
+	asked, answer := make(chan struct{}, 16), make(chan int, 16)
+	r.setBefore(func(req *http.Request) int {
+		if req.Method != http.MethodPut && req.Method != http.MethodPost {
+			return 0
+		}
+		asked <- struct{}{}
+		select {
+		case status := <-answer:
+			return status
+		case <-req.Context().Done():
+			return http.StatusForbidden
+		}
+	})
+	begin := func() chan error {
+		t.Helper()
+		if err := s.Tag(t.Context(), im.ID, target, true, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Push(t.Context(), target, PushOptions{Through: name}); err != nil {
+			t.Fatal(err)
+		}
+		waited := make(chan error, 1)
+		go func() { waited <- s.Wait(t.Context(), name) }()
+		<-asked
+		return waited
+	}
+	waited := begin()
+	if got := mustFind(t, s, name); got.Status != Ready {
+		t.Errorf("meanwhile its own name is %+v", got)
+	}
+	answer <- http.StatusForbidden
+	wantKind(t, <-waited, Denied)
+	wantKind(t, s.Wait(t.Context(), name), Denied)
+	if got := mustFind(t, s, name); got.Error == "" || got.Error != mustFind(t, s, target).Error {
+		t.Errorf("after a failure it is %+v", got)
+	}
+	waited = begin()
+	if err := s.Cancel(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	wantKind(t, <-waited, Cancelled)
+	waited = begin()
+	close(answer) // 0: go on
+	if err := <-waited; err != nil {
+		t.Error(err)
+	}
+	if got := mustFind(t, s, name); got.Error != "" {
+		t.Errorf("after a success it is %+v", got)
+	}
+}
+
 func TestPushCancelledAndRemoved(t *testing.T) {
 	needRoot(t)
 	r, other := newRegistry(t), newRegistry(t)

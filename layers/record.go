@@ -49,7 +49,8 @@ type origin struct {
 
 // pusher is who asked for a push.
 type pusher struct {
-	By uint32 `json:"by"`
+	By      uint32 `json:"by"`
+	Through string `json:"through,omitempty"` // the other name by which it was asked for
 }
 
 // named completes a record with what is derived from its reference.

@@ -109,7 +109,7 @@ func usedBy(holders []string) string {
 
 func (s *Store) endPulls(ctx context.Context, names []string) error {
 	for _, name := range names {
-		if err := s.end(ctx, name, errDropped); err != nil {
+		if err := end(ctx, name, s.underWay(name, false), errDropped); err != nil {
 			return err
 		}
 	}

@@ -143,7 +143,7 @@ func (s *Store) takeUpPush(old *record) error {
 		return err
 	}
 	if old.Tries < maxTakeUps && old.Image != nil {
-		return s.beginPush(ref, PushOptions{By: old.Push.By, Keychain: s.loginsOf(old.Push.By)}, old.Tries+1)
+		return s.beginPush(ref, PushOptions{By: old.Push.By, Keychain: s.loginsOf(old.Push.By), Through: old.Push.Through}, old.Tries+1)
 	}
 	copied := *old
 	r := &copied

@@ -2,22 +2,18 @@ package layers
 
 import (
 	"context"
+	"slices"
 )
 
-// Wait waits until the pull or push of a reference has ended and returns its
-// failure. Without one under way, it tells how the last one ended.
+// Wait waits until the pull or push of a reference has ended, or a push to another
+// name that was asked for by it, and returns its failure. Without one under way, it tells how the last one ended.
 func (s *Store) Wait(ctx context.Context, text string) error {
 	name, err := s.nameOf("wait", text)
 	if err != nil {
 		return err
 	}
-	if ended, failure := s.underWay(name); ended != nil {
-		select {
-		case <-ended:
-			return failure()
-		case <-ctx.Done():
-			return wrap("wait", name, ctx.Err())
-		}
+	if all := s.underWay(name, true); len(all) > 0 {
+		return wait(ctx, "wait", name, all)
 	}
 	// Read after that: the record has the failure of one that has just ended.
 	s.mu.Lock()
@@ -32,57 +28,63 @@ func (s *Store) Wait(ctx context.Context, text string) error {
 	return nil
 }
 
-// underWay is the pull or push of a reference: when it has ended, and its failure
-// then. It is nil, nil if there is none.
-func (s *Store) underWay(name string) (ended <-chan struct{}, failure func() error) {
+// underWay are the pull or push of a reference and, if those count too, the pushes to
+// other names that were asked for by it.
+func (s *Store) underWay(name string, through bool) []*pull {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var all []*pull
 	if p := s.pulls[name]; p != nil {
-		return p.ended, func() error { return p.err }
+		all = append(all, p)
 	}
-	if p := s.pushes[name]; p != nil {
-		return p.ended, func() error { return p.err }
+	for to, p := range s.pushes {
+		if to == name || through && slices.Contains(p.through, name) {
+			all = append(all, p.pull)
+		}
 	}
-	return nil, nil
+	return all
 }
 
-// Cancel ends the pull or push of a reference and waits until it has. What has
+// wait waits until all of them have ended, and returns the first failure.
+func wait(ctx context.Context, op, name string, all []*pull) error {
+	var first error
+	for _, p := range all {
+		select {
+		case <-p.ended:
+			if first == nil {
+				first = p.err
+			}
+		case <-ctx.Done():
+			return wrap(op, name, ctx.Err())
+		}
+	}
+	return first
+}
+
+// Cancel ends what Wait waits for, and waits until it has. What has
 // arrived is kept for the next attempt; without one under way nothing happens.
 func (s *Store) Cancel(ctx context.Context, text string) error {
 	name, err := s.nameOf("cancel", text)
 	if err != nil {
 		return err
 	}
+	all := s.underWay(name, true)
 	s.mu.Lock()
-	r, moves := s.names[name], s.pulls[name] != nil || s.pushes[name] != nil
+	r := s.names[name]
 	s.mu.Unlock()
-	if r == nil && !moves {
+	if r == nil && len(all) == 0 {
 		return failf("cancel", name, NotFound, "there is no such image here")
 	}
-	return s.end(ctx, name, context.Canceled)
+	return end(ctx, name, all, context.Canceled)
 }
 
-// end cancels the pull or push of a reference, if there is one, and waits for its
-// end.
-func (s *Store) end(ctx context.Context, name string, cause error) error {
-	ended, _ := s.underWay(name)
-	if ended == nil {
-		return nil
-	}
-	s.mu.Lock()
-	if p := s.pulls[name]; p != nil {
+// end cancels pulls and pushes, and waits for their ends.
+func end(ctx context.Context, name string, all []*pull, cause error) error {
+	for _, p := range all {
 		p.cancel(cause)
 	}
-	if p := s.pushes[name]; p != nil {
-		p.cancel(cause)
-	}
-	s.mu.Unlock()
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
-		return wrap("cancel", name, ctx.Err())
-	}
+	_ = wait(ctx, "cancel", name, all) // how they ended they tell themselves
+	return wrap("cancel", name, ctx.Err())
 }
 
 // nameOf is the familiar name a text means, by way of an ID if need be.

@@ -74,12 +74,14 @@ func (i images) Pull(ctx context.Context, ref, platform string, budget time.Dura
 
 func (i images) Push(ctx context.Context, ref, target string) error {
 	by := uid(ctx)
+	o := layers.PushOptions{By: by, Keychain: keychain(by)}
 	if target != ref {
+		o.Through = ref
 		if err := i.store.Tag(ctx, ref, target, true, by); err != nil {
 			return fromStore("images/"+target, err)
 		}
 	}
-	return fromStore("images/"+target, i.store.Push(ctx, target, layers.PushOptions{By: by, Keychain: keychain(by)}))
+	return fromStore("images/"+target, i.store.Push(ctx, target, o))
 }
 
 func (i images) Wait(ctx context.Context, ref string) error {
