@@ -9,13 +9,14 @@ import (
 const maxInterpreter = 255
 
 // Script is what reading a verb file gives: a script that names the hull binary, so that executing it runs the helper,
-// and says what it is.
+// and says what it is. A shell that is given it to read says so and fails: it would do nothing, silently.
 func Script(binary, summary string) []byte {
 	var b strings.Builder
 	b.WriteString("#!" + binary + " verb\n")
 	for line := range strings.Lines(strings.TrimSpace(summary)) {
 		b.WriteString("# " + strings.TrimRight(line, "\n") + "\n")
 	}
+	b.WriteString("echo 'hull: this is a program: execute it by its path, without a shell before it' >&2; exit 126\n")
 	return []byte(b.String())
 }
 
