@@ -142,12 +142,11 @@ func (u upNetwork) elements(link string) []element {
 	name := bytes16(link)
 	list := []element{
 		{setLinks, key(name), ""},
-		{setMACs, key(name, u.mac), ""},
-		{setAddrs4, key(name, u.Addr.AsSlice()), ""},
-		{setAddrs6, key(name, local6(u.mac).AsSlice()), ""},
+		{setAddrs4, key(name, u.mac, u.Addr.AsSlice()), ""},
+		{setAddrs6, key(name, u.mac, local6(u.mac).AsSlice()), ""},
 	}
 	if u.Addr6.IsValid() {
-		list = append(list, element{setAddrs6, key(name, u.Addr6.AsSlice()), ""})
+		list = append(list, element{setAddrs6, key(name, u.mac, u.Addr6.AsSlice()), ""})
 	}
 	return list
 }

@@ -24,8 +24,7 @@ const (
 	setAny6                  //
 	setResolver              // 53, and the port where the resolver is
 	setLinks                 // the host's ends
-	setMACs                  // each with what it may send from
-	setAddrs4                //
+	setAddrs4                // each with the MAC and the addresses that it may send from
 	setAddrs6                //
 	setCount
 )
@@ -65,9 +64,8 @@ var sets = [setCount]set{
 	setAny6:     {name: "everywhere6", key: types{typeProto, typePort}, data: types{typeIP6, typePort}},
 	setResolver: {name: "resolver", key: types{typePort}, data: types{typePort}},
 	setLinks:    {name: "links", key: types{typeName}, bridge: true},
-	setMACs:     {name: "macs", key: types{typeName, typeMAC}, bridge: true},
-	setAddrs4:   {name: "addresses4", key: types{typeName, typeIP4}, bridge: true},
-	setAddrs6:   {name: "addresses6", key: types{typeName, typeIP6}, bridge: true},
+	setAddrs4:   {name: "addresses4", key: types{typeName, typeMAC, typeIP4}, bridge: true},
+	setAddrs6:   {name: "addresses6", key: types{typeName, typeMAC, typeIP6}, bridge: true},
 }
 
 // chain is rules in order, at a hook of the kernel's if it has one.
@@ -94,10 +92,11 @@ func routed() []chain {
 		// Before anything else sees them: what nobody sends who is what he says.
 		{"arriving", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, *nftables.ChainPriorityRaw, []rule{
 			// route_localnet, without which the host itself could not be led to a container, lets containers in, too.
-			on(in(setBridges, inName), v4(), loopback4(to4), drop),
-			on(in(setBridges, inName), v4(), loopback4(from4), drop),
-			on(isNot(inName, bytes16("lo")...), notIn(setBridges, inName), v4(), in(setNets4, from4), drop),
-			on(isNot(inName, bytes16("lo")...), notIn(setBridges, inName), v6(), in(setNets6, from6), drop),
+			on(v4(), loopback4(to4), in(setBridges, inName), drop),
+			on(v4(), loopback4(from4), in(setBridges, inName), drop),
+			on(in(setBridges, inName), accept), // whose ports have been looked at
+			on(isNot(inName, bytes16("lo")...), v4(), in(setNets4, from4), drop),
+			on(isNot(inName, bytes16("lo")...), v6(), in(setNets6, from6), drop),
 		}},
 		{"published", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, *nftables.ChainPriorityNATDest, []rule{
 			on(v4(), in(setOwn4, inName, to4), is(protocol, unix.IPPROTO_UDP), portTo(setResolver, unix.NFPROTO_IPV4)),
@@ -139,10 +138,10 @@ func routed() []chain {
 			drop,
 		}},
 		{"forward", nftables.ChainTypeFilter, nftables.ChainHookForward, *nftables.ChainPriorityFilter, []rule{
+			known,
 			on(in(setBridges, outName), call("to-container")),
 		}},
 		{name: "to-container", rules: []rule{
-			known,
 			on(in(setSame, inName, outName), accept), // where br_netfilter is on; else nobody asks
 			on(anyOf(state, ctInvalid), drop),
 			on(anyOf(status, ctDNAT), accept),
@@ -177,29 +176,27 @@ func useless() (list []rule) {
 func bridged() []chain {
 	return []chain{
 		{"arriving", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, -200, []rule{
+			// The type as it is in the frame: one with a VLAN's tag is no packet, whatever is in it. Nearly all that there is
+			// passes here, by one look.
+			on(is(etherType, 0x08, 0x00), in(setAddrs4, inName, etherFrom, from4), accept),
 			on(notIn(setLinks, inName), accept),
-			on(notIn(setMACs, inName, etherFrom), drop),
-			// The type as it is in the frame: one with a VLAN's tag is no packet, whatever is in it.
-			on(is(etherType, 0x08, 0x00), call("packet4")),
 			on(is(etherType, 0x08, 0x06), call("arp")),
 			on(is(etherType, 0x86, 0xdd), call("packet6")),
 			drop,
 		}},
 		{name: "arp", rules: []rule{
 			on(isNot(arpHead, 0, 1, 8, 0, 6, 4), drop),
-			on(notIn(setMACs, inName, arpEther), drop),
-			on(in(setAddrs4, inName, arpFrom), accept),
+			on(notIn(setAddrs4, inName, etherFrom, arpFrom), drop),
+			on(in(setAddrs4, inName, arpEther, arpFrom), accept),
 			drop,
 		}},
-		{name: "packet4", rules: []rule{
-			on(in(setAddrs4, inName, from4), accept),
-			drop,
-		}},
-		{name: "packet6", rules: append(useless(), []rule{
+		{name: "packet6", rules: append(append([]rule{
+			on(isNot(protocol, unix.IPPROTO_ICMPV6), in(setAddrs6, inName, etherFrom, from6), accept),
+		}, useless()...), []rule{
 			on(is(protocol, unix.IPPROTO_ICMPV6), is(icmpType, routerAdvertisement), drop),
 			on(is(protocol, unix.IPPROTO_ICMPV6), is(icmpType, redirect), drop),
-			on(is(protocol, unix.IPPROTO_ICMPV6), is(icmpType, neighbourAdvert), notIn(setAddrs6, inName, neighbour), drop),
-			on(in(setAddrs6, inName, from6), accept),
+			on(is(protocol, unix.IPPROTO_ICMPV6), is(icmpType, neighbourAdvert), notIn(setAddrs6, inName, etherFrom, neighbour), drop),
+			on(in(setAddrs6, inName, etherFrom, from6), accept),
 			drop,
 		}...)},
 	}
