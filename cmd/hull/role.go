@@ -9,13 +9,14 @@ import (
 )
 
 // The roles that are not for people: what an executed file of the tree runs,
-// and an opened one, the process that owns containers, and the one that serves the tree. (One that
-// acts for a user's logins is credentials.Role.)
+// and an opened one, the process that owns containers, the one that serves the tree, and the one that is there while
+// the first is followed by another. (One that acts for a user's logins is credentials.Role.)
 const (
 	roleVerb    = "verb"
 	roleLine    = "line"
 	roleMonitor = "monitor"
 	roleDaemon  = "daemon"
+	roleInterim = "interim"
 )
 
 // play runs the role that the first argument names and returns its exit status.
@@ -29,6 +30,8 @@ func play(role string, args []string) int {
 		return runMonitor(args[2:])
 	case roleDaemon:
 		return runDaemon(args[2:])
+	case roleInterim:
+		return runInterim(args[2:])
 	case credentials.Role:
 		return credentials.Main(args[2:])
 	default:

@@ -2,7 +2,9 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 
 	"golang.org/x/sys/unix"
 
@@ -41,9 +43,36 @@ func (d *daemon) watchMonitor() *succession {
 func (d *daemon) newMonitor() error {
 	o := d.options
 	o.Life = d.life // for containers it is no new mount
-	cmd := self(roleMonitor, o)
+	cmd := self(roleInterim, o)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	return d.monitor.Succeed(cmd)
+}
+
+// runInterim starts the next monitor, and holds what that goes on from until a daemon has it.
+func runInterim(args []string) int {
+	sealDescriptors()
+	if len(args) != 2 {
+		fmt.Fprintln(os.Stderr, "hull: an interim is started by hull's daemon")
+		return 1
+	}
+	o, err := decodeOptions([]byte(args[0]))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "hull:", err)
+		return 1
+	}
+	handover, err := inheritance(args[1:])
+	if err == nil {
+		err = monitor.Interim(handover, func() *exec.Cmd {
+			cmd := self(roleMonitor, o)
+			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+			return cmd
+		})
+	}
+	if err != nil {
+		o.logger(os.Stderr).With("role", roleInterim).Error("no other monitor can be started: the containers go on, and what they write waits for the next hull mount", "err", err)
+		return 1
+	}
+	return 0
 }
 
 // end is for a monitor that is about to be, or may be, gone in good order.

@@ -194,6 +194,7 @@ func (c *Client) List(ctx context.Context) ([]Held, error) {
 		}
 		return nil, err
 	}
+	c.kept.whole()
 	return all, nil
 }
 

@@ -132,6 +132,8 @@ func (c *Client) deliver(m *message) {
 		if one := m.duplicate(op(m.Text)); one != nil && !m.cut && m.Hold != "" {
 			c.kept.add(one)
 		}
+	case opInterim:
+		c.kept.follow(m.take(slotInterim))
 	case opOver:
 		c.kept.over(m.Hold)
 	case opStop:

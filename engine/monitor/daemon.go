@@ -95,7 +95,10 @@ func (s *server) newDaemon() (*daemon, error) {
 	fd := -1
 	attr.PidFD = &fd
 	cmd.SysProcAttr = &attr
-	if err := sys.Patiently(cmd.Start); err != nil {
+	if err = s.tellInterim(p[0]); err == nil {
+		err = sys.Patiently(cmd.Start)
+	}
+	if err != nil {
 		_ = unix.Close(p[0])
 		return nil, err
 	}
@@ -244,6 +247,9 @@ func (s *server) fromDaemon(d *daemon, m *message) {
 func (s *server) daemonReady(d *daemon) {
 	d.ready = true
 	s.mount.ready = true
+	if d.listed { // it has relieved the interim
+		s.interim = closed(s.interim)
+	}
 	answerAll(&s.mount.waiters, nil)
 	s.askDaemon()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -63,10 +64,24 @@ func (d *fakeDaemon) followMonitor() {
 	check(unix.Dup3(script, highScript, 0))
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args = []string{"monitor"}
-	cmd.Env = append(os.Environ(), roleVar+"=monitor", "HULL_SCRIPT=high")
+	cmd.Env = append(os.Environ(), roleVar+"=interim", "HULL_SCRIPT=high")
 	cmd.Stderr = os.Stderr
 	check(d.client.Succeed(cmd))
 	check(unix.Kill(os.Getpid(), unix.SIGKILL))
+}
+
+// interimRole starts the next monitor, as the real one does.
+func interimRole() int {
+	number, err := strconv.Atoi(os.Args[len(os.Args)-1])
+	check(err)
+	check(Interim(os.NewFile(uintptr(number), "handover"), func() *exec.Cmd {
+		cmd := exec.Command("/proc/self/exe")
+		cmd.Args = []string{"monitor"}
+		cmd.Env = append(os.Environ(), roleVar+"=monitor")
+		cmd.Stderr = os.Stderr
+		return cmd
+	}))
+	return 0
 }
 
 func check(err error) {

@@ -21,7 +21,8 @@
 //
 // The monitor may be killed too. Each daemon keeps duplicates of all that its monitor holds (type keep). When the
 // connection is Lost, it starts another monitor from them (Client.Succeed), and is killed: the new monitor starts a daemon
-// of its own. By the same form of all its state (type handover) a monitor executes another program in its place, for an
+// of its own. Between these two daemons a third process keeps the same (Interim), so that the new monitor may be killed at
+// any time as well. By the same form of all its state (type handover) a monitor executes another program in its place, for an
 // upgrade, with its number, its children and its descriptors. What a dead monitor was the parent of is an orphan
 // (orphan.go): init waits for it, and its end is learned from its pidfd. If daemon and monitor die at once, the next
 // daemon finds what still runs by its records and has it adopted Again (engine/takeover.go); containers hold their own

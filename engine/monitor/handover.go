@@ -27,6 +27,9 @@ type handover struct {
 	Held []*message `json:"held,omitempty"`
 	// Daemon is a pidfd of the daemon that hands over, which has to be dead before the next one begins; 0 if none does.
 	Daemon int `json:"daemon,omitempty"`
+	// Interim is the write end of a pipe to the process that has the same for as long as no daemon has it, see Interim; 0 if
+	// there is none. The descriptors of Held and Daemon have the numbers below it.
+	Interim int `json:"interim,omitempty"`
 	// The others are there only if the process stays the same. Lock and Listener are the run directory's.
 	Lock     int          `json:"lock,omitempty"`
 	Listener int          `json:"listener,omitempty"`
@@ -63,12 +66,8 @@ func (h *handover) file() (*os.File, error) {
 
 // readHandover reads it where it was inherited, and takes the descriptors of all that is held.
 func readHandover(f *os.File) (*handover, error) {
-	b, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<40))
+	h, err := peek(f)
 	if err != nil {
-		return nil, err
-	}
-	h := &handover{}
-	if err := json.Unmarshal(b, h); err != nil {
 		return nil, err
 	}
 	if h.Version != handoverVersion {
@@ -99,18 +98,30 @@ func inherited(number int, name string) *os.File {
 	return os.NewFile(uintptr(number), name)
 }
 
-// Succeed starts cmd, which must call Serve with its last argument's descriptor as Options.Handover, as the next monitor,
-// after the one of this client is Lost. It goes on from all that was held. This daemon must end then: the new monitor
-// sees to that, and starts another daemon, which is its child and can make children for it.
+// The numbers that descriptors have for who goes on: after standard input, output and error come the handover, which the
+// last argument tells of, and what it speaks of.
+const (
+	firstPassed = 3 + 1
+	handoverArg = "3"
+)
+
+// Succeed starts cmd, which must call Interim with its last argument's descriptor, after the monitor of this client is
+// Lost: it starts the next one, which goes on from all that was held. This daemon must end then: the new monitor sees to
+// that, and starts another daemon, which is its child and can make children for it. If the interim that follows an earlier
+// monitor is there still, it does so of itself.
 func (c *Client) Succeed(cmd *exec.Cmd) error {
 	c.kept.mu.Lock()
 	defer c.kept.mu.Unlock()
+	if c.kept.interim != nil {
+		c.kept.left = true
+		return nil
+	}
 	self, err := unix.PidfdOpen(os.Getpid(), 0)
 	if err != nil {
 		return os.NewSyscallError("pidfd_open", err)
 	}
 	defer func() { _ = unix.Close(self) }()
-	p := passing{first: 3 + 1} // after standard input, output and error comes the handover
+	p := passing{first: firstPassed}
 	h := &handover{Wanted: true, Ready: c.kept.ready, Ending: c.kept.ending, Daemon: p.pass(self)}
 	for _, all := range []map[string]*kept{c.kept.containers, c.kept.others} {
 		for _, one := range all {
@@ -121,13 +132,15 @@ func (c *Client) Succeed(cmd *exec.Cmd) error {
 			h.Held = append(h.Held, &m)
 		}
 	}
+	h.Interim = p.first + len(p.fds)
 	f, err := h.file()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	cmd.Args = append(cmd.Args, "3")
-	return p.start(cmd, f)
+	cmd.Args = append(cmd.Args, handoverArg)
+	_, err = p.start(cmd, f)
+	return err
 }
 
 // passing are descriptors that a new process inherits, one after the other.
@@ -144,10 +157,10 @@ func (p *passing) pass(fd int) int {
 
 // start starts cmd in a session of its own. It is not exec.Cmd's own Start, which would make what does not block block,
 // for everybody who shares it.
-func (p *passing) start(cmd *exec.Cmd, handover *os.File) error {
+func (p *passing) start(cmd *exec.Cmd, handover *os.File) (pid int, err error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { _ = null.Close() }()
 	files := []uintptr{uintptr(rawFD(null)), uintptr(rawFD(null)), uintptr(rawFD(null)), uintptr(rawFD(handover))}
@@ -156,17 +169,20 @@ func (p *passing) start(cmd *exec.Cmd, handover *os.File) error {
 			files[i+1] = uintptr(rawFD(f))
 		}
 	}
-	_, err = syscall.ForkExec(cmd.Path, cmd.Args, &syscall.ProcAttr{
+	pid, err = syscall.ForkExec(cmd.Path, cmd.Args, &syscall.ProcAttr{
 		Env: cmd.Environ(), Files: append(files, p.fds...), Sys: &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
-		return &Error{Op: "succeed", Kind: System, Sentence: "another monitor could not be started", Err: err}
+		return 0, &Error{Op: "succeed", Kind: System, Sentence: "another monitor could not be started", Err: err}
 	}
-	return nil
+	return pid, nil
 }
 
 // resume goes on from a handover.
 func (s *server) resume(h *handover) {
+	if h.Interim > 0 {
+		s.interim = inherited(h.Interim, "interim")
+	}
 	for _, m := range h.Held {
 		m.Again = true
 		var err *Error

@@ -39,6 +39,8 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "monitor":
 		os.Exit(monitorRole())
+	case "interim":
+		os.Exit(interimRole())
 	case "daemon":
 		daemonRole()
 		os.Exit(0)

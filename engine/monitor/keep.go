@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"crypto/rand"
+	"os"
 	"slices"
 	"sync"
 
@@ -20,6 +21,8 @@ type keep struct {
 	mu         sync.Mutex
 	containers map[string]*kept // by ID
 	others     map[string]*kept // sessions and attachments, by message.Hold
+	interim    *os.File         // leads to who else has all that is held; nil if there is nobody, or this has it too
+	left       bool             // the monitor's death was left to the interim
 	ready      bool             // this daemon was
 	ending     Ending           // it has been asked for this one, and has not refused; empty if it was not
 }
@@ -145,6 +148,7 @@ func (k *keep) asked(mode Ending) {
 func (k *keep) close() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.interim = closed(k.interim)
 	for _, all := range []map[string]*kept{k.containers, k.others} {
 		for name, one := range all {
 			one.close()

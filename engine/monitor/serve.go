@@ -87,6 +87,7 @@ type server struct {
 	timers     map[*time.Timer]bool
 
 	handover  *handover // what it goes on from; nil if it is the first
+	interim   *os.File  // leads to who has all that is held until a daemon has it; nil if there is nobody
 	upgrading *upgrade  // another program is to take this one's place; nil if none is
 	control   *control
 	daemon    *daemon // nil while none lives
@@ -199,6 +200,7 @@ func (s *server) close() {
 	}
 	s.closeControl()
 	s.rest.close()
+	closed(s.interim)
 	closed(s.null)
 	s.loop.close()
 }

@@ -111,6 +111,9 @@ func (s *server) become(u *upgrade) error {
 // handOver is all that this monitor knows; pass is told of each descriptor and gives its number.
 func (s *server) handOver(pass func(fd int) int) *handover {
 	h := &handover{Wanted: true, Lock: pass(rawFD(s.control.lock)), Listener: pass(s.control.fd)}
+	if s.interim != nil {
+		h.Interim = pass(rawFD(s.interim))
+	}
 	add := func(m *message) {
 		for _, slot := range m.Slots {
 			m.Numbers = append(m.Numbers, pass(rawFD(m.files[slot])))

@@ -48,8 +48,9 @@ const (
 	opUpgrade op = "upgrade"
 	opRenew   op = "renew"
 	opEnded   op = "ended"
-	opKept    op = "kept" // what a daemon is not told of, and keeps all the same; Text is how it came
-	opOver    op = "over" // of a session or attachment: the daemon lets go of what it keeps of it
+	opKept    op = "kept"    // what a daemon is not told of, and keeps all the same; Text is how it came
+	opInterim op = "interim" // there is one, which the daemon is to relieve when it has everything: see Interim
+	opOver    op = "over"    // of a session or attachment: the daemon lets go of what it keeps of it
 	opAnswer  op = "answer"
 )
 
@@ -68,6 +69,7 @@ const (
 	slotStatus  slot = "status"
 
 	slotProgram slot = "program" // of opUpgrade
+	slotInterim slot = "interim" // of opInterim
 )
 
 // message is everything that either socket carries: one flat record, so that a daemon of another version still
