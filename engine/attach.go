@@ -184,6 +184,7 @@ func (s *supervisor) attachStatus(o AttachOptions, keys *os.File, a *Attachment,
 		call.Key, call.Started, call.Label = x.ID, x.Started, x.label(s.why)
 	}
 	err := s.e.o.Monitor.Attach(s.e.ctx, call)
+	s.e.crash(attachTaken)
 	if !o.Watch {
 		if err == nil {
 			s.sessionBegan(x)

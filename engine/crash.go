@@ -45,6 +45,7 @@ const (
 	execAdopted point = "exec adopted" // the monitor has it, and it is not to run the command yet
 	execRunning point = "exec running" // it runs the command
 	sessionTold point = "session told" // a session's process has been sent a signal, or is being hung up
+	attachTaken point = "attach taken" // the monitor has who is attached, who does not know of it
 
 	killSent      point = "kill sent"      // the signal is sent
 	stopSignalled point = "stop signalled" // the stop signal is sent
@@ -72,7 +73,7 @@ func points() []point {
 		createStaged, createCommitted, createListed, limitsApplied, settingWritten, renameWritten, ownerWritten,
 		volumesNamed, startLeased, startPlugged, startPublished, startNoted, startCgroup, startParked, startAdopted, startReleased, startWritten, startKept, startFailed,
 		pauseNoted, pauseFrozen, pauseWritten, unpauseNoted, unpauseThawed,
-		execMade, execAdopted, execRunning, sessionTold, killSent, checkMended,
+		execMade, execAdopted, execRunning, sessionTold, attachTaken, killSent, checkMended,
 		stopSignalled, stopKilled, exitWritten, exitForgotten, exitUnplugged, exitTidied,
 		restartNoted, restartDue, recreateNoted, recreateSwapped, removeRenamed, removeReleased, removeDeleted,
 	}

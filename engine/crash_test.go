@@ -137,6 +137,7 @@ func TestCrash(t *testing.T) {
 	for _, p := range []point{execMade, execAdopted, execRunning} {
 		rows = append(rows, row{p, []order{run}, order{Do: "exec", Name: "web", Text: "sleep"}, up})
 	}
+	rows = append(rows, row{attachTaken, []order{run}, order{Do: "attach", Name: "web"}, up})
 	for _, do := range []string{"killsession", "hangup"} {
 		rows = append(rows, row{sessionTold, []order{run}, order{Do: do, Name: "web"}, up})
 	}

@@ -26,6 +26,7 @@ var crashVerbs = map[string][]point{
 	"Recreate":      {recreateNoted, recreateSwapped},
 	"Remove":        {exitWritten, removeRenamed, removeReleased, removeDeleted},
 	"Exec":          {execMade, execAdopted, execRunning},
+	"Attach":        {attachTaken},
 	"KillSession":   {sessionTold},
 	"HangUp":        {sessionTold},
 	"CreateVolume":  {volume.PointStaged, volume.PointMade},
@@ -40,14 +41,14 @@ var crashVerbs = map[string][]point{
 
 // sameVerb are those that do what another one does, and by the same steps.
 var sameVerb = map[string]string{
-	"Run":     "Create", // and attaches, which is gone with the daemon
+	"Run":     "Create", // and attaches, as Attach does
 	"StopAll": "Stop",
 	"KillAll": "Stop",
 }
 
 // readers change nothing, or nothing that outlives the daemon.
 var readers = []string{
-	"Attach", "Changes", "Close", "Commands", "Find", "FindNetwork", "FindVolume", "Get", "Inspect", "KnownVolumeSize", "List", "Logs",
+	"Changes", "Close", "Commands", "Find", "FindNetwork", "FindVolume", "Get", "Inspect", "KnownVolumeSize", "List", "Logs",
 	"MayGive", "NetworkUsers", "Networks", "NewName", "OwnView", "Processes", "SpareNetwork", "SpareVolume", "Stats", "View", "ViewVolume", "VolumeSize", "Volumes",
 	"Wait", "WeighVolume",
 }
@@ -56,7 +57,7 @@ var readers = []string{
 var verbOf = map[string]string{
 	"create": "Create", "run": "Create", "start": "Start", "stop": "Stop", "restart": "Restart", "kill": "Kill",
 	"pause": "Pause", "still": "Still", "unpause": "Unpause", "rename": "Rename", "set": "Set", "chown": "Chown",
-	"recreate": "Recreate", "remove": "Remove", "exec": "Exec", "killsession": "KillSession", "hangup": "HangUp",
+	"recreate": "Recreate", "remove": "Remove", "exec": "Exec", "attach": "Attach", "killsession": "KillSession", "hangup": "HangUp",
 	"volume": "CreateVolume", "unvolume": "RemoveVolume", "chownvolume": "ChownVolume", "mend": "Check",
 	"network": "CreateNetwork", "unnetwork": "RemoveNetwork", "chownnetwork": "ChownNetwork", "subnet": "SetSubnet",
 }

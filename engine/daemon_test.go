@@ -155,6 +155,8 @@ func (d *testDaemon) do(ctx context.Context, o order) (a answer) {
 		err = d.e.Unpause(ctx, o.Name)
 	case "still":
 		err = d.e.Still(ctx, o.Name)
+	case "attach":
+		err = d.attach(ctx, o.Name)
 	case "killsession", "hangup":
 		err = d.endSession(ctx, o)
 	case "mend":
@@ -253,6 +255,19 @@ func (d *testDaemon) exec(ctx context.Context, name string, command []string) er
 		return fmt.Errorf("exit %d", s.Code)
 	}
 	return nil
+}
+
+// attach attaches somebody to a container, who leaves at once.
+func (d *testDaemon) attach(ctx context.Context, name string) error {
+	near, far, err := monitor.NewStatus()
+	must(err)
+	defer near.Close()
+	defer far.Close()
+	a, err := d.e.Attach(ctx, name, AttachOptions{Status: far})
+	if err == nil {
+		a.Close()
+	}
+	return err
 }
 
 // endSession has a session begin that nobody waits for, and ends it.
