@@ -180,3 +180,31 @@ func TestPluggedAgainAndAgain(t *testing.T) {
 		check(t, w.Unplug(t.Context(), []Endpoint{e}))
 	}
 }
+
+// What somebody removed or took apart while no daemon was there is whole when the next one has reconciled.
+func TestABridgeThatWentWithTheDaemonIsMadeAgain(t *testing.T) {
+	for name, breakIt := range map[string]func(bridge, link netlink.Link) error{
+		"removed": func(bridge, _ netlink.Link) error { return netlink.LinkDel(bridge) },
+		"left":    func(_, link netlink.Link) error { return netlink.LinkSetNoMaster(link) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "gone")
+			a, b := w.box("a", Default), w.box("b", Default)
+			serve(t, a.ns, ":80", "a")
+			reaches(t, b.ns, a.addr(80), "a")
+			check(t, w.Close())
+			v, _ := w.Find(Default)
+			bridge, err := netlink.LinkByName(v.Bridge)
+			check(t, err)
+			link, err := netlink.LinkByName(a.at[0].Link)
+			check(t, err)
+			check(t, breakIt(bridge, link))
+			w.open()
+			check(t, w.Reconcile(t.Context(), map[string]Live{
+				"a": {Endpoints: a.at, Running: true}, "b": {Endpoints: b.at, Running: true},
+			}))
+			reaches(t, nil, a.addr(80), "a")
+			reaches(t, b.ns, a.addr(80), "a")
+		})
+	}
+}

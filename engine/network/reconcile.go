@@ -3,8 +3,11 @@ package network
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/vishvananda/netlink"
 )
 
 // Reconcile is called once, before any lease: it takes again the addresses and the ports of every holder there is, and
@@ -38,10 +41,14 @@ func (n *Networks) reconcile(ctx context.Context, live map[string]Live) (errs []
 			}
 		}
 	}
+	there, err := linksOfPlaces()
+	if err != nil { // the rules stay as they are
+		return append(errs, err)
+	}
 	// Everything is written as one transaction: what runs goes on between the old rules and the new.
 	var elements []element
 	for _, name := range slices.Sorted(maps.Keys(running)) {
-		added, err := n.adopt(n.networks[name], running[name])
+		added, err := n.adopt(n.networks[name], running[name], there)
 		elements = append(elements, added...)
 		errs = append(errs, err)
 	}
@@ -52,7 +59,7 @@ func (n *Networks) reconcile(ctx context.Context, live map[string]Live) (errs []
 			errs = append(errs, err)
 		}
 	}
-	err := n.tables.write(ctx, &change{whole: true, add: elements})
+	err = n.tables.write(ctx, &change{whole: true, add: elements})
 	switch {
 	case err != nil && len(running) > 0:
 		errs = append(errs, n.noRules("", err))
@@ -72,50 +79,53 @@ func (n *Networks) reconcile(ctx context.Context, live map[string]Live) (errs []
 	return append(errs, n.sweepLinks(keep))
 }
 
-// adopt takes over a bridge and what is plugged there from the daemon before, and answers what the rules have of it.
-func (n *Networks) adopt(h *held, places []Endpoint) ([]element, error) {
+// adopt takes over a bridge and what is plugged there from the daemon before, and answers what the rules have of it. there
+// are the links by their places.
+func (n *Networks) adopt(h *held, places []Endpoint, there map[string][]*netlink.LinkAttrs) ([]element, error) {
 	v := h.network
 	index, mtu, err := n.bridge(&v)
 	if err != nil {
 		return nil, err
 	}
 	n.mu.Lock()
-	moved := h.index != index
 	h.network, h.index, h.mtu, h.up = v, index, mtu, true
 	n.mu.Unlock()
 	elements := networkElements(v)
-	host, err := dialLinks(nil)
-	if err != nil {
-		return elements, err
-	}
-	defer host.close()
+	var lost []Endpoint // whoever removed the bridge while no daemon was there left its links without one
 	for _, e := range places {
 		u, err := n.upNetwork(h, e)
 		if err != nil {
 			return elements, err
 		}
-		for _, name := range n.found(host, e) {
-			elements = append(elements, u.elements(name)...)
+		var names []string
+		for _, l := range there[e.Link] {
+			names = append(names, l.Name)
+			elements = append(elements, u.elements(l.Name)...)
+			if l.MasterIndex != index {
+				lost = append(lost, e)
+			}
 		}
+		n.mu.Lock()
+		n.plugged[e.Link] = names
+		n.mu.Unlock()
 	}
-	if moved { // whoever removed the bridge while no daemon was there left the links without one
-		err = n.join(index, places)
-	}
-	return elements, err
+	return elements, n.join(index, lost)
 }
 
-// found answers what the links of a place are called that a daemon before has plugged.
-func (n *Networks) found(host *kernelConn, e Endpoint) []string {
-	var names []string
-	for _, name := range linkNames(e.Link) {
-		if _, err := host.index(name); err == nil {
-			names = append(names, name)
+// linksOfPlaces are the links in the kernel, by Endpoint.Link. To ask for each by its name would take seconds with a
+// thousand containers.
+func linksOfPlaces() (map[string][]*netlink.LinkAttrs, error) {
+	all, err := allLinks()
+	if err != nil {
+		return nil, fmt.Errorf("the host's interfaces cannot be listed: %w", err)
+	}
+	there := map[string][]*netlink.LinkAttrs{}
+	for _, l := range all {
+		if place, is := linkOf(l.Attrs().Name); is {
+			there[place] = append(there[place], l.Attrs())
 		}
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.plugged[e.Link] = names
-	return names
+	return there, nil
 }
 
 // republish takes the ports of a holder again. Rules for one that somebody has taken meanwhile stand nevertheless, as they

@@ -66,6 +66,9 @@ func (n *Networks) restoreBridge(h *held) error {
 
 // join makes the links of places ports of a bridge, as far as they are there.
 func (n *Networks) join(bridge int, places []Endpoint) error {
+	if len(places) == 0 {
+		return nil
+	}
 	host, err := dialLinks(nil)
 	if err != nil {
 		return err
@@ -85,11 +88,10 @@ func (n *Networks) join(bridge int, places []Endpoint) error {
 			if err != nil {
 				continue // nothing runs there any more
 			}
-			if err := host.do(setMaster(index, uint32(bridge))); err != nil {
+			// All at once: whoever is killed here leaves no port that is not what it is to be.
+			if err := host.do(setMaster(index, uint32(bridge)), setPort(index, n.v6), knowMAC(index, mac)); err != nil {
 				errs = append(errs, fmt.Errorf("the link %s cannot come back to its bridge: %w", name, err))
-				continue
 			}
-			errs = append(errs, host.do(setPort(index, n.v6), knowMAC(index, mac)))
 		}
 	}
 	return errors.Join(errs...)
