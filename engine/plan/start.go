@@ -36,7 +36,7 @@ func Start(r Root, pr Process) []Op {
 	}
 	add(MoveInto{Name: "proc"}, MoveInto{Name: "sys"})
 	for i, f := range r.Files {
-		add(BindFile{Number: i, File: f})
+		add(BindFile{Number: i, File: f, ReadOnly: r.ReadOnly})
 	}
 	add(Stdio{First: startStdin, Init: pr.Init}, Pivot{})
 	if pr.Dir != "/" && pr.MakeDir {
@@ -115,13 +115,18 @@ func (o MoveInto) compile(p *child.Program) {
 // BindFile puts a file of the container's own over the image's.
 type BindFile struct {
 	place
-	Number int
-	File   File
+	Number   int
+	File     File
+	ReadOnly bool
 }
 
 func (o BindFile) String() string {
 	how := [...]string{Regular: "over the image's", Missing: "made", Link: "in place of a link"}
-	return fmt.Sprintf("bind %s (%d bytes), %s", o.File.Path, len(o.File.Content), how[o.File.Target])
+	text := fmt.Sprintf("bind %s (%d bytes), %s", o.File.Path, len(o.File.Content), how[o.File.Target])
+	if o.ReadOnly {
+		text += ", read-only"
+	}
+	return text
 }
 
 func (o BindFile) compile(p *child.Program) {
@@ -141,6 +146,9 @@ func (o BindFile) compile(p *child.Program) {
 	from := p.Call(unix.SYS_OPEN_TREE, cwd, child.Str(source), child.Int(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC))
 	to := inRoot(p, target, unix.O_PATH, 0)
 	p.Call(unix.SYS_MOVE_MOUNT, from, child.Str(""), to, child.Str(""), child.Int(unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH))
+	if o.ReadOnly {
+		denyWrites(p, inRoot(p, target, unix.O_PATH, 0), "", unix.AT_EMPTY_PATH)
+	}
 }
 
 // Console binds the terminal on /dev/console, by its descriptor, while /dev is
@@ -233,12 +241,18 @@ func (o ChangeDir) compile(p *child.Program) {
 	closeRest(p, o.Init)
 }
 
-// ReadOnlyRoot makes the root read-only, and nothing that is mounted below it.
+// ReadOnlyRoot makes the root read-only, and nothing that is mounted below it:
+// the container's own files are so already, the rest says for itself.
 type ReadOnlyRoot struct{ setup }
 
 func (ReadOnlyRoot) String() string { return "make the root read-only" }
 
 func (ReadOnlyRoot) compile(p *child.Program) {
+	denyWrites(p, cwd, "/", 0)
+}
+
+// denyWrites makes one mount read-only.
+func denyWrites(p *child.Program, dir child.Arg, name string, flags int) {
 	attr := child.Struct(child.Int(unix.MOUNT_ATTR_RDONLY), zero, zero, zero)
-	p.Call(unix.SYS_MOUNT_SETATTR, cwd, child.Str("/"), zero, attr, child.Int(32))
+	p.Call(unix.SYS_MOUNT_SETATTR, dir, child.Str(name), child.Int(flags), attr, child.Int(32))
 }
