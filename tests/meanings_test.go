@@ -29,6 +29,7 @@ var meantImages = map[string]func(*v1.Config){
 	"appwork": func(c *v1.Config) { c.WorkingDir, c.User = "/srv/made", "app" },
 	"file":    func(c *v1.Config) { c.WorkingDir = "/etc/passwd" },
 	"quit":    func(c *v1.Config) { c.StopSignal = "SIGQUIT" },
+	"labels":  func(c *v1.Config) { c.Labels = map[string]string{"image": "1", "kept": "a b"} },
 	"sick": func(c *v1.Config) {
 		c.Healthcheck = &v1.HealthConfig{Test: []string{"CMD-SHELL", "test -e /well"}, Interval: 200 * time.Millisecond, Retries: 2}
 	},
@@ -173,6 +174,42 @@ var meanings = []meaning{
 	{name: "sysfs is read-only", line: `run --rm $R/cmd:1 sh -c 'touch /sys/x'`},
 	{name: "processes", line: `run --rm $R/cmd:1 sh -c 'echo $$; ls -d /proc/[0-9]* | head -n 1'`},
 	{name: "open files", line: `run --rm $R/cmd:1 sh -c 'ls /proc/$$/fd'`},
+
+	// What is mounted by image and flags.
+	{name: "volumes of the image", line: `run --rm $S sh -c 'cd /seed && find . | sort; stat -c "%n %u:%g %a %F" . fifo setuid deep /var/empty /var/missing; readlink link; cat file; test file -ef hard'`},
+	{name: "volume with no name gets the image's files", line: `run --rm -v /seed/deep $S sh -c 'find /seed/deep | sort; stat -c "%u:%g %a" /seed/deep'`},
+	{name: "volume gets the image's files once", line: `run --rm -v $N:/seed $S sh -c 'rm -r /seed/deep; echo kept > /seed/mine'; run --rm -v $N:/seed $S sh -c 'cat /seed/mine; ls -A /seed'; run --rm -v $N:/etc/more $R/cmd:1 ls -A /etc/more`},
+	{name: "volume that gets nothing", line: `run --rm -v $N:/seed:nocopy $S ls -A /seed`},
+	{name: "volume for reading", line: `run --rm -v $N:/v $R/cmd:1 sh -c 'echo x > /v/x'; run --rm -v $N:/v:ro $R/cmd:1 sh -c 'cat /v/x; touch /v/y'`},
+	{name: "volume in words", line: `run --rm --mount type=volume,source=$N,target=/v/w $R/cmd:1 sh -c 'echo x > /v/w/x; stat -c "%u:%g %a" /v /v/w'; run --rm --mount type=volume,src=$N,dst=/v,readonly $R/cmd:1 sh -c 'cat /v/x; touch /v/y'`},
+	{name: "volume of two containers", line: `detached --name $N -v $N:/v $R/cmd:1 sleep 1000; run --rm -v $N:/v $R/cmd:1 sh -c 'echo x > /v/x; chown 7:8 /v/x'; into $N "" sh -c 'cat /v/x; stat -c %u:%g /v/x'`},
+	{name: "directory of the host", line: `mkdir $T/$N; echo x > $T/$N/f; chown 7:8 $T/$N/f; run --rm -v $T/$N:/m/n $R/cmd:1 sh -c 'cat /m/n/f; stat -c %u:%g /m/n/f; echo y > /m/n/g; chown 9:10 /m/n/g'; stat -c %u:%g $T/$N/g; cat $T/$N/g`},
+	{name: "directory of the host for reading", line: `mkdir $T/$N; run --rm -v $T/$N:/m:ro $R/cmd:1 touch /m/x; run --rm --mount type=bind,src=$T/$N,dst=/m,readonly $R/cmd:1 touch /m/x; ls -A $T/$N`},
+	{name: "file of the host", line: `echo x > $T/$N; run --rm -v $T/$N:/etc/motd -v $T/$N:/not/there $R/cmd:1 sh -c 'cat /etc/motd /not/there; echo y >> /not/there'; cat $T/$N`},
+	{name: "file of the host in the place of hosts", line: `echo 10.1.1.1 x > $T/$N; run --rm -v $T/$N:/etc/hosts $R/cmd:1 cat /etc/hosts`},
+	{name: "nothing of the host", line: `run --rm --mount type=bind,src=$T/nothing,dst=/m $R/cmd:1 true; ls $T/nothing`},
+	{name: "directory over a file", line: `mkdir $T/$N; run --rm -v $T/$N:/etc/motd $R/cmd:1 true`},
+	{
+		name: "nothing of the host, by -v", line: `run --rm -v $T/$N:/m $R/cmd:1 true; test -e $T/$N && echo made`,
+		hull: "exit 1", why: "hull makes no directories of root's on the host for who mistypes a path",
+	},
+	{name: "mounts that are none", line: `for m in /etc:m /etc:/ /etc:/m:rq $N:m /m:/m:/m:/m; do run --rm -v $m $R/cmd:1 true; echo $?; done; for m in type=bind,dst=/m type=nosuch,dst=/m type=volume,src=$N nonsense; do run --rm --mount $m $R/cmd:1 true; echo $?; done`},
+	{name: "two mounts in one place", line: `run --rm -v $N:/m -v /etc:/m $R/cmd:1 true`},
+	{name: "mounts in mounts", line: `mkdir $T/$N; run --rm -v $N:/m/n -v $T/$N:/m --tmpfs /m/n/o $R/cmd:1 sh -c 'touch /m/a /m/n/b /m/n/o/c'; ls -A $T/$N; run --rm -v $N:/m $R/cmd:1 ls -A /m`},
+	{name: "in memory", line: `run --rm --tmpfs /m $R/cmd:1 sh -c 'stat -c "%a %u:%g" /m; stat -f -c %T /m; grep " /m " /proc/mounts | cut -d " " -f 4 | tr , "\n" | grep -E "^(rw|no.*)$"'`},
+	{name: "in memory, with options", line: `run --rm --tmpfs /m:size=1m,mode=750,exec,uid=7 $R/cmd:1 sh -c 'stat -c "%a %u:%g" /m; stat -f -c "%b %S" /m; grep " /m " /proc/mounts | grep -c noexec'`},
+	{name: "in memory, in words", line: `run --rm --mount type=tmpfs,dst=/m,tmpfs-size=1m,tmpfs-mode=1770 $R/cmd:1 sh -c 'stat -c "%a %u:%g" /m; stat -f -c "%b %S" /m'`},
+	{name: "size of shared memory", line: `run --rm --shm-size 1m $R/cmd:1 stat -f -c "%b %S" /dev/shm`},
+	{name: "read-only", line: `run --rm --read-only --tmpfs /m -v $N:/v $R/cmd:1 sh -c 'for f in /x /etc/x /tmp/x /m/x /v/x /dev/shm/x /etc/hosts /etc/resolv.conf /etc/hostname; do (: >> $f) 2>/dev/null && echo $f; done'`},
+	{name: "device", line: `run --rm --device /dev/zero:/dev/given:r $R/cmd:1 sh -c 'head -c 3 /dev/given | wc -c; stat -c %t:%T /dev/given; echo x > /dev/given'`},
+	{
+		name: "device that is none", line: `run --rm --device /dev/nothing $R/cmd:1 true`,
+		hull: "exit 125", why: "127 says that the container has no such command, and it is the host that has no such device",
+	},
+	{name: "parameter of the kernel", line: `run --rm --sysctl kernel.msgmax=9000 $R/cmd:1 cat /proc/sys/kernel/msgmax; run --rm --sysctl kernel.panic=1 $R/cmd:1 true`},
+	{name: "no capabilities", line: `run --rm --cap-drop ALL --cap-add KILL $R/cmd:1 grep -E '^Cap(Inh|Prm|Eff|Bnd|Amb)' /proc/self/status`},
+	{name: "capability that is none", line: `run --rm --cap-add NOSUCH $R/cmd:1 true`},
+	{name: "labels", line: `detached --name $N -l mine=1 -l image=over -l empty $R/labels:1 sleep 1000; look $N labels`},
 
 	// Input, output and terminals.
 	{name: "input", line: `echo typed | run --rm -i $R/cmd:1 cat`},

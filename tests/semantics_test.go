@@ -23,7 +23,7 @@ import (
 // meaning is one case of what an image's configuration or a flag means. The line is a piece of shell that is run
 // twice, with docker's containers and with hull's; what it prints and its exit status are compared.
 //
-// In a line, $R is where the images are, and $N a name for a container, which is removed afterwards. The functions are
+// In a line, $R is where the images are, $S one with volumes that have files, and $N a name for a container, which is removed afterwards. The functions are
 // run, linked (run, with a network), detached (run -d), into NAME FLAGS COMMAND… (exec), ctl NAME VERB [ARGUMENT] (start, stop, kill …), code NAME
 // (waits for the end and prints the exit status), logs NAME, and look NAME FILE (what hull has a file for). $T is a
 // directory.
@@ -42,7 +42,12 @@ into() { n=$1 f=$2; shift 2; containers/$n/enter $f "$@"; }
 ctl() { n=$1; shift; echo "$@" > containers/$n/ctl; }
 code() { containers/$1/wait; echo $?; }
 logs() { cat containers/$1/logs; }
-look() { cat containers/$1/$2; }
+look() {
+	case $2 in
+	labels) sed -n '/^  "labels": {/,/^  }/s/^ *"\(.*\)": "\(.*\)",*$/\1 \2/p' containers/$1/inspect.json ;;
+	*) cat containers/$1/$2 ;;
+	esac
+}
 `
 
 // theirs is the same for docker.
@@ -70,6 +75,7 @@ look() {
 	exit) docker inspect -f '{{.State.ExitCode}}' $1 ;;
 	health) docker inspect -f '{{.State.Health.Status}}' $1 ;;
 	changes) docker diff $1 ;;
+	labels) docker inspect -f '{{range $name, $value := .Config.Labels}}{{println $name $value}}{{end}}' $1 | grep . ;;
 	esac
 }
 `
@@ -133,7 +139,7 @@ func compare(t *testing.T, c meaning, hull, docker string) {
 
 // meant runs a line. It answers what it printed, and how it ended.
 func meant(cmd *exec.Cmd, dir, container string) string {
-	cmd.Env = append(cmd.Env, "R="+addr+"/means", "N="+container, "T="+dir, "CALLER=the caller's")
+	cmd.Env = append(cmd.Env, "R="+addr+"/means", "S="+addr+"/seeded:1", "N="+container, "T="+dir, "CALLER=the caller's")
 	var stdout bytes.Buffer
 	cmd.Stdout = &stdout
 	late := time.AfterFunc(patience, func() { _ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) })
