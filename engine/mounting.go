@@ -227,6 +227,10 @@ func (s *supervisor) openHost(m mount, patience time.Duration) (*os.File, error)
 		return f, nil
 	case errors.Is(err, unix.ENOENT):
 		return nil, fail("start", s.id, NotFound, "there is no %s on the host to mount at %s; make it first", m.Source, m.Target)
+	case errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ENAMETOOLONG):
+		return nil, fail("start", s.id, Invalid, "%s on the host cannot be mounted at %s: a part of that path is no directory, or has too long a name", m.Source, m.Target)
+	case errors.Is(err, unix.ELOOP):
+		return nil, fail("start", s.id, Invalid, "%s on the host cannot be mounted at %s: it leads in a circle, or through a link of the kernel's (as /proc/self/cwd); name the path itself", m.Source, m.Target)
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
 		return nil, fail("start", s.id, Denied, "user %d, whose the container is, may not reach %s on the host", owner.UID, m.Source)
 	case ctx.Err() != nil && s.e.ctx.Err() == nil:

@@ -262,6 +262,9 @@ func TestTerminalThatIsNone(t *testing.T) {
 			_ = master.Close()
 			_ = slave.Close()
 		}
+		if e := new(Error); !errors.As(err, &e) || e.Kind != Hostile {
+			t.Errorf("%s: %v is not the container's doing", what, err)
+		}
 		_ = root.Close()
 	}
 }

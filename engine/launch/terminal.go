@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -56,11 +57,19 @@ func giveAway(f *os.File, uid, gid int) {
 	}
 }
 
+// noTerminals is about a container that has unmounted or covered its own /dev/pts.
+func noTerminals(err error) error {
+	return &Error{Op: "make a terminal", Kind: Hostile, Text: "hull cannot make a terminal: what the container has at /dev/pts/ptmx is not what it was started with; do without a terminal, or restart it", Err: err}
+}
+
 // openPty makes a terminal in the root's devpts. The container may have put
 // anything in its place: links are refused, what is there is looked at before
 // it is opened, and the other end is opened through the master, not by name.
 func openPty(t *tree, uid uint32) (master, slave *os.File, err error) {
 	ptmx, err := t.open("dev/pts/ptmx", unix.O_PATH, unix.RESOLVE_NO_SYMLINKS)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.EACCES) {
+		return nil, nil, noTerminals(err)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -74,7 +83,7 @@ func openPty(t *tree, uid uint32) (master, slave *os.File, err error) {
 		return nil, nil, err
 	}
 	if kind != devptsMagic || st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != unix.Mkdev(5, 2) {
-		return nil, nil, &Error{Op: "make a terminal", Kind: Hostile, Text: "the container's /dev/pts/ptmx is not what it must be"}
+		return nil, nil, noTerminals(nil)
 	}
 	if master, err = sys.Reopen(ptmx, unix.O_RDWR|unix.O_NOCTTY); err != nil {
 		return nil, nil, err
