@@ -107,6 +107,19 @@ func mountFlags() []mountFlag {
 	return []mountFlag{{unix.MS_RDONLY, "ro"}, {unix.MS_NOSUID, "nosuid"}, {unix.MS_NODEV, "nodev"}, {unix.MS_NOEXEC, "noexec"}}
 }
 
+// Bind shows a directory of the stage in a second place. It takes a fraction of what a file system of its own does, which the
+// kernel has in lists that it goes through for each cgroup that ends on the machine.
+type Bind struct {
+	setup
+	Dir, Path string
+}
+
+func (o Bind) String() string { return fmt.Sprintf("show %s on %s", o.Dir, o.Path) }
+
+func (o Bind) compile(p *child.Program) {
+	p.Call(unix.SYS_MOUNT, child.Str(o.Dir), child.Str(o.Path), zero, child.Int(unix.MS_BIND), zero)
+}
+
 // ReadOnlyMount makes a mount read-only.
 type ReadOnlyMount struct {
 	setup

@@ -33,7 +33,7 @@ func Stage(c Container) []Op {
 	for _, d := range []string{"root", "files", "none", "proc", "sys", "dev"} {
 		add(Mkdir{Path: d})
 	}
-	add(Mount{FS: "tmpfs", Path: "none", Flags: kernelFS | unix.MS_RDONLY, Data: "mode=755,nr_inodes=2,size=4k"})
+	add(Bind{Dir: "none", Path: "none"}, ReadOnlyMount{Path: "none", Flags: kernelFS})
 	add(Mount{FS: "proc", Path: "proc", Flags: kernelFS})
 	add(parameters(c)...)
 	add(sysfs(c))
@@ -88,9 +88,9 @@ func cgroupMounts(mounts []CgroupMount, ro uintptr) []Op {
 		return []Op{Mount{FS: "cgroup2", Path: dir, Flags: kernelFS | ro}}
 	}
 	if len(mounts) == 0 {
-		return []Op{Mount{FS: "tmpfs", Path: dir, Flags: kernelFS | unix.MS_RDONLY, Data: "mode=755,nr_inodes=2,size=4k"}}
+		return []Op{Bind{Dir: "none", Path: dir}, ReadOnlyMount{Path: dir, Flags: kernelFS}}
 	}
-	ops := []Op{Mount{FS: "tmpfs", Path: dir, Flags: kernelFS, Data: "mode=755,size=64k"}}
+	ops := []Op{Mkdir{Path: "groups"}, Bind{Dir: "groups", Path: dir}}
 	for _, m := range mounts {
 		o := Mount{FS: "cgroup", Path: dir + "/" + m.Dir, Flags: kernelFS | ro, Data: m.Data}
 		if m.V2 {

@@ -288,15 +288,16 @@ static void stage(void)
 	MUST(mount(0, "/", 0, MS_REC | MS_PRIVATE, 0));
 	MUST(mount("tmpfs", "/proc", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=1m"));
 	MUST(chdir("/proc"));
-	static const char *dirs[] = {"root", "files", "none", "proc", "sys", "dev"};
+	static const char *dirs[] = {"root", "files", "none", "groups", "proc", "sys", "dev"};
 	for (size_t i = 0; i < LEN(dirs); i++)
 		MUST(mkdir(dirs[i], 0755));
-	MUST(mount("tmpfs", "none", "tmpfs", KERNEL | MS_RDONLY, "mode=755,nr_inodes=2,size=4k"));
+	MUST(mount("none", "none", 0, MS_BIND, 0));
+	MUST(mount(0, "none", 0, KERNEL | MS_BIND | MS_REMOUNT | MS_RDONLY, 0));
 	MUST(mount("proc", "proc", "proc", KERNEL, 0));
 	put("proc/sys/net/ipv4", "ip_unprivileged_port_start", "0");
 	put("proc/sys/net/ipv4", "ping_group_range", "0 65535");
 	MUST(mount("sysfs", "sys", "sysfs", KERNEL | MS_RDONLY, 0));
-	MUST(mount("tmpfs", "sys/fs/cgroup", "tmpfs", KERNEL, "mode=755,size=64k"));
+	MUST(mount("groups", "sys/fs/cgroup", 0, MS_BIND, 0));
 	for (int i = 0; i < group_count; i++) {
 		char path[4096];
 		snprintf(path, sizeof path, "sys/fs/cgroup/%s", controllers[i]);
