@@ -23,6 +23,10 @@ const roleVar = "HULL_ENGINE_TEST"
 func TestMain(m *testing.M) {
 	switch os.Getenv(roleVar) {
 	case "":
+		// Under nohup, what a test starts would not heed a hang-up either. What is caught is not inherited.
+		if signal.Ignored(unix.SIGHUP) {
+			signal.Notify(make(chan os.Signal, 1), unix.SIGHUP)
+		}
 		os.Exit(m.Run())
 	case "command":
 		os.Exit(commandRole(os.Args[1:]))
