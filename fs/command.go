@@ -14,17 +14,11 @@ import (
 // kept tells whether there is somebody to look after the store.
 func kept(e *entry) bool { return e.t.Upkeep != nil }
 
-func checkStore(ctx context.Context, t *Tree, e *entry, args []string) error {
-	if err := none(e, "check", args); err != nil {
-		return err
-	}
+func checkStore(ctx context.Context, t *Tree, _ *entry, _ []string) error {
 	return t.Upkeep.Check(ctx)
 }
 
-func repairStore(ctx context.Context, t *Tree, e *entry, args []string) error {
-	if err := none(e, "repair", args); err != nil {
-		return err
-	}
+func repairStore(ctx context.Context, t *Tree, _ *entry, _ []string) error {
 	return t.Upkeep.Repair(ctx)
 }
 
@@ -41,10 +35,7 @@ func pullReference(ctx context.Context, t *Tree, e *entry, args []string) error 
 	}
 	ref, err := one(e, "pull", "a REFERENCE, and before that perhaps --platform PLATFORM,", args)
 	if err == nil {
-		ref, err = t.Images.Parse(ref)
-	}
-	if err == nil {
-		err = t.mayName(ctx, ref)
+		ref, err = t.newName(ctx, ref)
 	}
 	if err != nil {
 		return err
@@ -89,10 +80,7 @@ func pruneStore(ctx context.Context, t *Tree, e *entry, args []string) error {
 func tagImage(ctx context.Context, t *Tree, e *entry, args []string) error {
 	ref, err := one(e, "tag", "a REFERENCE", args)
 	if err == nil {
-		ref, err = t.Images.Parse(ref)
-	}
-	if err == nil {
-		err = t.mayName(ctx, ref)
+		ref, err = t.newName(ctx, ref)
 	}
 	if err != nil {
 		return err
@@ -100,10 +88,7 @@ func tagImage(ctx context.Context, t *Tree, e *entry, args []string) error {
 	return t.Images.Tag(ctx, e.obj.id, ref, true)
 }
 
-func untagImage(ctx context.Context, t *Tree, e *entry, args []string) error {
-	if err := none(e, "untag", args); err != nil {
-		return err
-	}
+func untagImage(ctx context.Context, t *Tree, e *entry, _ []string) error {
 	return t.Images.Untag(ctx, e.obj.id)
 }
 
@@ -131,19 +116,13 @@ func pushImage(ctx context.Context, t *Tree, e *entry, args []string) error {
 	if ref == "" {
 		return t.Images.Push(ctx, e.obj.id, e.obj.id)
 	}
-	if ref, err = t.Images.Parse(ref); err == nil {
-		err = t.mayName(ctx, ref)
-	}
-	if err != nil {
+	if ref, err = t.newName(ctx, ref); err != nil {
 		return err
 	}
 	return t.Images.Push(ctx, e.obj.id, ref)
 }
 
-func cancelPull(ctx context.Context, t *Tree, e *entry, args []string) error {
-	if err := none(e, "cancel", args); err != nil {
-		return err
-	}
+func cancelPull(ctx context.Context, t *Tree, e *entry, _ []string) error {
 	return t.Images.Cancel(ctx, e.obj.id)
 }
 
@@ -169,10 +148,7 @@ func removeImage(ctx context.Context, t *Tree, e *entry, args []string) error {
 
 // The commands of a container's ctl.
 
-func startContainer(ctx context.Context, t *Tree, e *entry, args []string) error {
-	if err := none(e, "start", args); err != nil {
-		return err
-	}
+func startContainer(ctx context.Context, t *Tree, e *entry, _ []string) error {
 	if err := t.mayStart(ctx, e); err != nil {
 		return err
 	}
@@ -219,24 +195,15 @@ func killContainer(ctx context.Context, t *Tree, e *entry, args []string) error 
 	return t.Containers.Kill(ctx, e.obj.id, signal)
 }
 
-func pauseContainer(ctx context.Context, t *Tree, e *entry, args []string) error {
-	if err := none(e, "pause", args); err != nil {
-		return err
-	}
+func pauseContainer(ctx context.Context, t *Tree, e *entry, _ []string) error {
 	return t.Containers.Pause(ctx, e.obj.id)
 }
 
-func unpauseContainer(ctx context.Context, t *Tree, e *entry, args []string) error {
-	if err := none(e, "unpause", args); err != nil {
-		return err
-	}
+func unpauseContainer(ctx context.Context, t *Tree, e *entry, _ []string) error {
 	return t.Containers.Unpause(ctx, e.obj.id)
 }
 
-func recreateContainer(ctx context.Context, t *Tree, e *entry, args []string) error {
-	if err := none(e, "recreate", args); err != nil {
-		return err
-	}
+func recreateContainer(ctx context.Context, t *Tree, e *entry, _ []string) error {
 	return t.Containers.Recreate(ctx, e.obj.id)
 }
 
@@ -259,10 +226,7 @@ func renameContainer(ctx context.Context, t *Tree, e *entry, args []string) erro
 func commitContainer(ctx context.Context, t *Tree, e *entry, args []string) error {
 	ref, err := one(e, "commit", "a REFERENCE", args)
 	if err == nil {
-		ref, err = t.Images.Parse(ref)
-	}
-	if err == nil {
-		err = t.mayName(ctx, ref)
+		ref, err = t.newName(ctx, ref)
 	}
 	if err != nil {
 		return err

@@ -125,17 +125,14 @@ func (c *command) do(ctx context.Context, e *entry, text string, words []string)
 	if c.whole != nil {
 		return c.whole(ctx, e.t, e, strings.TrimSpace(strings.TrimLeft(text, " \t")[len(c.name):]))
 	}
-	return c.run(ctx, e.t, e, words[1:])
-}
-
-// none and optional check how many words follow a command.
-func none(e *entry, name string, args []string) error {
-	if len(args) > 0 {
-		return fail(Invalid, name, e.path(), fmt.Sprintf("%s takes nothing after it, not %q.", name, strings.Join(args, " ")))
+	args := words[1:]
+	if c.args == "" && len(args) > 0 {
+		return fail(Invalid, c.name, e.path(), fmt.Sprintf("%s takes nothing after it, not %q.", c.name, strings.Join(args, " ")))
 	}
-	return nil
+	return c.run(ctx, e.t, e, args)
 }
 
+// optional and one check how many words follow a command.
 func optional(e *entry, name, what string, args []string) (string, error) {
 	switch len(args) {
 	case 0:

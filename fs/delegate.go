@@ -9,12 +9,13 @@ import (
 // Who was given one object may do all with that, and nothing by it with others: what a command does elsewhere in the
 // tree needs the same rights there as doing it by hand.
 
-// mayName tells why who asks may not give an image a name, which may be another image's now: that changes the directory
-// where the name is, or the nearest one that is there.
-func (t *Tree) mayName(ctx context.Context, ref string) error {
+// newName reads a name that an image is to be given. It may be another image's now: that changes the directory where the
+// name is, or the nearest one that is there, which who asks must be allowed.
+func (t *Tree) newName(ctx context.Context, word string) (string, error) {
+	ref, err := t.Images.Parse(word)
 	by, _ := By(ctx)
-	if by.Root() {
-		return nil
+	if err != nil || by.Root() {
+		return ref, err
 	}
 	at := "images"
 	for _, name := range strings.Split(ref, "/") {
@@ -26,7 +27,7 @@ func (t *Tree) mayName(ctx context.Context, ref string) error {
 		}
 		at += "/" + name
 	}
-	return t.May(by, at, Change)
+	return ref, t.May(by, at, Change)
 }
 
 // MayPrune tells why somebody may not remove what nobody uses of containers, images, networks, volumes, or all.

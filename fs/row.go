@@ -72,7 +72,7 @@ type row struct {
 
 // command is one thing a ctl file understands.
 type command struct {
-	name, args, summary string
+	name, args, summary string // without args in the table, words after it are refused
 	run                 func(ctx context.Context, t *Tree, e *entry, args []string) error
 	// whole takes what follows the command as it was written, for one that knows quotes; then there is no run.
 	whole func(ctx context.Context, t *Tree, e *entry, rest string) error

@@ -116,9 +116,6 @@ func killSession(ctx context.Context, t *Tree, e *entry, args []string) error {
 	return t.Containers.KillSession(ctx, e.obj.id, e.session, signal)
 }
 
-func hangUpSession(ctx context.Context, t *Tree, e *entry, args []string) error {
-	if err := none(e, "hang-up", args); err != nil {
-		return err
-	}
+func hangUpSession(ctx context.Context, t *Tree, e *entry, _ []string) error {
 	return t.Containers.HangUp(ctx, e.obj.id, e.session)
 }

@@ -80,9 +80,6 @@ func volumeUsers(_ context.Context, _ *Tree, e *entry) ([]byte, error) {
 
 func volumeData(_ *Tree, e *entry) string { return e.up() + "rootfs/volumes/" + e.obj.id }
 
-func removeVolume(ctx context.Context, t *Tree, e *entry, args []string) error {
-	if err := none(e, "remove", args); err != nil {
-		return err
-	}
+func removeVolume(ctx context.Context, t *Tree, e *entry, _ []string) error {
 	return t.Volumes.Remove(ctx, e.obj.id, true)
 }
