@@ -35,7 +35,7 @@ func (e *Engine) Check(ctx context.Context, mend bool, report func(line string))
 	}
 	flaws += e.volumes.Check(mend, report)
 	more, err := e.networks.Check(ctx, mend, report)
-	return flaws + more, networkError("check", err)
+	return flaws + more, asError("check", err)
 }
 
 // check says what is wrong with the container's record.

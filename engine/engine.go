@@ -108,11 +108,11 @@ func (e *Engine) open(ctx context.Context, p parts) (*Engine, error) {
 	}
 	if err := e.openVolumes(); err != nil {
 		e.cancel()
-		return nil, volumeError("open", err)
+		return nil, asError("open", err)
 	}
 	if err := e.openNetworks(); err != nil { //nolint:contextcheck // they are used as long as the engine lives
 		e.cancel()
-		return nil, networkError("open", err)
+		return nil, asError("open", err)
 	}
 	e.pool = e.newPool(e.o.Warm) // what is recovered may be started again at once
 	if err := e.reconcile(ctx); err != nil {

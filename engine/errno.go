@@ -75,6 +75,63 @@ func kindOfGroup(k cgroup.Kind) Kind {
 	return System
 }
 
+func kindOfNetwork(k network.Kind) Kind {
+	switch k {
+	case network.Invalid:
+		return Invalid
+	case network.NotFound:
+		return NotFound
+	case network.Exists:
+		return Exists
+	case network.Busy:
+		return Busy
+	case network.Denied:
+		return NeedsRoot
+	case network.Taken:
+		return InUse
+	case network.Full:
+		return Space
+	case network.Unsupported:
+		return Unsupported
+	case network.Interrupted:
+		return Interrupted
+	case network.System:
+		return System
+	}
+	return System
+}
+
+func kindOfVolume(k volume.Kind) Kind {
+	switch k {
+	case volume.Invalid:
+		return Invalid
+	case volume.NotFound:
+		return NotFound
+	case volume.Exists:
+		return Exists
+	case volume.Busy:
+		return Busy
+	case volume.NotEmpty:
+		return NotEmpty
+	case volume.Space:
+		return Space
+	case volume.Interrupted:
+		return Interrupted
+	case volume.System:
+		return System
+	}
+	return System
+}
+
+// asError makes an error of a package below one of this package.
+func asError(op string, err error) error {
+	var e *Error
+	if err == nil || errors.As(err, &e) {
+		return err
+	}
+	return &Error{Op: op, Kind: kindOfErrno(err), Err: err}
+}
+
 // errorsJoin joins errors and keeps the kind of the first.
 func errorsJoin(first, second error) error {
 	switch {

@@ -82,7 +82,7 @@ func (s *supervisor) filling(image *Image) (func(ctx context.Context) error, err
 		for _, m := range list {
 			n := volume.New{Name: m.Source, UID: owner.UID, GID: owner.GID, Anonymous: m.Anonymous, MadeFor: s.id, Volatile: volatile && m.Anonymous}
 			if err := s.e.fillVolume(ctx, n, m, image); err != nil {
-				return volumeError("start", err)
+				return asError("start", err)
 			}
 		}
 		return nil
@@ -151,7 +151,7 @@ func (l *launching) takeVolumes() error {
 		}
 		dir, err := s.e.volumes.Take(s.e.ctx, m.Source, s.id)
 		if err != nil {
-			return volumeError("start", err)
+			return asError("start", err)
 		}
 		l.onFailure(func() { s.e.volumes.Give(m.Source, s.id) })
 		l.trees = append(l.trees, dir)

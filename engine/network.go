@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -145,7 +144,7 @@ func (e *Engine) CreateNetwork(ctx context.Context, name string, owner Owner) (*
 	}
 	n, err := e.networks.Create(ctx, network.New{Name: name, UID: owner.UID, GID: owner.GID})
 	if err != nil {
-		return nil, networkError("create", err)
+		return nil, asError("create", err)
 	}
 	e.sayNetwork(e.origin(ctx), actCreate, name, owner.UID, "")
 	return shownNetwork(n), nil
@@ -158,7 +157,7 @@ func (e *Engine) RemoveNetwork(ctx context.Context, name string) error {
 	}
 	n, _ := e.FindNetwork(name)
 	if err := e.networks.Remove(ctx, name); err != nil {
-		return networkError("remove", err)
+		return asError("remove", err)
 	}
 	e.sayNetwork(e.origin(ctx), actDestroy, name, n.UID, "")
 	return nil
@@ -199,7 +198,7 @@ func (e *Engine) ChownNetwork(ctx context.Context, name string, owner Owner) err
 		return err
 	}
 	if err := e.networks.Chown(ctx, name, owner.UID, owner.GID); err != nil {
-		return networkError("chown", err)
+		return asError("chown", err)
 	}
 	e.sayNetwork(e.origin(ctx), actUpdate, name, owner.UID, "")
 	return nil
@@ -232,46 +231,11 @@ func (e *Engine) SetSubnet(ctx context.Context, name, value string) error {
 		err = set()
 	}
 	if err != nil {
-		if err = networkError("set", err); KindOf(err) == Exists { // the addresses, not the name
+		if err = asError("set", err); KindOf(err) == Exists { // the addresses, not the name
 			err = fail("set", "", InUse, "the subnet of the network %s was not changed: %w", name, err)
 		}
 		return err
 	}
 	e.sayNetwork(e.origin(ctx), actUpdate, name, n.UID, "")
 	return nil
-}
-
-// networkError makes an error of package network one of this package.
-func networkError(op string, err error) error {
-	var e *Error
-	if err == nil || errors.As(err, &e) {
-		return err
-	}
-	return &Error{Op: op, Kind: kindOfErrno(err), Err: err}
-}
-
-func kindOfNetwork(k network.Kind) Kind {
-	switch k {
-	case network.Invalid:
-		return Invalid
-	case network.NotFound:
-		return NotFound
-	case network.Exists:
-		return Exists
-	case network.Busy:
-		return Busy
-	case network.Denied:
-		return NeedsRoot
-	case network.Taken:
-		return InUse
-	case network.Full:
-		return Space
-	case network.Unsupported:
-		return Unsupported
-	case network.Interrupted:
-		return Interrupted
-	case network.System:
-		return System
-	}
-	return System
 }

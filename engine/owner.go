@@ -30,7 +30,7 @@ func (s *supervisor) chown(owner Owner) error {
 	for _, name := range s.used() {
 		if v, ok := s.e.volumes.Find(name); ok && madeFor(v, s.id) {
 			if err := s.e.volumes.Chown(s.e.ctx, name, owner.UID, owner.GID); err != nil {
-				return volumeError("chown", err)
+				return asError("chown", err)
 			}
 		}
 	}
@@ -51,7 +51,7 @@ func (s *supervisor) chown(owner Owner) error {
 // ChownVolume gives a volume to somebody else. Containers that run with it go on with it.
 func (e *Engine) ChownVolume(ctx context.Context, name string, owner Owner) error {
 	if err := e.volumes.Chown(ctx, name, owner.UID, owner.GID); err != nil {
-		return volumeError("chown", err)
+		return asError("chown", err)
 	}
 	e.sayVolume(e.origin(ctx), actUpdate, name, owner.UID)
 	return nil

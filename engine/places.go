@@ -75,7 +75,7 @@ func (l *launching) leaseAll() error {
 			if had && want != before {
 				_, _ = s.e.links.Lease(s.e.ctx, s.id, before) // as far as it is free
 			}
-			return s.mark("start", networkError("start", err))
+			return s.mark("start", err)
 		}
 		if !had {
 			fresh = append(fresh, a.Network)
@@ -145,7 +145,7 @@ func (l *launching) plug(ctx context.Context, netns *os.File) error {
 		err = s.e.links.Plug(ctx, netns, l.note.Endpoints)
 	}
 	if err != nil {
-		return s.mark("start", networkError("start", err))
+		return s.mark("start", err)
 	}
 	s.e.crash(startPlugged)
 	return nil

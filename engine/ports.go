@@ -22,7 +22,7 @@ func (l *launching) publishPorts() error {
 	}
 	bound, err := s.e.links.Publish(s.e.ctx, s.id, l.note.Endpoints[0], ports)
 	if err != nil {
-		return s.mark("start", networkError("start", err))
+		return s.mark("start", err)
 	}
 	l.note.Ports = bound
 	l.onFailure(func() { s.unpublish() })

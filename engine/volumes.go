@@ -68,7 +68,7 @@ func (e *Engine) shownVolume(v *volume.Volume) *Volume {
 func (e *Engine) CreateVolume(ctx context.Context, name string, owner Owner) (*Volume, error) {
 	v, err := e.volumes.Create(volume.New{Name: name, UID: owner.UID, GID: owner.GID})
 	if err != nil {
-		return nil, volumeError("create", err)
+		return nil, asError("create", err)
 	}
 	e.sayVolume(e.origin(ctx), actCreate, name, owner.UID)
 	return e.shownVolume(v), nil
@@ -95,7 +95,7 @@ func inUse(v *Volume, err error) error {
 	if errors.As(err, &known) && known.Kind == volume.Busy && v != nil && len(v.Users) > 0 {
 		return fail("remove", "", Busy, "the volume %s is used by the container %s; remove that, or take the volume from its config/mounts", v.Name, v.Users[0])
 	}
-	return volumeError("remove", err)
+	return asError("remove", err)
 }
 
 // SpareVolume says what RemoveVolume without all would say now.
@@ -128,7 +128,7 @@ func (e *Engine) KnownVolumeSize(name string) (int64, bool) { return e.volumes.K
 func (e *Engine) ViewVolume(name string) (*View, error) {
 	v, err := e.volumes.Look(name)
 	if err != nil {
-		return nil, volumeError("view", err)
+		return nil, asError("view", err)
 	}
 	defer v.Dir.Close()
 	tree, err := sys.CloneTree(v.Dir, false)
@@ -140,37 +140,6 @@ func (e *Engine) ViewVolume(name string) (*View, error) {
 		return nil, fail("view", "", kindOfErrno(err), "the files of the volume %s cannot be opened: %w", name, err)
 	}
 	return &View{Dir: tree, Mark: v.Mark, Gone: v.Gone, Release: func() { tree.Close() }}, nil
-}
-
-// volumeError makes an error of package volume one of this package.
-func volumeError(op string, err error) error {
-	var e *Error
-	if errors.As(err, &e) {
-		return err
-	}
-	return &Error{Op: op, Kind: kindOfErrno(err), Err: err}
-}
-
-func kindOfVolume(k volume.Kind) Kind {
-	switch k {
-	case volume.Invalid:
-		return Invalid
-	case volume.NotFound:
-		return NotFound
-	case volume.Exists:
-		return Exists
-	case volume.Busy:
-		return Busy
-	case volume.NotEmpty:
-		return NotEmpty
-	case volume.Space:
-		return Space
-	case volume.Interrupted:
-		return Interrupted
-	case volume.System:
-		return System
-	}
-	return System
 }
 
 // mayUse tells why a container may not have a volume: it acts with its owner's rights, and a volume is its maker's.
