@@ -1,11 +1,8 @@
 package fstest
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -23,9 +20,6 @@ type container struct {
 
 // Containers is the fake as the tree's containers.
 func (f *Fake) Containers() fs.Containers { return fakeContainers{f} }
-
-// Roots is the fake as the tree's file systems.
-func (f *Fake) Roots() fs.Roots { return fakeRoots{f} }
 
 // Stubborn makes a container ignore the signal of a stop: only a kill or the end of the grace ends it.
 func (f *Fake) Stubborn(name string) {
@@ -50,43 +44,6 @@ func (f *Fake) Session(name string, s fs.ContainerSession) {
 }
 
 type fakeContainers struct{ f *Fake }
-
-func (s fakeContainers) Sessions(id string) ([]*fs.ContainerSession, error) {
-	s.f.mu.Lock()
-	defer s.f.mu.Unlock()
-	c, err := s.get("sessions", id)
-	if err != nil {
-		return nil, err
-	}
-	return c.sessions, nil
-}
-
-// end ends a session with a code.
-func (s fakeContainers) end(id string, number, code int) error {
-	s.f.mu.Lock()
-	defer s.f.mu.Unlock()
-	c, err := s.get("kill", id)
-	if err != nil {
-		return err
-	}
-	for i, x := range c.sessions {
-		if x.Number == number && !x.Ended {
-			over := *x
-			over.Ended, over.Exit = true, code
-			c.sessions[i] = &over
-			return nil
-		}
-	}
-	return wrong(fs.NotRunning, "kill", "containers/"+c.Name, "The session %d has ended.", number)
-}
-
-func (s fakeContainers) KillSession(_ context.Context, id string, number int, _ string) error {
-	return s.end(id, number, 137)
-}
-
-func (s fakeContainers) HangUp(_ context.Context, id string, number int) error {
-	return s.end(id, number, 129)
-}
 
 func (s fakeContainers) List() []*fs.Container {
 	s.f.mu.Lock()
@@ -356,124 +313,4 @@ func (s fakeContainers) Remove(_ context.Context, id string, force bool) error {
 
 func (s fakeContainers) Wait(ctx context.Context, id string) error {
 	return s.f.await(ctx, func() bool { c := s.f.containers[id]; return c == nil || !c.Running() })
-}
-
-func (s fakeContainers) Settings() []fs.Setting {
-	var list []fs.Setting
-	for _, n := range []string{"image", "command", "entrypoint", "env", "workdir", "user", "hostname", "tty", "stdin"} {
-		list = append(list, fs.Setting{Name: n, Mode: 0o640, Summary: "the setting " + n})
-	}
-	return list
-}
-
-func (s fakeContainers) Get(id, setting string) (string, error) {
-	s.f.mu.Lock()
-	defer s.f.mu.Unlock()
-	c, err := s.get("get", id)
-	if err != nil {
-		return "", err
-	}
-	return c.values[setting], nil
-}
-
-func (s fakeContainers) Set(_ context.Context, id, setting, value string) error {
-	s.f.mu.Lock()
-	defer s.f.mu.Unlock()
-	c, err := s.get("set", id)
-	if err != nil {
-		return err
-	}
-	v := strings.TrimSuffix(value, "\n")
-	bad := false
-	switch setting {
-	case "tty", "stdin":
-		bad = v != "true" && v != "false"
-	case "env":
-		for _, l := range strings.Split(v, "\n") {
-			bad = bad || !strings.Contains(l, "=")
-		}
-	case "json":
-		bad = !json.Valid([]byte(v))
-	case "hostname":
-		bad = strings.ContainsAny(v, " \n")
-	}
-	if bad {
-		return wrong(fs.Invalid, "set", "containers/"+c.Name+"/config/"+setting, "%q is no value for %s.", v, setting)
-	}
-	c.values[setting] = value
-	return nil
-}
-
-func (s fakeContainers) Reset(_ context.Context, id, setting string) error {
-	s.f.mu.Lock()
-	defer s.f.mu.Unlock()
-	c, err := s.get("reset", id)
-	if err != nil {
-		return err
-	}
-	delete(c.values, setting)
-	return nil
-}
-
-func (s fakeContainers) Pending(string) (string, error) { return "", nil }
-
-func (s fakeContainers) Commands(string) ([]string, error) {
-	s.f.mu.Lock()
-	defer s.f.mu.Unlock()
-	return slices.Clone(s.f.commands), nil
-}
-
-func (s fakeContainers) Command(_, name string) (bool, error) {
-	s.f.mu.Lock()
-	defer s.f.mu.Unlock()
-	return slices.Contains(s.f.commands, name), nil
-}
-
-func (s fakeContainers) Logs(id, stream string) (fs.Growing, error) {
-	s.f.mu.Lock()
-	defer s.f.mu.Unlock()
-	c, err := s.get("logs", id)
-	if err != nil {
-		return nil, err
-	}
-	return c.logs[stream], nil
-}
-
-func (s fakeContainers) Changes(string) ([]byte, error) { return []byte("A /new\n"), nil }
-func (s fakeContainers) Inspect(id string) ([]byte, error) {
-	return []byte(`{"id":"` + id + `"}` + "\n"), nil
-}
-func (s fakeContainers) Stats(id string) ([]byte, error)     { return []byte("pids 1\n"), nil }
-func (s fakeContainers) Processes(id string) ([]byte, error) { return []byte("PID\n4711\n"), nil }
-
-type fakeRoots struct{ f *Fake }
-
-func (s fakeRoots) open(id string, readOnly bool) (*fs.Root, error) {
-	s.f.mu.Lock()
-	dir := cmp.Or(s.f.roots[id], s.f.roots[""])
-	s.f.mu.Unlock()
-	if dir == "" {
-		return nil, wrong(fs.NotFound, "view", id, "There is no file system of %s.", id)
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	s.f.lent.Add(1)
-	return &fs.Root{Dir: d, ReadOnly: readOnly, Release: func() {
-		d.Close()
-		s.f.lent.Add(-1)
-	}}, nil
-}
-
-func (s fakeRoots) ImageRoot(_ context.Context, id string) (*fs.Root, error) { return s.open(id, true) }
-
-func (s fakeRoots) LayerRoot(_ context.Context, id string) (*fs.Root, error) { return s.open(id, true) }
-
-func (s fakeRoots) VolumeRoot(_ context.Context, name string) (*fs.Root, error) {
-	return s.open(name, false)
-}
-
-func (s fakeRoots) ContainerRoot(_ context.Context, id string) (*fs.Root, error) {
-	return s.open(id, false)
 }
