@@ -215,7 +215,7 @@ var meanings = []meaning{
 	{name: "input", line: `echo typed | run --rm -i $R/cmd:1 cat`},
 	{name: "no input without -i", line: `echo typed | run --rm $R/cmd:1 cat`},
 	{name: "bytes of all kinds", line: `head -c 300000 /dev/urandom > $T/$N.bytes; run --rm -i $R/cmd:1 cat < $T/$N.bytes | cmp - $T/$N.bytes`},
-	{name: "two outputs", line: `run --rm $R/cmd:1 sh -c 'echo out; echo err >&2' 2>$T/$N.err; cat $T/$N.err; rm $T/$N.err`},
+	{name: "two outputs", line: `run --rm $R/cmd:1 true 2>/dev/null; run --rm $R/cmd:1 sh -c 'echo out; echo err >&2' 2>$T/$N.err; cat $T/$N.err; rm $T/$N.err`},
 	{name: "terminal", line: `run --rm -t $R/cmd:1 sh -c 'test -t 0 && test -t 1 && test -t 2 && tty; echo x'`},
 	{name: "no terminal", line: `run --rm $R/cmd:1 sh -c 'test -t 0 || test -t 1; echo $?; tty'`},
 	{name: "input is nothing by default", line: `run --rm $R/cmd:1 sh -c 'readlink /proc/self/fd/0; read x; echo $?'`},
