@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -279,19 +278,8 @@ func TestManyImages(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("HULL_VIEW_IDLE", "100ms")
-	base, err := os.MkdirTemp("", "hull-many-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &mounted{base: base}
-	t.Cleanup(func() {
-		for _, p := range m.end() {
-			t.Errorf("left behind: %s", p)
-		}
-	})
-	if out, err := exec.Command(hull, m.mountArgs(nil)...).CombinedOutput(); err != nil {
-		t.Fatalf("mount: %v: %s", err, out)
-	}
+	m := ground(t, "many")
+	m.mount(t)
 	m.must(t, `mkdir -p images/$REG/many; for i in $(seq 0 199); do mkdir images/$REG/many/$i:1 || exit 1; done`)
 	m.must(t, `for i in $(seq 0 199); do images/$REG/many/$i:1/wait || exit 1; done`)
 

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -175,6 +176,29 @@ var fronts sync.Map
 
 // mounted is one script's hull.
 type mounted struct{ base string }
+
+// ground is where a hull of a test's own is to be mounted. What that leaves behind fails the test.
+func ground(t testing.TB, name string) *mounted {
+	t.Helper()
+	base, err := os.MkdirTemp("", "hull-"+name+"-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &mounted{base: base}
+	t.Cleanup(func() {
+		for _, p := range m.end() {
+			t.Errorf("left behind: %s", p)
+		}
+	})
+	return m
+}
+
+func (m *mounted) mount(t testing.TB, flags ...string) {
+	t.Helper()
+	if out, err := exec.Command(hull, m.mountArgs(flags)...).CombinedOutput(); err != nil {
+		t.Fatalf("mount: %v: %s", err, out)
+	}
+}
 
 func (m *mounted) path(name string) string { return m.base + "/" + name }
 

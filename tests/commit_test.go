@@ -157,16 +157,7 @@ func (sh hullShell) dir() string { return line(sh("echo $DIR")) }
 // mountHull mounts hull as long as the test runs.
 func mountHull(t testing.TB) hullShell {
 	t.Helper()
-	base, err := os.MkdirTemp("", "hull-peers-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &mounted{base: base}
-	t.Cleanup(func() {
-		for _, problem := range m.end() {
-			t.Errorf("left behind: %s", problem)
-		}
-	})
+	m := ground(t, "peers")
 	if err := os.Mkdir(m.path("files"), 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -62,16 +62,7 @@ func TestCrashPoints(t *testing.T) {
 }
 
 func crashAt(t *testing.T, point string) {
-	base, err := os.MkdirTemp("", "hull-crash-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &mounted{base: base}
-	defer func() {
-		for _, p := range m.end() {
-			t.Errorf("left behind: %s", p)
-		}
-	}()
+	m := ground(t, "crash")
 	if err := os.WriteFile(m.path("crash"), []byte(point), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -173,16 +164,7 @@ func (m *mounted) shell(line string) (string, error) {
 // TestCommitThaws: a daemon that dies while a container is held still for a commit leaves it to the next one to go on.
 func TestCommitThaws(t *testing.T) {
 	needs(t)
-	base, err := os.MkdirTemp("", "hull-crash-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &mounted{base: base}
-	defer func() {
-		for _, p := range m.end() {
-			t.Errorf("left behind: %s", p)
-		}
-	}()
+	m := ground(t, "crash")
 	if err := m.mountToCrash(); err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package tests
 
 import (
 	"bytes"
-	"os"
 	"os/exec"
 	"slices"
 	"testing"
@@ -45,16 +44,7 @@ func (m *mounted) killMonitor(t *testing.T) {
 // TestForeground: a mount in the foreground outlives its monitor, whose successor it finds, and ends as ever.
 func TestForeground(t *testing.T) {
 	needs(t)
-	base, err := os.MkdirTemp("", "hull-foreground-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &mounted{base: base}
-	t.Cleanup(func() {
-		for _, p := range m.end() {
-			t.Errorf("left behind: %s", p)
-		}
-	})
+	m := ground(t, "foreground")
 	args := m.mountArgs(nil)
 	front := exec.Command(hull, append(args[:1], args[2:]...)...)
 	var said bytes.Buffer
@@ -107,8 +97,6 @@ func TestEndGoesOn(t *testing.T) {
 	if m.isMounted() {
 		t.Error("the tree is mounted still")
 	}
-	if out, err := exec.Command(hull, m.mountArgs(nil)...).CombinedOutput(); err != nil {
-		t.Fatalf("mount: %v: %s", err, out)
-	}
+	m.mount(t)
 	m.must(t, `test "$(cat containers/slow/exit)" = 7`)
 }

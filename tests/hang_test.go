@@ -54,18 +54,9 @@ echo pause > containers/other/ctl; echo unpause > containers/other/ctl; echo B=1
 // TestHang lets what is done with a container hang, and looks whether everything else goes on.
 func TestHang(t *testing.T) {
 	needs(t)
-	base, err := os.MkdirTemp("", "hull-hang-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &mounted{base: base}
+	m := ground(t, "hang")
 	hung := m.path("crash.hung")
-	t.Cleanup(func() {
-		_ = os.Remove(hung)
-		for _, p := range m.end() {
-			t.Errorf("left behind: %s", p)
-		}
-	})
+	t.Cleanup(func() { _ = os.Remove(hung) })
 	t.Setenv("HULL_PATIENCE", "500ms") // for which a directory may be locked
 	if err := m.mountToCrash(); err != nil {
 		t.Fatal(err)

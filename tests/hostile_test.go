@@ -53,24 +53,14 @@ type victim struct {
 
 func newVictim(t *testing.T) *victim {
 	t.Helper()
-	base, err := os.MkdirTemp("", "hull-hostile-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	v := &victim{mounted: &mounted{base: base}, canary: base + "/canary"}
-	t.Cleanup(func() {
-		for _, p := range v.end() {
-			t.Errorf("left behind: %s", p)
-		}
-	})
+	m := ground(t, "hostile")
+	v := &victim{mounted: m, canary: m.path("canary")}
 	if err := errors.Join(os.Mkdir(v.canary, 0o755), os.Mkdir(v.canary+"/d", 0o777),
 		os.WriteFile(v.canary+"/file", []byte("as it was"), 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	// Nothing is kept ready for containers: it comes when it comes, and the descriptors are counted.
-	if out, err := exec.Command(hull, v.mountArgs([]string{"--warm", "0"})...).CombinedOutput(); err != nil {
-		t.Fatalf("mount: %v: %s", err, out)
-	}
+	v.mount(t, "--warm", "0")
 	return v
 }
 

@@ -32,19 +32,8 @@ func TestFileManager(t *testing.T) {
 	if err := image.Push(addr, map[string]any{"managed:1": img}); err != nil {
 		t.Fatal(err)
 	}
-	base, err := os.MkdirTemp("", "hull-manager-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &mounted{base: base}
-	t.Cleanup(func() {
-		for _, p := range m.end() {
-			t.Errorf("left behind: %s", p)
-		}
-	})
-	if out, err := exec.Command(hull, m.mountArgs(nil)...).CombinedOutput(); err != nil {
-		t.Fatalf("mount: %v: %s", err, out)
-	}
+	m := ground(t, "manager")
+	m.mount(t)
 	m.must(t, `mkdir -p images/$REG/managed:1 && images/$REG/managed:1/wait`)
 	top, err := filepath.EvalSymlinks(m.path("hull/images/" + addr + "/managed:1/rootfs"))
 	if err != nil {

@@ -29,19 +29,8 @@ type linked struct {
 func networked(t *testing.T, flags ...string) *linked {
 	t.Helper()
 	needs(t)
-	base, err := os.MkdirTemp("", "hull-network-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &linked{&mounted{base: base}, t}
-	t.Cleanup(func() {
-		for _, p := range l.end() {
-			t.Errorf("left behind: %s", p)
-		}
-	})
-	if out, err := exec.Command(hull, l.mountArgs(flags)...).CombinedOutput(); err != nil {
-		t.Fatalf("mount: %v: %s", err, out)
-	}
+	l := &linked{ground(t, "network"), t}
+	l.mount(t, flags...)
 	l.must(t, "mkdir -p $I/host:1 && $I/host:1/wait")
 	return l
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -39,19 +38,8 @@ var removals = []struct{ docker, hull string }{
 // TestRemovalAsDocker compares what removing does with Docker itself.
 func TestRemovalAsDocker(t *testing.T) {
 	client := docker(t)
-	base, err := os.MkdirTemp("", "hull-removal-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &mounted{base: base}
-	defer func() {
-		for _, p := range m.end() {
-			t.Errorf("left behind: %s", p)
-		}
-	}()
-	if out, err := exec.Command(hull, m.mountArgs(nil)...).CombinedOutput(); err != nil {
-		t.Fatalf("mount: %v: %s", err, out)
-	}
+	m := ground(t, "removal")
+	m.mount(t)
 	ids := map[string]string{}
 	for name, from := range map[string]string{"a": "host", "b": "sleeper"} {
 		// Images of its own: other tests have theirs in the same docker.

@@ -83,23 +83,12 @@ look() {
 // TestSemantics compares what images and flags mean with docker.
 func TestSemantics(t *testing.T) {
 	docker(t)
-	base, err := os.MkdirTemp("", "hull-semantics-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &mounted{base: base}
-	t.Cleanup(func() {
-		for _, p := range m.end() {
-			t.Errorf("left behind: %s", p)
-		}
-	})
-	if out, err := exec.Command(hull, m.mountArgs(nil)...).CombinedOutput(); err != nil {
-		t.Fatalf("mount: %v: %s", err, out)
-	}
+	m := ground(t, "semantics")
+	m.mount(t)
 	for repo, change := range meantImages {
 		variant(t, "means/"+repo+":1", change)
 	}
-	for _, dir := range []string{base + "/docker", base + "/ours"} {
+	for _, dir := range []string{m.path("docker"), m.path("ours")} {
 		if err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(dir+"/env", []byte(meantEnv), 0o600)); err != nil {
 			t.Fatal(err)
 		}
@@ -114,8 +103,8 @@ func TestSemantics(t *testing.T) {
 			ours := exec.Command("sh", "-c", "cd \"$H\"\n"+ours+c.line)
 			ours.Env = append(os.Environ(), "H="+m.path("hull"))
 			want := make(chan string, 1)
-			go func() { want <- meant(theirs, base+"/docker", n) }()
-			got := meant(ours, base+"/ours", n)
+			go func() { want <- meant(theirs, m.path("docker"), n) }()
+			got := meant(ours, m.path("ours"), n)
 			compare(t, c, got, <-want)
 			if strings.Contains(c.line, "$N") {
 				_ = dockerd.client(client, "rm", "-f", n).Run() // it need not be there any more

@@ -71,9 +71,7 @@ func TestSurvive(t *testing.T) {
 	m.insist(t, `images/$REG/big/one:1/wait && test "$(cat images/$REG/big/one:1/status)" = ready`)
 
 	m.killAll()
-	if out, err := exec.Command(hull, m.mountArgs(nil)...).CombinedOutput(); err != nil {
-		t.Fatalf("mount: %v: %s", err, out)
-	}
+	m.mount(t)
 	m.insist(t, fmt.Sprintf("for i in $(seq %d %d); do touch containers/w$i/rootfs/go; done", briefs+1, writers))
 	m.insist(t, fmt.Sprintf(`for i in $(seq %d); do c=containers/w$i; for n in $(seq 600); do grep -q exited $c/status && break; sleep 0.1; done
 		test "$(cat $c/exit)" = $((i%%7)) && seq -f line-%%g %d | cmp - $c/logs || { echo $c: $(cat $c/status $c/exit $c/error); exit 1; }; done`, writers, writersLines))
