@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hull/engine/cgroup"
+	"hull/tests/need"
 )
 
 // overlayRoots makes real overlays of one directory.
@@ -108,13 +109,7 @@ func as(id int, do func() error) error {
 // privileged skips a test that needs root, unless it must not be skipped.
 func privileged(t *testing.T) {
 	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if os.Getenv("HULL_TEST_PRIVILEGED") == "1" {
-		t.Fatal("this test needs root, and HULL_TEST_PRIVILEGED says that it must run")
-	}
-	t.Skip("it makes namespaces and mounts, which needs root")
+	need.Root(t, "it makes namespaces and mounts")
 }
 
 // boxRoot makes a root file system whose commands are this test binary.

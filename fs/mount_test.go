@@ -16,6 +16,7 @@ import (
 	"hull/fs"
 	"hull/fs/fstest"
 	"hull/fs/journal"
+	"hull/tests/need"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,21 +32,7 @@ type mounted struct {
 // privileged skips a test that needs root and FUSE, or fails it where CI promises both.
 func privileged(t *testing.T) {
 	t.Helper()
-	reason := ""
-	if os.Geteuid() != 0 {
-		reason = "needs root"
-	} else if f, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0); err != nil {
-		reason = "needs /dev/fuse: " + err.Error()
-	} else {
-		f.Close()
-	}
-	if reason == "" {
-		return
-	}
-	if os.Getenv("HULL_TEST_PRIVILEGED") == "1" {
-		t.Fatal(reason)
-	}
-	t.Skip(reason)
+	need.Mount(t)
 }
 
 func mount(t *testing.T, refs ...string) *mounted { return mountWith(t, func(*fs.Options) {}, refs...) }

@@ -19,19 +19,15 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"hull/tests/need"
 )
 
 // needRoot skips where layers cannot be unpacked: whiteouts are devices, and
 // owners are the image's.
 func needRoot(t testing.TB) {
 	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if os.Getenv("HULL_TEST_PRIVILEGED") == "1" {
-		t.Fatal("HULL_TEST_PRIVILEGED=1, but this is not root")
-	}
-	t.Skip("unpacking layers needs root")
+	need.Root(t, "layers have devices and owners")
 }
 
 // testRegistry is go-containerregistry's, with a gate and faults before it.

@@ -6,7 +6,6 @@
 package tests
 
 import (
-	"fmt"
 	"log"
 	"maps"
 	"net/http"
@@ -25,6 +24,7 @@ import (
 
 	"hull/cmd/hull/early"
 	"hull/tests/image"
+	"hull/tests/need"
 	"hull/tests/netns"
 )
 
@@ -32,8 +32,6 @@ var (
 	// hull is the binary under test, built once as users get it, or the one HULL_TEST_BINARY names (where there is no
 	// compiler).
 	hull string
-	// privileged says that a skip for want of root or FUSE is a failure.
-	privileged = os.Getenv("HULL_TEST_PRIVILEGED") == "1"
 	// addr is the in-process registry's, "127.0.0.1:port".
 	addr string
 	// locked is the address of the same registry for those who log in.
@@ -141,17 +139,5 @@ func (discard) Write(b []byte) (int, error) { return len(b), nil }
 // needs skips a test that cannot run here, or fails it where it must.
 func needs(t testing.TB) {
 	t.Helper()
-	why := ""
-	if os.Geteuid() != 0 {
-		why = "needs root"
-	} else if _, err := os.Stat("/dev/fuse"); err != nil {
-		why = fmt.Sprintf("needs FUSE: %v", err)
-	}
-	if why == "" {
-		return
-	}
-	if privileged {
-		t.Fatal(why)
-	}
-	t.Skip(why)
+	need.Mount(t)
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"hull/tests/image"
+	"hull/tests/need"
 )
 
 // TestScriptsWithDockerRegistry runs the scripts that need no misbehaving
@@ -145,9 +146,6 @@ func tool(t testing.TB, name string) string {
 			return filepath.Join(d, name)
 		}
 	}
-	if privileged {
-		t.Fatalf("needs %s", name)
-	}
-	t.Skipf("needs %s", name)
+	need.Lacking(t, name)
 	return ""
 }

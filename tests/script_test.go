@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"hull/tests/need"
 )
 
 // TestScripts runs every script of testdata on a mount of its own, pulling
@@ -110,7 +112,7 @@ func scripts(t *testing.T, addr, auth string, files []string, more ...string) {
 				return false, fmt.Errorf("there is no condition %q", cond)
 			}
 			_, err := exec.LookPath(name)
-			if err != nil && privileged {
+			if err != nil && need.Everything() {
 				return false, fmt.Errorf("HULL_TEST_PRIVILEGED is set, and %s is not installed", name)
 			}
 			return err != nil, nil

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hull/tests/need"
 )
 
 // serviceTime is the watchdog's time in these tests: a daemon that is silent for half of it is replaced.
@@ -152,10 +154,7 @@ func TestService(t *testing.T) {
 func TestInstall(t *testing.T) {
 	for _, program := range []string{"make", "systemd-analyze"} {
 		if _, err := exec.LookPath(program); err != nil {
-			if privileged {
-				t.Fatal(err)
-			}
-			t.Skip(err)
+			need.Lacking(t, program)
 		}
 	}
 	dir := t.TempDir()

@@ -13,17 +13,14 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"hull/tests/need"
 )
 
 // hosts are this machine as Detect finds it and, where version 2 is mounted beside version 1, that alone.
 func hosts(t *testing.T) map[string]*Host {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		if os.Getenv("HULL_TEST_PRIVILEGED") == "1" {
-			t.Fatal("HULL_TEST_PRIVILEGED is set, but the tests do not run as root")
-		}
-		t.Skip("making cgroups needs root")
-	}
+	need.Root(t, "it makes cgroups")
 	h, err := Detect()
 	if err != nil {
 		t.Fatal(err)

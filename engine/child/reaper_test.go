@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"hull/tests/need"
 )
 
 // underReaper runs a command under the reaper, which is no process 1 here and does
@@ -88,12 +90,7 @@ func TestReaperPassesSignalsOn(t *testing.T) {
 
 // TestReaperReaps has a grandchild become the reaper's own, and end.
 func TestReaperReaps(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if os.Getenv("HULL_TEST_PRIVILEGED") == "1" {
-			t.Fatal("HULL_TEST_PRIVILEGED is 1, but this is not root")
-		}
-		t.Skip("needs root: it makes a pid namespace")
-	}
+	need.Root(t, "it makes a pid namespace")
 	cmd, out := underReaper(t, "/bin/sh", "sh", "-c", `
 		(sh -c 'echo $$ > "$0"' "$0" &)
 		until orphan=$(cat "$0" 2>/dev/null) && test "$orphan"; do sleep 0.01; done

@@ -15,6 +15,7 @@ import (
 
 	"hull/engine/internal/sys"
 	"hull/engine/seccomp"
+	"hull/tests/need"
 )
 
 // testRange is clear of what hull itself hands out.
@@ -24,13 +25,7 @@ var testRange = IDRange{First: 1_900_000_000, Size: 65536}
 // have it.
 func privileged(t *testing.T) {
 	t.Helper()
-	if asRoot() {
-		return
-	}
-	if os.Getenv("HULL_TEST_PRIVILEGED") == "1" {
-		t.Fatal("HULL_TEST_PRIVILEGED is 1, but this is not root")
-	}
-	t.Skip("needs root: it makes containers")
+	need.Root(t, "it makes containers")
 }
 
 func asRoot() bool { return os.Geteuid() == 0 }
@@ -47,10 +42,7 @@ func rootfs(t testing.TB) string {
 	t.Helper()
 	busybox, err := os.ReadFile("/bin/busybox")
 	if err != nil {
-		if os.Getenv("HULL_TEST_PRIVILEGED") == "1" {
-			t.Fatalf("needs busybox-static: %v", err)
-		}
-		t.Skipf("needs busybox-static: %v", err)
+		need.Lacking(t, "busybox-static: "+err.Error())
 	}
 	dir := filepath.Join(t.TempDir(), "root")
 	for _, d := range []string{"bin", "etc", "tmp", "root", "home/ann"} {

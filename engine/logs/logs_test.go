@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hull/tests/need"
 )
 
 // piece is something written at once.
@@ -260,12 +262,7 @@ func TestSpliceErrors(t *testing.T) {
 
 // A disk that is full costs the output that has no room, and nothing else; when there is room again, it goes on.
 func TestFullDisk(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if os.Getenv("HULL_TEST_PRIVILEGED") == "1" {
-			t.Fatal("HULL_TEST_PRIVILEGED is set, but the tests do not run as root")
-		}
-		t.Skip("a disk of a test's own needs root")
-	}
+	need.Root(t, "it has a disk of its own")
 	dir := t.TempDir()
 	if err := unix.Mount("test", dir, "tmpfs", 0, "size=64k"); err != nil {
 		t.Fatal(err)

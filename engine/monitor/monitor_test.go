@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hull/engine/logs"
+	"hull/tests/need"
 )
 
 func TestExit(t *testing.T) {
@@ -352,12 +353,7 @@ func TestNoLog(t *testing.T) {
 
 // A disk that has filled up costs output, but neither the container's end nor the record of it.
 func TestFullDisk(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if os.Getenv("HULL_TEST_PRIVILEGED") == "1" {
-			t.Fatal("HULL_TEST_PRIVILEGED is set, but the tests do not run as root")
-		}
-		t.Skip("a disk of a test's own needs root")
-	}
+	need.Root(t, "it has a disk of its own")
 	r := newRig(t)
 	r.await("up")
 	disk := t.TempDir()

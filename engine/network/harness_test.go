@@ -19,6 +19,8 @@ import (
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"hull/tests/need"
 )
 
 // The tests run in a network namespace of their own, which is the host to them: TestMain starts the test binary again in one.
@@ -50,10 +52,7 @@ func TestMain(m *testing.M) {
 func kernel(t *testing.T) {
 	t.Helper()
 	if os.Getenv(inside) == "" {
-		if os.Getenv("HULL_TEST_PRIVILEGED") == "1" {
-			t.Fatal("HULL_TEST_PRIVILEGED is set, but the tests do not run as root")
-		}
-		t.Skip("bridges and rules need root")
+		need.Lacking(t, "root: it makes bridges and rules")
 	}
 	lo, err := netlink.LinkByName("lo")
 	check(t, err)

@@ -10,15 +10,12 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hull/tests/need"
 )
 
 func TestProbe(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if os.Getenv("HULL_TEST_PRIVILEGED") == "1" {
-			t.Fatal("HULL_TEST_PRIVILEGED is 1, but this is not root")
-		}
-		t.Skip("needs root: it makes namespaces")
-	}
+	need.Root(t, "it makes namespaces")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	dir := t.TempDir()

@@ -15,6 +15,8 @@ import (
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
+
+	"hull/tests/need"
 )
 
 // base is the first id of the range that the trees of these tests belong to.
@@ -23,19 +25,7 @@ const base = 1879048192
 // needRoot skips a test that needs root and FUSE, or fails it where they must be there.
 func needRoot(t *testing.T) {
 	t.Helper()
-	why := ""
-	if os.Geteuid() != 0 {
-		why = "needs root"
-	} else if _, err := os.Stat("/dev/fuse"); err != nil {
-		why = "needs /dev/fuse"
-	}
-	switch {
-	case why == "":
-	case os.Getenv("HULL_TEST_PRIVILEGED") == "1":
-		t.Fatal(why)
-	default:
-		t.Skip(why)
-	}
+	need.Mount(t)
 }
 
 // lender is a Source that lends a directory and counts.

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"hull/tests/need"
 )
 
 // TestPassthrough reads files in every way: those of an image that the kernel reads by itself, the same if it cannot,
@@ -184,7 +186,7 @@ func TestWritesAreSeen(t *testing.T) {
 	check(t, os.Truncate(out, 2))
 	same("on")
 	// By memory, in another process: this one could not answer its own page faults.
-	if _, err := exec.LookPath("python3"); err != nil && os.Getenv("HULL_TEST_PRIVILEGED") != "1" {
+	if _, err := exec.LookPath("python3"); err != nil && !need.Everything() {
 		t.Skip("needs python3")
 	}
 	sh(t, shown, `python3 -c '

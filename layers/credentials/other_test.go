@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"hull/layers/registry"
+	"hull/tests/need"
 )
 
 // The ids of somebody whom the machine does not know.
@@ -18,12 +19,7 @@ const strangerUID, strangerGID, strangerGroup = 51234, 51235, 51236
 // stranger is another user, with a home that is that user's own. Needs root.
 func stranger(t *testing.T) User {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		if os.Getenv("HULL_TEST_PRIVILEGED") == "1" {
-			t.Fatal("only root can act for others")
-		}
-		t.Skip("only root can act for others")
-	}
+	need.Root(t, "it acts for others")
 	// Not t.TempDir, which nobody else can enter.
 	top, err := os.MkdirTemp("", "credentials-")
 	if err != nil {

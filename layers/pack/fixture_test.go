@@ -18,18 +18,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hull/layers/internal/sys"
+	"hull/tests/need"
 )
 
 // needRoot skips where the test cannot be run, and fails where it has to be.
 func needRoot(t testing.TB) {
 	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if os.Getenv("HULL_TEST_PRIVILEGED") == "1" {
-		t.Fatal("HULL_TEST_PRIVILEGED=1, but this is not root")
-	}
-	t.Skip("needs root: it makes devices, owners and attributes of overlay")
+	need.Root(t, "it makes devices, owners and attributes of overlay")
 }
 
 // must ends the test at the first failure.

@@ -13,19 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hull/layers/internal/sys"
+	"hull/tests/need"
 )
 
 const base = 1879048192 // first id of the test's range
 
 func needRoot(t testing.TB) {
 	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if os.Getenv("HULL_TEST_PRIVILEGED") == "1" {
-		t.Fatal("HULL_TEST_PRIVILEGED=1, but this is not root")
-	}
-	t.Skip("needs root: it mounts")
+	need.Root(t, "it mounts")
 }
 
 // users is a user namespace with a range of 65536 ids.

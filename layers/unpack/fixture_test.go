@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hull/layers/internal/sys"
+	"hull/tests/need"
 )
 
 // when is the time of entries that do not say another.
@@ -99,13 +100,7 @@ func archive(t testing.TB, entries ...entry) []byte {
 // needRoot skips where the test cannot be run, and fails where it has to be.
 func needRoot(t testing.TB) {
 	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if os.Getenv("HULL_TEST_PRIVILEGED") == "1" {
-		t.Fatal("HULL_TEST_PRIVILEGED=1, but this is not root")
-	}
-	t.Skip("needs root: it makes devices and sets owners")
+	need.Root(t, "it makes devices and sets owners")
 }
 
 // staging is an empty directory to unpack to.

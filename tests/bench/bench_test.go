@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hull/cmd/hull/early"
+	"hull/tests/need"
 	"hull/tests/netns"
 )
 
@@ -27,8 +28,6 @@ type puller interface {
 	contestant
 	trees(ctx context.Context) ([]string, error)
 }
-
-var privileged = os.Getenv("HULL_TEST_PRIVILEGED") == "1"
 
 func TestMain(m *testing.M) {
 	if err := netns.Enter(); err != nil {
@@ -98,13 +97,9 @@ func lacking(t *testing.T) {
 			why = append(why, p)
 		}
 	}
-	if len(why) == 0 {
-		return
+	if len(why) > 0 {
+		need.Lacking(t, strings.Join(why, ", "))
 	}
-	if privileged {
-		t.Fatalf("needs %s", strings.Join(why, ", "))
-	}
-	t.Skipf("needs %s", strings.Join(why, ", "))
 }
 
 // checked compares what a contestant pulled with what the first one did.

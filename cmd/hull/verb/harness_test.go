@@ -22,6 +22,7 @@ import (
 	"hull/engine/logs"
 	"hull/engine/monitor"
 	"hull/fs/session"
+	"hull/tests/need"
 )
 
 // patient is how long a test waits for what must come.
@@ -112,12 +113,7 @@ func (r *tree) current() *session.Server {
 
 func plant(t *testing.T) *tree {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		if os.Getenv("HULL_TEST_PRIVILEGED") == "1" {
-			t.Fatal("needs root")
-		}
-		t.Skip("needs root, to mount")
-	}
+	need.Root(t, "it mounts")
 	binary, err := os.Executable()
 	check(t, err)
 	r := &tree{
