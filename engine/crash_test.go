@@ -287,14 +287,7 @@ func TestDaemonKilled(t *testing.T) {
 	r.well(order{Do: "run", Name: "web", Settings: map[string]string{"command": "sleep"}})
 	before := r.well(order{Do: "list"}).Containers[0]
 	for range 3 {
-		p, err := os.FindProcess(r.daemon)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := p.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		r.up()
+		r.kill()
 		if got := r.well(order{Do: "list"}).Containers[0]; got != before {
 			t.Fatalf("%+v was %+v", got, before)
 		}

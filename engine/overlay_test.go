@@ -277,14 +277,7 @@ func TestRealDaemonKilled(t *testing.T) {
 	r := realRealm(t)
 	r.well(order{Do: "run", Name: "web", Settings: box("sleep")})
 	before := r.well(order{Do: "list"}).Containers[0]
-	p, err := os.FindProcess(r.daemon)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	r.up()
+	r.kill()
 	if got := r.well(order{Do: "list"}).Containers[0]; got != before {
 		t.Fatalf("%+v was %+v", got, before)
 	}
@@ -331,14 +324,7 @@ func TestRealWarm(t *testing.T) {
 	}
 	ready = r.filled(2)
 	r.well(order{Do: "exec", Name: "web", Text: "box exit 0"})
-	p, err := os.FindProcess(r.daemon)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	r.up()
+	r.kill()
 	for _, g := range r.filled(2) {
 		if slices.Contains(ready, g) {
 			t.Errorf("the next daemon has %s, which died with the last", g)

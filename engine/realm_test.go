@@ -209,6 +209,15 @@ func (r *realm) dies(o order) {
 	r.up()
 }
 
+// kill kills the daemon, and waits for the next one.
+func (r *realm) kill() {
+	r.t.Helper()
+	if err := unix.Kill(r.daemon, unix.SIGKILL); err != nil {
+		r.t.Fatal(err)
+	}
+	r.up()
+}
+
 // until asks until the daemon shows something.
 func (r *realm) until(what string, so func(answer) bool) answer {
 	r.t.Helper()

@@ -138,6 +138,7 @@ func (m *mounted) converge(t *testing.T, line string) {
 	}
 }
 
+// must runs a line, again while the mount is on its way back.
 func (m *mounted) must(t *testing.T, line string) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
@@ -148,7 +149,8 @@ func (m *mounted) must(t *testing.T, line string) {
 		}
 		// Only a daemon that is on its way back excuses a failure.
 		if time.Now().After(deadline) || !strings.Contains(out, "not connected") && !strings.Contains(out, "abort") && !strings.Contains(out, "can't cd") {
-			t.Fatalf("%s: %v: %s", line, err, out)
+			calls, _ := m.shell(`grep '"type":"call"' events | tail -n 5`)
+			t.Fatalf("%s: %v: %s\nthe last calls that were refused: %s", line, err, out, calls)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

@@ -58,7 +58,7 @@ func TestForeground(t *testing.T) {
 			t.Fatal("nothing is mounted")
 		}
 	}
-	m.insist(t, "mkdir -p $I/host:1 && $I/host:1/wait && ./run -d --stop-timeout 0 --name box $REG/host:1 sleep 1000")
+	m.must(t, "mkdir -p $I/host:1 && $I/host:1/wait && ./run -d --stop-timeout 0 --name box $REG/host:1 sleep 1000")
 	for range 2 {
 		m.killMonitor(t)
 		m.back(t)
@@ -78,8 +78,8 @@ func TestForeground(t *testing.T) {
 func TestEndGoesOn(t *testing.T) {
 	needs(t)
 	m := boxed(t, "--stop-timeout 0")
-	m.insist(t, `./run -d --stop-timeout 1000 --name slow $REG/host:1 sh -c 'trap "until test -e /go; do sleep 0.05; done; exit 7" TERM; touch /ready; while :; do sleep 0.05; done'`)
-	m.insist(t, `for i in $(seq 600); do test -e containers/slow/rootfs/ready && exit; sleep 0.1; done; false`)
+	m.must(t, `./run -d --stop-timeout 1000 --name slow $REG/host:1 sh -c 'trap "until test -e /go; do sleep 0.05; done; exit 7" TERM; touch /ready; while :; do sleep 0.05; done'`)
+	m.must(t, `for i in $(seq 600); do test -e containers/slow/rootfs/ready && exit; sleep 0.1; done; false`)
 	end := exec.Command(hull, m.umountArgs([]string{"--stop"})...)
 	var said bytes.Buffer
 	end.Stdout, end.Stderr = &said, &said
@@ -87,10 +87,10 @@ func TestEndGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		m.insist(t, `for i in $(seq 600); do grep -q stopping containers/slow/status && exit; test -e error || break; sleep 0.1; done; cat containers/slow/status; false`)
+		m.must(t, `for i in $(seq 600); do grep -q stopping containers/slow/status && exit; test -e error || break; sleep 0.1; done; cat containers/slow/status; false`)
 		m.killMonitor(t)
 	}
-	m.insist(t, "touch containers/slow/rootfs/go")
+	m.must(t, "touch containers/slow/rootfs/go")
 	if err := ends(t, end); err != nil {
 		t.Errorf("umount --stop ended with %v: %s", err, &said)
 	}

@@ -30,19 +30,19 @@ const (
 func TestSurvive(t *testing.T) {
 	needs(t)
 	m := boxed(t, "")
-	m.insist(t, `cd containers && for i in $(seq `+fmt.Sprint(writers)+`); do
+	m.must(t, `cd containers && for i in $(seq `+fmt.Sprint(writers)+`); do
 		until=; test $i -le `+fmt.Sprint(briefs)+` || until='until test -e /go; do sleep 0.1; done;'
 		../run -d --name w$i $REG/host:1 sh -c "i=0; while test \$i -lt `+fmt.Sprint(writersLines)+`; do i=\$((i+1)); echo line-\$i; test \$((i%1000)) != 0 || sleep 0.3; done; $until exit $((i%7))" || exit; done`)
-	m.insist(t, `./run -d --name stopping --stop-timeout 1000 $REG/host:1 sh -c 'trap "until test -e /go; do sleep 0.1; done; exit 7" TERM; while :; do sleep 0.1; done'`)
+	m.must(t, `./run -d --name stopping --stop-timeout 1000 $REG/host:1 sh -c 'trap "until test -e /go; do sleep 0.1; done; exit 7" TERM; while :; do sleep 0.1; done'`)
 	t.Cleanup(func() { _, _ = m.shell("echo kill > containers/stopping/ctl") }) // it heeds nothing else
-	m.insist(t, `./run -dit --name shell $REG/host:1 sh`)
+	m.must(t, `./run -dit --name shell $REG/host:1 sh`)
 	executed := m.begin(t, "", "containers/box/exec/sh", "-c", "until test -e /go; do sleep 0.1; done; exit 9")
 	attached := m.begin(t, "echo begun\n", "containers/shell/attach")
-	m.insist(t, `{ (echo stop > containers/stopping/ctl) > /dev/null 2>&1 & }; for i in $(seq 600); do grep -q stopping containers/stopping/status && exit; sleep 0.1; done; false`)
+	m.must(t, `{ (echo stop > containers/stopping/ctl) > /dev/null 2>&1 & }; for i in $(seq 600); do grep -q stopping containers/stopping/status && exit; sleep 0.1; done; false`)
 	reg.set("big/one", "stop 1000000")
 	defer reg.forget()
 	defer reg.set("big/one", "")
-	m.insist(t, `mkdir -p images/$REG/big/one:1 && for i in $(seq 600); do read done total < images/$REG/big/one:1/bytes; test "${done:-0}" -ge 1000000 && exit; sleep 0.1; done; false`)
+	m.must(t, `mkdir -p images/$REG/big/one:1 && for i in $(seq 600); do read done total < images/$REG/big/one:1/bytes; test "${done:-0}" -ge 1000000 && exit; sleep 0.1; done; false`)
 
 	for turn := 0; turn < len(blows) || !m.ended(t, briefs); turn++ {
 		blow := blows[turn%len(blows)]
@@ -54,12 +54,12 @@ func TestSurvive(t *testing.T) {
 		reg.set("big/one", "") // what was half done goes on; it is given up if it is interrupted again and again
 		starting.Wait()
 		// One that was there for its start only goes when the next daemon finds that this was cut off, maybe just now.
-		m.insist(t, fmt.Sprintf(`c=containers/start%d; test -d $c || ./run -d --name start%d $REG/host:1 sleep 1000 || exit; echo kill > $c/ctl || ! test -d $c || exit; rm -r $c || ! test -d $c`, turn, turn))
+		m.must(t, fmt.Sprintf(`c=containers/start%d; test -d $c || ./run -d --name start%d $REG/host:1 sleep 1000 || exit; echo kill > $c/ctl || ! test -d $c || exit; rm -r $c || ! test -d $c`, turn, turn))
 		if t.Failed() {
 			t.Fatalf("after: %s", blow.name)
 		}
 	}
-	m.insist(t, "touch containers/box/rootfs/go containers/stopping/rootfs/go")
+	m.must(t, "touch containers/box/rootfs/go containers/stopping/rootfs/go")
 	if code := executed.wait(t); code != 9 {
 		t.Errorf("what was executed ended with %d: %s", code, executed.out)
 	}
@@ -67,15 +67,15 @@ func TestSurvive(t *testing.T) {
 	if code := attached.wait(t); code != 5 || !strings.Contains(attached.out.String(), "still-2") {
 		t.Errorf("who was attached left with %d: %q", code, attached.out)
 	}
-	m.insist(t, `for i in $(seq 600); do test "$(cat containers/stopping/exit)" = 7 && exit; sleep 0.1; done; cat containers/stopping/status; false`)
-	m.insist(t, `images/$REG/big/one:1/wait && test "$(cat images/$REG/big/one:1/status)" = ready`)
+	m.must(t, `for i in $(seq 600); do test "$(cat containers/stopping/exit)" = 7 && exit; sleep 0.1; done; cat containers/stopping/status; false`)
+	m.must(t, `images/$REG/big/one:1/wait && test "$(cat images/$REG/big/one:1/status)" = ready`)
 
 	m.killAll()
 	m.mount(t)
-	m.insist(t, fmt.Sprintf("for i in $(seq %d %d); do touch containers/w$i/rootfs/go; done", briefs+1, writers))
-	m.insist(t, fmt.Sprintf(`for i in $(seq %d); do c=containers/w$i; for n in $(seq 600); do grep -q exited $c/status && break; sleep 0.1; done
+	m.must(t, fmt.Sprintf("for i in $(seq %d %d); do touch containers/w$i/rootfs/go; done", briefs+1, writers))
+	m.must(t, fmt.Sprintf(`for i in $(seq %d); do c=containers/w$i; for n in $(seq 600); do grep -q exited $c/status && break; sleep 0.1; done
 		test "$(cat $c/exit)" = $((i%%7)) && seq -f line-%%g %d | cmp - $c/logs || { echo $c: $(cat $c/status $c/exit $c/error); exit 1; }; done`, writers, writersLines))
-	m.insist(t, `echo kill > containers/box/ctl; rm -r containers/*`)
+	m.must(t, `echo kill > containers/box/ctl; rm -r containers/*`)
 }
 
 // blow is something that befalls hull.
@@ -175,23 +175,6 @@ func (m *mounted) runs(t *testing.T, role, program string) bool {
 	return false
 }
 
-// insist repeats a line while the mount is on its way back.
-func (m *mounted) insist(t *testing.T, line string) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		out, err := m.shell(line)
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) || !strings.Contains(out, "not connected") && !strings.Contains(out, "abort") && !strings.Contains(out, "can't cd") {
-			calls, _ := m.shell(`grep '"type":"call"' events | tail -n 5`)
-			t.Fatalf("%s: %v: %s\nthe last calls that were refused: %s", line, err, out, calls)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-}
-
 // back waits until the mount answers again, which it does by itself.
 func (m *mounted) back(t *testing.T) {
 	t.Helper()
@@ -234,7 +217,7 @@ func (m *mounted) begin(t *testing.T, input, path string, args ...string) *besid
 	}
 	dir := path[:strings.LastIndex(path, "/")]
 	dir = strings.TrimSuffix(dir, "/exec")
-	m.insist(t, "for i in $(seq 600); do grep -q running "+dir+"/sessions/*/status && exit; sleep 0.1; done; false")
+	m.must(t, "for i in $(seq 600); do grep -q running "+dir+"/sessions/*/status && exit; sleep 0.1; done; false")
 	return b
 }
 
