@@ -9,8 +9,6 @@ import (
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
-
-	"hull/fs/session"
 )
 
 // file is the node of every regular file. What it does depends on its row's kind, and is in its handles.
@@ -148,26 +146,7 @@ func (f *file) handle(ctx context.Context, by Credential, flags uint32) (fusefs.
 	switch f.e.row.kind {
 	case verbRow:
 		if access != syscall.O_RDONLY {
-			f.e.t.lookups.opened(f.StableAttr().Gen)
-		}
-		if access == syscall.O_WRONLY && f.e.row.take != nil {
-			if err := may(by, f.e, Write); err != nil {
-				return nil, 0, err
-			}
-			return &inputHandle{e: f.e, by: by}, direct, nil
-		}
-		if access == syscall.O_WRONLY && f.e.row.stream != nil {
-			if err := may(by, f.e, Session); err != nil {
-				return nil, 0, err
-			}
-			return newStreamHandle(f.e, by), direct, nil
-		}
-		if access != syscall.O_RDONLY {
-			h, err := f.openSession(ctx, by, flags)
-			if err != nil {
-				return nil, 0, err
-			}
-			return h, session.OpenFlags, nil
+			return f.execution(ctx, by, flags)
 		}
 	case ctlRow:
 		if access != syscall.O_RDONLY {
@@ -222,8 +201,10 @@ func (f *file) Getxattr(context.Context, string, []byte) (uint32, syscall.Errno)
 func (f *file) Setxattr(context.Context, string, []byte, uint32) syscall.Errno {
 	return syscall.EOPNOTSUPP
 }
+
 func (f *file) Listxattr(context.Context, []byte) (uint32, syscall.Errno) { return 0, 0 }
-func (f *file) Removexattr(context.Context, string) syscall.Errno         { return syscall.EOPNOTSUPP }
+
+func (f *file) Removexattr(context.Context, string) syscall.Errno { return syscall.EOPNOTSUPP }
 
 // textHandle is a text as it was when it was opened.
 type textHandle struct {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"syscall"
 
+	fusefs "github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"hull/fs/session"
@@ -100,4 +101,27 @@ func (h *sessionHandle) failed(ctx context.Context, op string, err error) syscal
 		return errno
 	}
 	return h.e.t.failed(ctx, op, h.e, "", h.why(ctx, op, err))
+}
+
+// execution opens a verb for more than to be read: by who has executed it, or with what it takes written to it.
+func (f *file) execution(ctx context.Context, by Credential, flags uint32) (fusefs.FileHandle, uint32, error) {
+	f.e.t.lookups.opened(f.StableAttr().Gen)
+	only := flags&syscall.O_ACCMODE == syscall.O_WRONLY
+	switch {
+	case only && f.e.row.take != nil:
+		if err := may(by, f.e, Write); err != nil {
+			return nil, 0, err
+		}
+		return &inputHandle{e: f.e, by: by}, fuse.FOPEN_DIRECT_IO, nil
+	case only && f.e.row.stream != nil:
+		if err := may(by, f.e, Session); err != nil {
+			return nil, 0, err
+		}
+		return newStreamHandle(f.e, by), fuse.FOPEN_DIRECT_IO, nil
+	}
+	h, err := f.openSession(ctx, by, flags)
+	if err != nil {
+		return nil, 0, err
+	}
+	return h, session.OpenFlags, nil
 }
