@@ -23,76 +23,23 @@ const (
 // make, because help was asked for and given.
 func (h *helper) request(t wire.Ticket, args []string) (*wire.Request, error) {
 	r := &wire.Request{Token: t.Token, Args: args}
-	var flags []Flag
-	usage := ""
-	switch t.Verb {
-	case "exec": // all arguments are the command's
+	if t.Verb == "exec" { // all arguments are the command's
 		return r, h.lend(r)
-	case "run":
-		flags, usage = h.flags(), "run [FLAGS] [IMAGE] [COMMAND…]   (IMAGE only for the run of the whole tree)"
-	case "pull":
-		flags = []Flag{
-			{Name: "quiet", Short: "q", Setting: "quiet", Kind: Switch, Summary: "print only what was pulled"},
-			{Name: "all-tags", Short: "a", Setting: "all", Kind: Switch, Summary: "every tag of the repository"},
-			{Name: "platform", Setting: optionPlatform, Summary: "for another machine than this, as linux/arm64; the name then leads to that image"},
-		}
-		usage = "pull [-q] [-a] [--platform PLATFORM] REFERENCE"
-	case "enter":
-		flags, usage = enterFlags(), "enter [FLAGS] COMMAND…"
-	case "attach":
-		flags, usage = attachFlags(), "attach [FLAGS]"
-	case "follow":
-		flags, usage = followFlags(), "follow [FLAGS]"
-	case "login":
-		flags, usage = []Flag{
-			{Name: "username", Short: "u", Setting: "user", Summary: "who logs in; it asks if not given"},
-			{Name: "password-stdin", Setting: optionPiped, Kind: Switch, Summary: "read the password from the input, a terminal too"},
-		}, "login [-u USER]   (asks at a terminal; else USER PASSWORD, or with -u the password, comes by the input)"
-	case "search":
-		flags, usage = []Flag{{Name: "limit", Setting: "limit", Summary: "at most so many, 25 if not given"}}, "search [--limit N] TERM"
-	case "tags":
-		usage = "tags REPOSITORY"
-	case "prune":
-		flags = []Flag{
-			{Name: "dry-run", Short: "n", Setting: "dry-run", Kind: Switch, Summary: "only say what would go"},
-			{Name: "all", Short: "a", Setting: "all", Kind: Switch, Summary: "also images and volumes that have a name, if no container has them"},
-		}
-		usage = "prune [-n] [-a] containers|images|networks|volumes|all"
-	case "save":
-		flags = outputFlags()
-		usage = "save [-o FILE] [IMAGE…]   or   save [IMAGE…] > FILE   (more images are put into the same archive)"
-	case "export":
-		flags, usage = outputFlags(), "export [-o FILE]   or   export > FILE"
-	case "load":
-		flags = []Flag{{Name: "input", Short: "i", Setting: optionInput, Summary: "read this file in the place of the input"}}
-		usage = "load [-i FILE]   or   load < FILE"
-	default:
-		usage = t.Verb
 	}
+	f := h.form(t.Verb)
 	var err error
-	r.Options, r.Args, err = parse(args, flags, h.lookup)
+	r.Options, r.Args, err = parse(args, f.flags, h.lookup)
 	if errors.Is(err, errHelp) {
-		return nil, writeAll(h.out, []byte(help(usage, flags)))
+		return nil, writeAll(h.out, []byte(help(f.usage, f.flags)))
 	}
 	if err != nil {
 		return nil, err
 	}
 	h.platform(t.Verb, r)
-	switch t.Verb {
-	case "run":
-		return r, h.window(r)
-	case "enter":
-		return r, h.enter(r)
-	case "attach":
-		return r, h.attach(r)
-	case "login":
-		return r, h.login(r)
-	case "save", "export":
-		return r, h.stream(r, 1)
-	case "load":
-		return r, h.stream(r, 0)
+	if f.ready == nil {
+		return r, nil
 	}
-	return r, nil
+	return r, f.ready(h, r)
 }
 
 // platform asks for the platform of docker's variable where no flag names another.
@@ -102,10 +49,6 @@ func (h *helper) platform(verb string, r *wire.Request) {
 		return
 	}
 	r.Options = append(r.Options, wire.Option{Name: optionPlatform, Value: name})
-}
-
-func outputFlags() []Flag {
-	return []Flag{{Name: "output", Short: "o", Setting: optionOutput, Summary: "write to this file in the place of the output"}}
 }
 
 // window tells the size of the caller's terminal for a container that is to have one.

@@ -9,6 +9,10 @@ import (
 	"hull/fs/wire"
 )
 
+func (h *helper) input(r *wire.Request) error { return h.stream(r, 0) }
+
+func (h *helper) output(r *wire.Request) error { return h.stream(r, 1) }
+
 // stream lends a pipe in the place of the standard input (0) or output (1): the daemon itself reads or writes it, and
 // must be able to leave it at any time, whatever the caller's descriptor is.
 func (h *helper) stream(r *wire.Request, i int) error {
