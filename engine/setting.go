@@ -267,17 +267,27 @@ func (s Setting) FromFlag(values []string) string {
 // Parse checks a value and answers it typed: string, bool, int64, float64 or []string; a document is a string too. An empty value is nil.
 // Its errors are *Error with Kind Invalid.
 func (s Setting) Parse(value string) (any, error) {
-	if err := plausible(value); err != nil {
-		return nil, s.invalid(err)
-	}
-	if strings.TrimSpace(value) == "" {
-		return nil, nil
-	}
-	v, err := s.parse(value)
+	v, err := s.parsed(value)
 	if err != nil {
 		return nil, s.invalid(err)
 	}
 	return v, nil
+}
+
+// Check tells what is wrong with a value, in words that may follow a name of the setting and a colon.
+func (s Setting) Check(value string) error {
+	_, err := s.parsed(value)
+	return err
+}
+
+func (s Setting) parsed(value string) (any, error) {
+	if err := plausible(value); err != nil {
+		return nil, err
+	}
+	if strings.TrimSpace(value) == "" {
+		return nil, nil
+	}
+	return s.parse(value)
 }
 
 func (s Setting) invalid(err error) error {

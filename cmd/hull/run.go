@@ -153,7 +153,7 @@ func (v verbs) newContainer(c *session.Call) (engine.New, error) {
 	return n, nil
 }
 
-// settingsOf are the settings that run's flags make.
+// settingsOf are the settings that run's flags make. What is wrong with a value is told before an image is pulled for it.
 func settingsOf(c *session.Call) (map[string]string, error) {
 	settings, given := map[string]string{}, map[string][]string{}
 	for _, o := range c.Options {
@@ -162,9 +162,20 @@ func settingsOf(c *session.Call) (map[string]string, error) {
 	for _, s := range engine.Settings() {
 		if values := given[s.Name]; len(values) > 0 {
 			settings[s.Name] = s.FromFlag(values)
+			if err := s.Check(settings[s.Name]); err != nil && s.Flag != "" {
+				return nil, fmt.Errorf("%s: %w", flagOf(s), err)
+			}
 		}
 	}
 	return settings, endpoint(settings, given)
+}
+
+// flagOf is what a setting's flag is called, for a sentence about its value.
+func flagOf(s engine.Setting) string {
+	if s.Also == "" {
+		return "--" + s.Flag
+	}
+	return "--" + s.Flag + " or --" + s.Also
 }
 
 // endpoint puts --ip, --ip6 and --network-alias into the setting that they are part of.
