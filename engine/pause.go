@@ -97,7 +97,7 @@ func (s *supervisor) thawAgain() {
 // unpause is Unpause.
 func (s *supervisor) unpause() error {
 	if _, ok := next(s.st.State, inUnpause); !ok {
-		return fail("unpause", s.id, Busy, "the container %s is not paused, it is %s", s.rec.Name, s.st.State)
+		return fail("unpause", s.id, Busy, "the container %s is not paused: its status is %s", s.rec.Name, s.st.State)
 	}
 	if s.run.group == nil {
 		return fail("unpause", s.id, System, "the cgroup of the container %s is gone, so it cannot be thawed", s.rec.Name)

@@ -205,7 +205,11 @@ func (s *supervisor) kill(name string, answer func(error)) {
 }
 
 func (s *supervisor) notRunning(op string) error {
-	return fail(op, s.id, NotRunning, "the container %s is not running, it is %s", s.rec.Name, s.st.State)
+	remedy := ""
+	if op == "exec" || op == "attach" {
+		remedy = "; start it first"
+	}
+	return fail(op, s.id, NotRunning, "the container %s is not running: its status is %s%s", s.rec.Name, s.st.State, remedy)
 }
 
 // signal sends a signal to the first process. A frozen container takes SIGKILL only when it thaws, and a stop is to end
