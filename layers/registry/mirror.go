@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"sync"
@@ -152,14 +153,15 @@ type rest struct {
 	why   string
 }
 
-// rests tells whether a mirror rests, and what was wrong with it.
+// rests tells whether a mirror rests, what was wrong with it, and how long it is not asked: somebody may have mended it.
 func (r *resting) rests(m *mirror, ref reference.Reference) (why string, rests bool) {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, key := range []string{m.host, m.host + "/" + ref.Path} {
 		if t, ok := r.until[key]; ok && now.Before(t.until) {
-			return t.why, true
+			left := max(1, int(t.until.Sub(now).Round(time.Second)/time.Second))
+			return fmt.Sprintf("%s; it is asked again in %d s", t.why, left), true
 		}
 	}
 	return "", false

@@ -252,3 +252,13 @@ func TestRestingIsBounded(t *testing.T) {
 		t.Errorf("%d entries", len(r.until))
 	}
 }
+
+func TestRestingTellsHowLong(t *testing.T) {
+	r := &resting{rest: time.Hour, until: map[string]rest{}}
+	m, ref := &mirror{host: "m"}, reference.Reference{Path: "a"}
+	r.send(m, ref, &Error{Kind: NotFound})
+	why, rests := r.rests(m, ref)
+	if told, want := strings.CutPrefix(why, (&Error{Kind: NotFound}).Why()+"; it is asked again in 3"); !rests || !want || !strings.HasSuffix(told, " s") {
+		t.Errorf("%t, %q", rests, why)
+	}
+}
