@@ -10,6 +10,7 @@ import (
 
 	"hull/engine/cgroup"
 	"hull/engine/internal/sys"
+	"hull/engine/network"
 )
 
 // Process is one that runs in a container, as the host sees it.
@@ -80,6 +81,20 @@ func (e *Engine) Stats(id string) (stats *cgroup.Stat, err error) {
 		return err
 	})
 	return stats, err
+}
+
+// Traffic answers what has gone through a container's places on networks in this run; nil if it does not run, or has none.
+func (e *Engine) Traffic(id string) (*network.Traffic, error) {
+	s, err := e.lookup("stats", id)
+	if err != nil {
+		return nil, err
+	}
+	c := s.snapshot.Load()
+	if e.networks == nil || !c.State.Alive() || len(c.Endpoints) == 0 {
+		return nil, nil
+	}
+	t, err := e.networks.Traffic(c.Endpoints)
+	return &t, err
 }
 
 // measure looks at a container's cgroup, beside its supervisor: it may go at any moment, which is no error.

@@ -122,7 +122,7 @@ func containerRow(settings []Setting) *row {
 		link("rootfs", "the container's file system, read-write", containerRootfs),
 		text("changes", 0o640, "A/C/D lines against the image, as docker diff", changes),
 		text("processes", 0o640, "its processes, as docker top", processes),
-		text("stats", 0o640, "what it uses, a \"key value\" line each: cpu, memory, pids, io; empty if it does not run", stats),
+		text("stats", 0o640, "what it uses, a \"key value\" line each: cpu, memory, pids, io, net; empty if it does not run", stats),
 		text("inspect.json", 0o640, "everything, with the settings in force", inspect),
 	)
 }

@@ -3,15 +3,24 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"hull/engine/network"
 )
 
 // Stats are "key value" lines about what a container uses, those that this
-// machine counts. Bytes, microseconds and numbers, as in the kernel's files; a
+// machine counts, and of networks only if it has places of its own there. Bytes, microseconds and numbers, as in the kernel's files; a
 // limit that is not set reads max, as there.
 func (c containers) Stats(id string) ([]byte, error) {
 	s, err := c.engine.Stats(id)
 	if err != nil || s == nil {
 		return nil, c.failed(id, err)
+	}
+	t, err := c.engine.Traffic(id)
+	if err != nil {
+		return nil, c.failed(id, err)
+	}
+	if t == nil {
+		t = &network.Traffic{ReceivedBytes: -1, SentBytes: -1, ReceivedPackets: -1, SentPackets: -1}
 	}
 	var b strings.Builder
 	for _, l := range []struct {
@@ -37,6 +46,10 @@ func (c containers) Stats(id string) ([]byte, error) {
 		{"io.written.bytes", s.WrittenBytes},
 		{"io.reads", s.Reads},
 		{"io.writes", s.Writes},
+		{"net.received.bytes", t.ReceivedBytes},
+		{"net.sent.bytes", t.SentBytes},
+		{"net.received.packets", t.ReceivedPackets},
+		{"net.sent.packets", t.SentPackets},
 	} {
 		switch {
 		case l.value >= 0:
