@@ -48,6 +48,7 @@ Start with:  hull mount --background /hull && cat /hull/README`,
 		Args:          cobra.NoArgs,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	root.SetFlagErrorFunc(wrongFlag)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(mountCommand(), umountCommand(), upgradeCommand(), versionCommand(), doctorCommand(), manCommand())
 	return root
@@ -76,7 +77,7 @@ func mountCommand() *cobra.Command {
 all containers first; a second one kills them. A terminal that is closed leaves
 the mount as it is. With --background it returns when the mount answers; end it
 with hull umount.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: oneDirectory,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := needRoot("mount"); err != nil {
 				return err
@@ -126,7 +127,7 @@ func umountCommand() *cobra.Command {
 		Long: `Unmounts hull's tree and ends the hull behind it. While containers run it is
 refused: stop them, or say --stop or --leave. Images, containers and their logs
 stay in the store for the next mount.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: oneDirectory,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := needRoot("umount"); err != nil {
 				return err
@@ -152,5 +153,5 @@ func needRoot(what string) error {
 	if os.Geteuid() == 0 {
 		return nil
 	}
-	return fmt.Errorf("hull %s needs root for now: try sudo hull %s", what, what)
+	return fmt.Errorf("hull %s needs root: try sudo hull %s", what, what)
 }

@@ -89,7 +89,7 @@ func commandPage(root *cobra.Command) string {
 		if c.Long != "" {
 			r.text(c.Long)
 		} else {
-			r.text("It will " + c.Short + ".")
+			r.text(strings.ToUpper(c.Short[:1]) + c.Short[1:] + ".")
 		}
 		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
 			kind, usage := pflag.UnquoteUsage(f)

@@ -18,7 +18,7 @@ func upgradeCommand() *cobra.Command {
 containers run: they, their logs, and who is attached to them or executes
 something in them notice nothing. The tree is gone for a moment, as when the
 daemon is killed: a command that is reading or writing in it may fail.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: oneDirectory,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := needRoot("upgrade"); err != nil {
 				return err
