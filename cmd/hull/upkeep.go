@@ -185,6 +185,9 @@ func (u upkeep) prune(ctx context.Context, what string, all, dry bool) (string, 
 	word := "Total reclaimed space: "
 	if dry {
 		word = "Would be reclaimed: "
+		for i, l := range lines { // "Deleted: …"
+			lines[i] = "Would be " + strings.ToLower(l[:1]) + l[1:]
+		}
 	}
 	return strings.Join(append(lines, word+readable(bytes)), "\n") + "\n", nil
 }
