@@ -150,11 +150,12 @@ func (n *Networks) taken(p Port, at uint16, err error) error {
 		}
 		return failed("publish", "", err, "%s cannot be published", what)
 	}
-	if by := n.publisher(p, at); by != "" {
-		return fail("publish", "", Taken, "%s is taken by %s: %w", what, by, err)
+	by := n.publisher(p, at)
+	if by == "" {
+		by = socketOwner(p.Proto, at)
 	}
-	if by := socketOwner(p.Proto, at); by != "" {
-		return fail("publish", "", Taken, "%s is taken by %s: %w", what, by, err)
+	if by != "" {
+		return fail("publish", "", Taken, "%s is taken by %s; publish another port of the host, or 0 for any free one", what, by)
 	}
 	return fail("publish", "", Taken, "%s is taken: %w", what, err)
 }
