@@ -62,7 +62,7 @@ type Container struct {
 
 	Endpoints []network.Endpoint // its places on networks, which stay its own while it lives
 	Ports     []network.Bound    // published by the run under way
-	Exposed   []string           // ports that its image names, as "80/tcp"
+	Exposed   []string           // ports that it and its image name, as "80/tcp"
 
 	limits cgroup.Limits
 	stop   stopDocument

@@ -81,7 +81,7 @@ func (s *supervisor) warmFor(n networking) []warmNetworking {
 		return []warmNetworking{onNone}
 	case bridged:
 		a := n.Attach[0]
-		if len(n.Attach) == 1 && len(s.rec.Endpoints) == 0 && a.Network == network.Default && !a.Addr.IsValid() && !a.Addr6.IsValid() {
+		if len(n.Attach) == 1 && len(s.rec.Endpoints) == 0 && a.Network == network.Default && !a.Addr.IsValid() && !a.Addr6.IsValid() && a.MAC == "" {
 			return []warmNetworking{onDefault, onNone}
 		}
 		return []warmNetworking{onNone}

@@ -77,9 +77,9 @@ func (e *Engine) mayNetwork(owner Owner, set values) error {
 // joinsAnother tells whether a container is in the network of another one, with all that this one has there.
 func joinsAnother(set values) bool { return set.networking().Mode == joined }
 
-// WithEndpoint writes a value of the setting network in which the first network has an address and aliases, as docker's
-// flags --ip, --ip6 and --network-alias give them to it. What is empty is not given.
-func WithEndpoint(value, ip, ip6 string, aliases []string) (string, error) {
+// WithEndpoint writes a value of the setting network in which the first network has options more, as docker's flags --ip, --ip6,
+// --mac-address and --network-alias give them to it.
+func WithEndpoint(value string, options ...string) (string, error) {
 	row, _ := FindSetting("network")
 	v, err := row.Parse(value)
 	if err != nil {
@@ -88,17 +88,7 @@ func WithEndpoint(value, ip, ip6 string, aliases []string) (string, error) {
 	items, _ := v.([]string)
 	n := values{"network": items}.networking()
 	if n.Mode != bridged {
-		return "", row.invalid(fmt.Errorf("with the network %s a container has neither an address nor an alias of its own", n.word()))
-	}
-	var options []string
-	if ip != "" {
-		options = append(options, "ip="+ip)
-	}
-	if ip6 != "" {
-		options = append(options, "ip6="+ip6)
-	}
-	for _, alias := range aliases {
-		options = append(options, "alias="+alias)
+		return "", row.invalid(fmt.Errorf("with the network %s a container has no address and no alias of its own", n.word()))
 	}
 	for _, o := range options {
 		if err := n.Attach[0].option(o); err != nil {

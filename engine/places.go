@@ -62,7 +62,7 @@ func (l *launching) leaseAll() error {
 		s.unplug(without(l.note.Endpoints, fresh))
 	})
 	for i, a := range l.network.Attach {
-		want := network.Endpoint{Network: a.Network, Name: linkName(i), Addr: a.Addr, Addr6: a.Addr6}
+		want := network.Endpoint{Network: a.Network, Name: linkName(i), MAC: a.MAC, Addr: a.Addr, Addr6: a.Addr6}
 		before, had := s.placeOn(a.Network)
 		if had {
 			want = joining(before, want)
@@ -94,6 +94,9 @@ func joining(before, want network.Endpoint) network.Endpoint {
 	}
 	if want.Addr6.IsValid() && want.Addr6 != before.Addr6 {
 		same.Addr6 = want.Addr6
+	}
+	if want.MAC != "" {
+		same.MAC = want.MAC
 	}
 	return same
 }

@@ -152,12 +152,13 @@ func TestPorts(t *testing.T) {
 		settings["command"] = "sleep"
 		return w.e.Create(ctx, New{Name: name, Image: "box", Settings: settings, Start: true})
 	}
-	web, err := run("web", map[string]string{"ports": "0.0.0.0:8080:80", "publish_all": "true"})
+	web, err := run("web", map[string]string{"ports": "0.0.0.0:8080:80", "publish_all": "true", "expose": "7000/udp\n9000"})
 	w.ok(err)
 	all, here := netip.IPv4Unspecified(), localhost()
 	want := []network.Bound{
 		{HostIP: all, HostPort: 8080, Port: 80, Proto: "tcp"},
 		{HostIP: here, HostPort: 40053, Port: 53, Proto: "udp"},
+		{HostIP: here, HostPort: 47000, Port: 7000, Proto: "udp"},
 		{HostIP: here, HostPort: 49000, Port: 9000, Proto: "tcp"},
 		{HostIP: here, HostPort: 49001, Port: 9001, Proto: "tcp"},
 	}
@@ -166,10 +167,10 @@ func TestPorts(t *testing.T) {
 	}
 	_, err = run("two", map[string]string{"ports": "8080:80"})
 	w.want(err, InUse)
-	w.found(1, 1, 4)
+	w.found(1, 1, 5)
 	w.ok(w.e.Close())
 	w.open() // takes them again
-	w.found(1, 1, 4)
+	w.found(1, 1, 5)
 	w.ok(w.e.Stop(ctx, "web", -1))
 	w.found(1, 0, 0)
 	if now := w.find("web"); len(now.Ports) > 0 {

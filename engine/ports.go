@@ -15,7 +15,7 @@ func (l *launching) publishPorts() error {
 	s := l.s
 	ports := s.set.published()
 	if s.set.flag("publish_all") {
-		ports = append(ports, exposed(l.image, ports)...)
+		ports = append(ports, unpublished(slices.Concat(s.set.list("expose"), l.image.Ports), ports)...)
 	}
 	if len(ports) == 0 || len(l.note.Endpoints) == 0 {
 		return nil
@@ -30,10 +30,10 @@ func (l *launching) publishPorts() error {
 	return nil
 }
 
-// exposed are the ports that an image names, each to be published on any free one of 127.0.0.1, but for those that are
-// published already. Of where on the host an image says nothing, whatever it writes there.
-func exposed(image *Image, besides []network.Port) []network.Port {
-	return slices.DeleteFunc(ExposedPorts(image.Ports), func(p network.Port) bool {
+// unpublished are the ports that the setting expose and an image name, each to be published on any free one of 127.0.0.1, but for
+// those that are published already. Of where on the host an image says nothing, whatever it writes there.
+func unpublished(exposed []string, besides []network.Port) []network.Port {
+	return slices.DeleteFunc(ExposedPorts(exposed), func(p network.Port) bool {
 		return slices.ContainsFunc(besides, func(o network.Port) bool { return o.Port == p.Port && o.Proto == p.Proto })
 	})
 }

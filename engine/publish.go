@@ -18,7 +18,8 @@ func (s *supervisor) publish() {
 	c.Reaches = s.reaches()
 	c.network = s.set.networking()
 	if s.rec.Image != nil {
-		c.ImageID, c.Platform, c.Exposed = s.rec.Image.ID, s.rec.Image.Platform, s.rec.Image.Ports
+		c.ImageID, c.Platform = s.rec.Image.ID, s.rec.Image.Platform
+		c.Exposed = slices.Concat(s.set.list("expose"), s.rec.Image.Ports)
 		c.path = searchPath(s.set.env(s.rec.Image, ""))
 	}
 	if s.st.State.Alive() && s.st.Run.Process != nil {

@@ -103,7 +103,7 @@ func table() []Setting {
 		},
 		{
 			Name: "network", Type: Lines, Default: "default", Flag: "network", Also: "net", JSON: "network", parse: parseNetworks, Root: onHost,
-			Summary: "its networks, NAME[:alias=NAME,ip=ADDRESS,ip6=ADDRESS] each; or none; or host, which is root's only; or container:NAME for that one's",
+			Summary: "its networks, NAME[:alias=NAME,ip=ADDRESS,ip6=ADDRESS,mac-address=MAC] each; or none; or host, which is root's only; or container:NAME for that one's",
 		},
 		{
 			Name: "ports", Type: Lines, Flag: "publish", Short: "p", JSON: "ports", parse: parsePorts,
@@ -111,7 +111,11 @@ func table() []Setting {
 		},
 		{
 			Name: "publish_all", Type: Bool, Default: "false", Flag: "publish-all", Short: "P", JSON: "publish_all", parse: parseBool,
-			Summary: "publish every port that the image names (EXPOSE), each on a free one of 127.0.0.1",
+			Summary: "publish every port that the image names (EXPOSE), or expose does, each on a free one of 127.0.0.1",
+		},
+		{
+			Name: "expose", Type: Lines, FromImage: true, Flag: "expose", JSON: "expose", parse: parseExposed,
+			Summary: "ports that it serves beside those that the image names, PORT[-PORT][/udp] each: shown, and published with publish_all",
 		},
 		{
 			Name: "memory", Type: Size, Default: "no limit", Live: true, Flag: "memory", Short: "m", JSON: "memory",

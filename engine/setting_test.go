@@ -42,7 +42,7 @@ func TestSettingsTable(t *testing.T) {
 	}
 	for _, name := range strings.Fields("image command entrypoint env workdir user hostname tty stdin stop_signal " +
 		"stop_timeout init cap_add cap_drop no_new_privileges privileged devices userns seccomp sysctls labels auto_remove " +
-		"memory memory_swap cpus cpu_shares pids ulimits log_max log_files network ports publish_all dns extra_hosts") {
+		"memory memory_swap cpus cpu_shares pids ulimits log_max log_files network ports publish_all expose dns extra_hosts") {
 		if !names[name] {
 			t.Errorf("there is no setting %s", name)
 		}

@@ -42,6 +42,7 @@ type attachment struct {
 	Aliases []string   `json:"aliases,omitempty"`
 	Addr    netip.Addr `json:"ip,omitzero"`  // invalid: any that is free
 	Addr6   netip.Addr `json:"ip6,omitzero"` // as Addr
+	MAC     string     `json:"mac,omitempty"`
 }
 
 // String writes the attachment as the setting does.
@@ -55,6 +56,9 @@ func (a attachment) String() string {
 	}
 	if a.Addr6.IsValid() {
 		options = append(options, "ip6="+a.Addr6.String())
+	}
+	if a.MAC != "" {
+		options = append(options, "mac-address="+a.MAC)
 	}
 	if len(options) == 0 {
 		return a.Network
@@ -202,10 +206,19 @@ func (a *attachment) option(field string) error {
 		return a.take(&a.Addr, value, netip.Addr.Is4, "an IPv4 address")
 	case "ip6":
 		return a.take(&a.Addr6, value, netip.Addr.Is6, "an IPv6 address")
-	case "driver-opt", "link-local-ip", "gw-priority", "mac-address":
-		return fmt.Errorf("hull's networks have no %s; there are name, alias, ip and ip6", key)
+	case "mac-address":
+		mac, err := network.ParseMAC(value)
+		if err != nil {
+			return err
+		}
+		if a.MAC != "" {
+			return errors.New("it has two MAC addresses on one network")
+		}
+		a.MAC = mac
+	case "driver-opt", "link-local-ip", "gw-priority":
+		return fmt.Errorf("hull's networks have no %s; there are name, alias, ip, ip6 and mac-address", key)
 	default:
-		return fmt.Errorf("there is no option %q of a network; there are name, alias, ip and ip6", clip(key))
+		return fmt.Errorf("there is no option %q of a network; there are name, alias, ip, ip6 and mac-address", clip(key))
 	}
 	return nil
 }

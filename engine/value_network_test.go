@@ -64,12 +64,24 @@ func TestParseNetworkSettings(t *testing.T) {
 		{"network", "a:ip=255.255.255.255", nil},
 		{"network", "a:alias=-x", nil},
 		{"network", "a:alias=10.0.0.1", nil},
-		{"network", "a:mac-address=02:00:00:00:00:01", nil},
+		{"network", "a:mac-address=02:00:00:00:0A:01,alias=x", list("a:alias=x,mac-address=02:00:00:00:0a:01")},
+		{"network", "name=a,mac-address=02-00-00-00-00-01", list("a:mac-address=02:00:00:00:00:01")},
+		{"network", "a:mac-address=03:00:00:00:00:01", nil},
+		{"network", "a:mac-address=00:00:00:00:00:00", nil},
+		{"network", "a:mac-address=02:00:00:00:00:00:00:01", nil},
+		{"network", "a:mac-address=02:00:00:00:00:01,mac-address=02:00:00:00:00:02", nil},
 		{"network", "a:what=1", nil},
 		{"network", `a:"alias=x`, nil},
 		{"network", "name=a,name=b", nil},
 		{"network", "alias=x", nil},
 
+		{"expose", "80\n 443/TCP \n7000-7002/udp", list("80", "443/tcp", "7000-7002/udp")},
+		{"expose", "80/sctp", nil},
+		{"expose", "0", nil},
+		{"expose", "70000", nil},
+		{"expose", "8080:80", nil},
+		{"expose", "90-80", nil},
+		{"expose", "80/", nil},
 		{"ports", "8080:80\n", list("8080:80")},
 		{"ports", "80", list("80")},
 		{"ports", " [::1]:8080:80\n8080:80", list("[::1]:8080:80", "8080:80")},
@@ -208,14 +220,14 @@ func TestExposed(t *testing.T) {
 	at := func(port uint16, proto string) network.Port {
 		return network.Port{HostIP: localhost(), Port: port, Proto: proto}
 	}
-	image := &Image{Ports: []string{
+	image := []string{
 		"80/tcp", "53/UDP", "53", "8000-8001/tcp", "443/tcp", "0.0.0.0:22:22/tcp", "22:22", "published=23,target=23", "99/sctp", "0/tcp", "x", "", "1-70000/tcp", "80/tcp",
-	}}
+	}
 	want := []network.Port{at(53, "tcp"), at(53, "udp"), at(80, "tcp"), at(8000, "tcp"), at(8001, "tcp")}
-	if got := exposed(image, []network.Port{{Port: 443, Proto: "tcp", HostPort: 8443}}); !slices.Equal(got, want) {
+	if got := unpublished(image, []network.Port{{Port: 443, Proto: "tcp", HostPort: 8443}}); !slices.Equal(got, want) {
 		t.Errorf("%v", got)
 	}
-	if got := exposed(&Image{Ports: []string{"1-65535/tcp"}}, nil); len(got) != maxPorts {
+	if got := unpublished([]string{"1-65535/tcp"}, nil); len(got) != maxPorts {
 		t.Errorf("%d ports", len(got))
 	}
 }
@@ -336,21 +348,21 @@ func TestMayNetwork(t *testing.T) {
 
 // TestWithEndpoint: docker's flags for the first network.
 func TestWithEndpoint(t *testing.T) {
-	for _, r := range []struct {
-		value, ip, ip6 string
-		aliases        []string
-		want           string // empty: refused
-	}{
-		{"", "10.0.0.2", "", nil, "default:ip=10.0.0.2"},
-		{"a\nb", "", "fd00::1", []string{"x", "y"}, "a:alias=x,alias=y,ip6=fd00::1\nb"},
-		{"a:alias=x", "10.0.0.2", "", nil, "a:alias=x,ip=10.0.0.2"},
-		{"a:ip=10.0.0.3", "10.0.0.2", "", nil, ""},
-		{"host", "10.0.0.2", "", nil, ""},
-		{"container:x", "", "", []string{"x"}, ""},
-		{"a", "x", "", nil, ""},
-		{"a:?", "", "", []string{"x"}, ""},
+	for _, r := range []struct{ value, options, want string }{ // empty: refused
+		{"", "ip=10.0.0.2", "default:ip=10.0.0.2"},
+		{"a\nb", "ip6=fd00::1 alias=x alias=y", "a:alias=x,alias=y,ip6=fd00::1\nb"},
+		{"a:alias=x", "ip=10.0.0.2 mac-address=02-0A-00-00-00-01", "a:alias=x,ip=10.0.0.2,mac-address=02:0a:00:00:00:01"},
+		{"a:ip=10.0.0.3", "ip=10.0.0.2", ""},
+		{"a:mac-address=02:0a:00:00:00:01", "mac-address=02:0a:00:00:00:02", ""},
+		{"host", "ip=10.0.0.2", ""},
+		{"none", "mac-address=02:0a:00:00:00:01", ""},
+		{"container:x", "alias=x", ""},
+		{"a", "ip=x", ""},
+		{"a", "mac-address=01:0a:00:00:00:01", ""},
+		{"a", "mac-address=x", ""},
+		{"a:?", "alias=x", ""},
 	} {
-		got, err := WithEndpoint(r.value, r.ip, r.ip6, r.aliases)
+		got, err := WithEndpoint(r.value, strings.Fields(r.options)...)
 		if got != r.want || (err == nil) != (r.want != "") || err != nil && KindOf(err) != Invalid {
 			t.Errorf("%+v: %q, %v", r, got, err)
 		}
@@ -362,7 +374,7 @@ func FuzzNetwork(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
-		for _, name := range []string{"network", "ports", "dns", "extra_hosts"} {
+		for _, name := range []string{"network", "ports", "expose", "dns", "extra_hosts"} {
 			row, _ := FindSetting(name)
 			got, err := row.Parse(value)
 			if err != nil || got == nil {

@@ -226,6 +226,28 @@ func portRange(s string, least uint16) (first, last uint16, err error) {
 	return first, last, nil
 }
 
+// parseExposed takes docker's --expose, an item a line.
+func parseExposed(value string) (any, error) {
+	items, err := parseList(value)
+	if err != nil {
+		return nil, err
+	}
+	for i, item := range items {
+		items[i] = strings.ToLower(strings.TrimSpace(item))
+		number, proto, given := strings.Cut(items[i], "/")
+		if _, _, err := portRange(number, 1); err != nil {
+			return nil, err
+		}
+		if given && proto != "tcp" && proto != "udp" {
+			return nil, fmt.Errorf("%q is no protocol of ports; tcp and udp are", clip(proto))
+		}
+	}
+	if len(items) > maxPorts {
+		return nil, fmt.Errorf("a container may name %d ports, and these are more", maxPorts)
+	}
+	return items, nil
+}
+
 // takesPrivileged tells whether ports are among those on which only root may listen.
 func takesPrivileged(v any) bool {
 	items, _ := v.([]string)

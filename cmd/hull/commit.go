@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -76,6 +77,15 @@ func edit(x *engine.Container) func(*v1.Config) {
 		text("stop_signal", &c.StopSignal)
 		if env, ok := set["env"].([]string); ok {
 			c.Env = withVariables(env, c.Env)
+		}
+		if own, ok := set["expose"].([]string); ok {
+			c.ExposedPorts = maps.Clone(c.ExposedPorts)
+			if c.ExposedPorts == nil {
+				c.ExposedPorts = map[string]struct{}{}
+			}
+			for _, p := range engine.ExposedPorts(own) {
+				c.ExposedPorts[fmt.Sprintf("%d/%s", p.Port, p.Proto)] = struct{}{}
+			}
 		}
 		if own, ok := set["labels"].([]string); ok {
 			labels := maps.Clone(c.Labels)

@@ -178,20 +178,21 @@ func flagOf(s engine.Setting) string {
 	return "--" + s.Flag + " or --" + s.Also
 }
 
-// endpoint puts --ip, --ip6 and --network-alias into the setting that they are part of.
+// endpoint puts --ip, --ip6, --mac-address and --network-alias into the setting that they are part of.
 func endpoint(settings map[string]string, given map[string][]string) error {
-	last := func(name string) string {
-		values := given[name]
-		if len(values) == 0 {
-			return ""
+	var options []string
+	for _, name := range []string{"ip", "ip6", "mac-address"} {
+		if values := given[name]; len(values) > 0 {
+			options = append(options, name+"="+values[len(values)-1])
 		}
-		return values[len(values)-1]
 	}
-	ip, ip6, aliases := last("ip"), last("ip6"), given["network-alias"]
-	if ip == "" && ip6 == "" && len(aliases) == 0 {
+	for _, alias := range given["network-alias"] {
+		options = append(options, "alias="+alias)
+	}
+	if len(options) == 0 {
 		return nil
 	}
-	network, err := engine.WithEndpoint(settings["network"], ip, ip6, aliases)
+	network, err := engine.WithEndpoint(settings["network"], options...)
 	if err == nil {
 		settings["network"] = network
 	}

@@ -59,6 +59,7 @@ func networkFlags() []verb.Flag {
 	return []verb.Flag{
 		{Name: "ip", Setting: "ip", Summary: "its address on its first network"},
 		{Name: "ip6", Setting: "ip6", Summary: "its IPv6 address on its first network"},
+		{Name: "mac-address", Setting: "mac-address", Summary: "its MAC address on its first network"},
 		{Name: "network-alias", Setting: "network-alias", Repeat: true, Summary: alias},
 		{Name: "net-alias", Setting: "network-alias", Repeat: true, Summary: alias},
 		{Name: "dns-search", Setting: "dns", Repeat: true, Prefix: "search ", Summary: "a domain in which short names are looked for; . is none"},

@@ -3,6 +3,7 @@ package network
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"net"
 	"net/netip"
 	"slices"
@@ -103,7 +104,7 @@ func (n *Networks) take(holder string, want Endpoint) (Endpoint, error) {
 		}
 	}
 	if e.MAC == "" {
-		e.MAC = macOf(e.Addr)
+		e.MAC = h.freeMAC(e.Addr)
 	}
 	if e.MAC, err = h.checkMAC(e.MAC); err != nil {
 		return Endpoint{}, err
@@ -188,18 +189,36 @@ func (n *Networks) checkAddress(h *held, a netip.Addr, subnet netip.Prefix, gate
 	return nil
 }
 
-// checkMAC tells why a link cannot have a MAC, and writes it as the kernel does.
-func (h *held) checkMAC(text string) (string, error) {
+// freeMAC is the MAC that goes with an address, or any if somebody wanted that for another.
+func (h *held) freeMAC(a netip.Addr) string {
+	mac := macOf(a)
+	for h.macs[mac] {
+		b := make([]byte, 5)
+		_, _ = rand.Read(b) // it never fails
+		mac = net.HardwareAddr(append([]byte{2}, b...)).String()
+	}
+	return mac
+}
+
+// ParseMAC tells why a link cannot have a MAC, and writes it as the kernel does.
+func ParseMAC(text string) (string, error) {
 	mac, err := net.ParseMAC(text)
 	switch {
 	case err != nil || len(mac) != 6:
-		return "", fail("lease", h.network.Name, Invalid, "%q is no MAC address: it is written as 02:42:0a:01:02:03", text)
+		return "", fail("lease", "", Invalid, "%q is no MAC address: it is written as 02:42:0a:01:02:03", text)
 	case mac[0]&1 != 0 || mac.String() == "00:00:00:00:00:00":
-		return "", fail("lease", h.network.Name, Invalid, "%s is no MAC address for one link", mac)
-	case h.macs[mac.String()] || mac.String() == bridgeMAC(h.network).String():
-		return "", fail("lease", h.network.Name, Taken, "the MAC address %s is taken on the network %s", mac, h.network.Name)
+		return "", fail("lease", "", Invalid, "%s is no MAC address for one link", mac)
 	}
 	return mac.String(), nil
+}
+
+// checkMAC is ParseMAC for a link on this network.
+func (h *held) checkMAC(text string) (string, error) {
+	mac, err := ParseMAC(text)
+	if err == nil && (h.macs[mac] || mac == bridgeMAC(h.network).String()) {
+		err = fail("lease", h.network.Name, Taken, "the MAC address %s is taken on the network %s", mac, h.network.Name)
+	}
+	return mac, err
 }
 
 // checkNames tells why links cannot be called so.

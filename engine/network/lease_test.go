@@ -86,6 +86,7 @@ func TestWhatCannotBeLeased(t *testing.T) {
 		{Endpoint{Network: "small", MAC: "01:42:0a:09:08:05"}, Invalid, "for one link"},
 		{Endpoint{Network: "small", MAC: "00:00:00:00:00:00"}, Invalid, "for one link"},
 		{Endpoint{Network: "small", MAC: "02:42"}, Invalid, "no MAC address"},
+		{Endpoint{Network: "small", MAC: "02:42:0a:09:08:05:00:01"}, Invalid, "no MAC address"},
 		{Endpoint{Network: "small", Name: "a-name-of-16-char"}, Invalid, "cannot be called"},
 		{Endpoint{Network: "small", Name: "a/b"}, Invalid, "cannot be called"},
 		{Endpoint{Network: "small", Name: "lo"}, Invalid, "cannot be called"},
@@ -122,6 +123,26 @@ func TestAWantedAddressIsWaitedForWhileItIsForgotten(t *testing.T) {
 	_, err := n.Lease(ctx, "b", Endpoint{Network: "small", Addr: netip.MustParseAddr("10.9.8.3")})
 	if KindOf(err) != Interrupted {
 		t.Errorf("whoever waits no longer: %v", err)
+	}
+}
+
+// Nobody keeps others from their addresses by having the MAC that would go with one.
+func TestAMACThatIsWantedTakesNobodysAddress(t *testing.T) {
+	n := onPaper(t)
+	const mac = "02:42:0a:09:08:03"
+	a, err := n.Lease(t.Context(), "a", Endpoint{Network: "small", MAC: strings.ToUpper(mac)})
+	check(t, err)
+	if a.MAC != mac || a.Addr != netip.MustParseAddr("10.9.8.2") {
+		t.Errorf("it has %+v, want the MAC %s", a, mac)
+	}
+	b, err := n.Lease(t.Context(), "b", Endpoint{Network: "small"})
+	check(t, err)
+	if b.Addr != netip.MustParseAddr("10.9.8.3") || b.MAC == mac || !strings.HasPrefix(b.MAC, "02:") {
+		t.Errorf("the next has %+v, want 10.9.8.3 and another MAC than %s", b, mac)
+	}
+	n.Release("a")
+	if c, err := n.Lease(t.Context(), "c", Endpoint{Network: "small", MAC: mac}); err != nil || c.MAC != mac {
+		t.Errorf("whoever wants it next has %+v, %v", c, err)
 	}
 }
 

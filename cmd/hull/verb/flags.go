@@ -85,9 +85,12 @@ func (p *parser) parse() ([]wire.Option, []string, error) {
 }
 
 // later are docker run's flags for what hull does not do yet.
-const later = " --volumes-from --volume-driver --expose --link --mac-address --log-driver -a --attach "
+const later = " --volumes-from --volume-driver --log-driver -a --attach "
 
 func noFlag(flag string) error {
+	if flag == "--link" {
+		return errors.New("hull has no --link: containers of one network (--network NAME) find each other by name, and --network-alias NAME gives one another name")
+	}
 	if strings.Contains(later, " "+flag+" ") {
 		return errors.New("hull has no " + flag + " yet; --help lists the flags there are")
 	}

@@ -56,7 +56,7 @@ func TestFlags(t *testing.T) {
 		{"--log-opt mode=non-blocking image", "", "", "there is max-size=SIZE and max-file=COUNT"},
 		{"--log-driver syslog image", "", "", "hull has no --log-driver yet"},
 		{"--dns-search example.org --dns-search=. image", "dns=search example.org dns=search .", "image", ""},
-		{"--expose 80 image", "", "", "hull has no --expose yet"},
+		{"--link db image", "", "", "find each other by name"},
 		{"--nonsense image", "", "", "there is no flag --nonsense"},
 		{"-ix image", "", "", "there is no flag -x"},
 		{"--name", "", "", "--name needs a value"},
