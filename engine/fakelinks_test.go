@@ -23,6 +23,7 @@ type testLinks struct {
 	known   []string // names of networks beside the default one
 	broken  error    // of every lease
 	cleared bool
+	before  func() // called by Reconcile, if not nil
 }
 
 func newTestLinks() *testLinks {
@@ -36,6 +37,9 @@ func (l *testLinks) Find(name string) (*network.Network, bool) {
 }
 
 func (l *testLinks) Reconcile(_ context.Context, live map[string]network.Live) error {
+	if l.before != nil {
+		l.before()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	clear(l.held)

@@ -212,13 +212,14 @@ func (e *Engine) reconcileNetworks(ctx context.Context, all []*supervisor) {
 			live[s.id] = l
 		}
 	}
-	if err := e.links.Reconcile(ctx, live); err != nil {
-		e.o.Logger.Warn("networks are not all as they were", "op", "open", "err", err)
-	}
+	// Names are answered as soon as the networks are up: a question that came first would be a stranger's, and refused.
 	for _, s := range all {
 		if s.run != nil && !s.gone {
 			s.tellNames()
 		}
+	}
+	if err := e.links.Reconcile(ctx, live); err != nil {
+		e.o.Logger.Warn("networks are not all as they were", "op", "open", "err", err)
 	}
 }
 

@@ -49,8 +49,14 @@ func TestPlaceStays(t *testing.T) {
 	if w.links.cleared {
 		t.Error("the networks were taken down with a container on them")
 	}
+	w.names = newTestNames()
+	var early []string
+	w.links.before = func() { early = w.names.known() }
 	w.open()
 	same()
+	if !slices.Equal(early, []string{"db"}) {
+		t.Errorf("when names are answered again, the next daemon knows %v", early)
+	}
 	w.ok(w.e.Recreate(ctx, "web"))
 	w.ok(w.e.Start(ctx, "web"))
 	same()
