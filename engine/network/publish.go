@@ -157,7 +157,7 @@ func (n *Networks) taken(p Port, at uint16, err error) error {
 	if by != "" {
 		return fail("publish", "", Taken, "%s is taken by %s; publish another port of the host, or 0 for any free one", what, by)
 	}
-	return fail("publish", "", Taken, "%s is taken: %w", what, err)
+	return fail("publish", "", Taken, "%s is taken: %w", what, unix.EADDRINUSE)
 }
 
 // publisher is which holder publishes a port; empty if none does.

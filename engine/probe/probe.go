@@ -56,6 +56,7 @@ func Probe(ctx context.Context, dirs ...string) []Feature {
 		Feature{"FUSE passthrough", false, "6.9", passthrough()},
 	)
 	features = append(features, p.networks()...)
+	features = append(features, Feature{Name: firewallFeature, Err: firewall()})
 	features = append(features, controllers()...)
 	for _, d := range dirs {
 		features = append(features, p.storage(ctx, d)...)
