@@ -87,11 +87,8 @@ func (n *Networks) newBridge(v *Network) (netlink.Link, error) {
 			err = netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &snoop})
 		}
 	}
-	if errors.Is(err, unix.EOPNOTSUPP) {
-		return nil, fail("start", v.Name, Unsupported, "this kernel has no bridges (the module bridge); containers with the network host or none work: %w", err)
-	}
 	if err != nil {
-		return nil, failed("start", v.Name, err, "the bridge %s of the network %s cannot be made", v.Bridge, v.Name)
+		return nil, lacking(partBridges, v.Name, err, "the bridge %s of the network %s cannot be made", v.Bridge, v.Name)
 	}
 	link, err := netlink.LinkByName(v.Bridge)
 	if err == nil {

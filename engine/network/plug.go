@@ -158,10 +158,8 @@ func (u upNetwork) link(host *kernelConn, netns *os.File) (index uint32, err err
 	switch {
 	case errors.Is(err, unix.EXFULL):
 		return 0, fail("plug", name, Full, "the network %s has 1,023 links, the most that a bridge takes; stop containers, or put some on another network", name)
-	case errors.Is(err, unix.EOPNOTSUPP):
-		return 0, fail("plug", name, Unsupported, "this kernel has no pairs of links (the module veth); containers with the network host or none work: %w", err)
 	case err != nil:
-		return 0, failed("plug", name, err, "the link %s to the network %s cannot be made", u.name, name)
+		return 0, lacking(partPairs, name, err, "the link %s to the network %s cannot be made", u.name, name)
 	}
 	index, err = host.index(u.name)
 	if err == nil {

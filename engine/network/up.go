@@ -83,10 +83,24 @@ func (n *Networks) noRules(name string, err error) error {
 		return err
 	}
 	if lacksRules(err) {
-		return fail("start", name, Unsupported,
-			"this kernel lacks a part of nftables that networks need (nf_tables with inet, bridge, nat, fib and masq); containers with the network host or none work: %w", err)
+		err = unix.EOPNOTSUPP
 	}
-	return failed("start", name, err, "the rules of the network %s cannot be written", name)
+	return lacking(partRules, name, err, "the rules of the network %s cannot be written", name)
+}
+
+// The parts of the kernel that networks need.
+const (
+	partBridges = "bridges (the module bridge)"
+	partPairs   = "pairs of links (the module veth)"
+	partRules   = "part of nftables that networks need (nf_tables with inet, bridge, nat, fib and masq)"
+)
+
+// lacking is failed for what the kernel says no to if it has not that part.
+func lacking(part, name string, err error, format string, args ...any) error {
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return fail("start", name, Unsupported, "this kernel has no %s; containers with the network host or none work: %w", part, err)
+	}
+	return failed("start", name, err, format, args...)
 }
 
 // lacksRules tells whether an error says that the kernel has no such tables or rules.
