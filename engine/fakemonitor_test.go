@@ -40,8 +40,11 @@ func newTestMonitor() *testMonitor {
 	}
 }
 
-func (m *testMonitor) Exits() <-chan monitor.Exit       { return m.exits }
-func (m *testMonitor) Troubles() <-chan monitor.Trouble { return m.troubles }
+func (m *testMonitor) Lend(context.Context, string, int) error      { return nil }
+func (m *testMonitor) Return(context.Context, string) error         { return nil }
+func (m *testMonitor) Lent(context.Context) (map[string]int, error) { return nil, nil }
+func (m *testMonitor) Exits() <-chan monitor.Exit                   { return m.exits }
+func (m *testMonitor) Troubles() <-chan monitor.Trouble             { return m.troubles }
 
 func (m *testMonitor) Adopt(ctx context.Context, a monitor.Adopt) error {
 	_ = os.Remove(filepath.Join(a.Dir, "exit.json"))

@@ -44,11 +44,25 @@ func (e *Engine) openNetworks() error {
 	if e.links = e.parts.links; e.links == nil && err == nil {
 		e.links = e.networks
 	}
-	if e.names = e.parts.names; e.names == nil {
-		e.names = resolver.New(alive, resolver.Options{Conf: e.o.ResolvConf, Logger: e.o.Logger})
+	if e.names = e.parts.names; e.names == nil && err == nil {
+		lent, trouble := e.o.Monitor.Lent(alive)
+		if trouble != nil {
+			e.o.Logger.Warn("questions for names that came while no daemon lived are lost", "op", "open", "err", trouble)
+		}
+		e.names = resolver.New(alive, resolver.Options{Conf: e.o.ResolvConf, Logger: e.o.Logger, Lender: lender{alive, e.o.Monitor}, Lent: lent})
 	}
 	return err
 }
+
+// lender has the monitor keep the resolver's sockets.
+type lender struct {
+	ctx     context.Context //nolint:containedctx // that of the resolver's own life
+	monitor Monitor
+}
+
+func (l lender) Lend(name string, fd int) error { return l.monitor.Lend(l.ctx, name, fd) }
+
+func (l lender) Return(name string) error { return l.monitor.Return(l.ctx, name) }
 
 // titleOf names a container for sentences.
 func (e *Engine) titleOf(id string) string {

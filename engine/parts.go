@@ -24,6 +24,10 @@ type Monitor interface {
 	CloseStdin(ctx context.Context, id string) error
 	Reap(ctx context.Context, pidfd *os.File) error
 	List(ctx context.Context) ([]monitor.Held, error)
+	// Lend has a socket outlive the daemon under a name, until Return; Lent are those there are.
+	Lend(ctx context.Context, name string, fd int) error
+	Return(ctx context.Context, name string) error
+	Lent(ctx context.Context) (map[string]int, error)
 	Exits() <-chan monitor.Exit
 	Troubles() <-chan monitor.Trouble
 }

@@ -278,7 +278,9 @@ func TestDatabaseByName(t *testing.T) {
 	if out, err := l.shell("containers/app/enter getent hosts db"); err == nil {
 		t.Errorf("it is still found by its old name: %s", out)
 	}
-	// After the daemon's death as before it.
+	// After the daemon's death as before it; who looks a name up meanwhile waits, and is not told that there is none.
+	l.run("looker", "--network back -e RES_OPTIONS='timeout:30 attempts:1'", "sh -c 'while getent hosts data > /dev/null; do echo found; sleep 0.02; done; echo lost'")
+	l.await("grep -q found containers/looker/logs")
 	for _, pid := range l.role("daemon") {
 		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
 			t.Fatal(err)
@@ -287,6 +289,9 @@ func TestDatabaseByName(t *testing.T) {
 	l.await("test \"$(containers/app/enter redis-cli -h data ping)\" = PONG")
 	if now := l.ip("data"); now != before {
 		t.Errorf("its address was %s and is %s after the daemon's death", before, now)
+	}
+	if out, err := l.shell("grep lost containers/looker/logs"); err == nil {
+		t.Errorf("between two daemons a name is %s", out)
 	}
 }
 

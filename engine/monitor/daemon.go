@@ -232,6 +232,12 @@ func (s *server) fromDaemon(d *daemon, m *message) {
 		return
 	case opList:
 		s.list(d, m.Seq)
+	case opLend:
+		err = s.lend(m)
+	case opReturn:
+		s.takeBack(m.Key)
+	case opLent:
+		s.tellLent(d, m.Seq)
 	case opReady:
 		s.daemonReady(d)
 	case opFail:

@@ -139,6 +139,19 @@ func (d *fakeDaemon) do(m *message) {
 			d.say("held", id, h.Exit)
 			h.Close()
 		}
+	case opLend:
+		err = d.client.Lend(d.ctx, m.Key, m.socket)
+	case opReturn:
+		err = d.client.Return(d.ctx, m.Key)
+	case opLent:
+		var all map[string]int
+		all, err = d.client.Lent(d.ctx)
+		for name, fd := range all {
+			b := make([]byte, 100)
+			n, _ := unix.Read(fd, b)
+			d.say("lent", name+" has "+string(b[:max(n, 0)]), nil)
+			check(unix.Close(fd))
+		}
 	case "done":
 		if m.Text != "" {
 			err = d.stop.Done(d.ctx, &Error{Kind: Busy, Names: []string{m.Text}})

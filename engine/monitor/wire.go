@@ -52,6 +52,10 @@ const (
 	opInterim op = "interim" // there is one, which the daemon is to relieve when it has everything: see Interim
 	opOver    op = "over"    // of a session or attachment: the daemon lets go of what it keeps of it
 	opAnswer  op = "answer"
+
+	opLend   op = "lend"
+	opReturn op = "return"
+	opLent   op = "lent" // answered by one opLent for each socket, then the answer
 )
 
 // slot names a descriptor that travels with a message.
@@ -70,6 +74,7 @@ const (
 
 	slotProgram slot = "program" // of opUpgrade
 	slotInterim slot = "interim" // of opInterim
+	slotSocket  slot = "socket"  // of opLend and opLent; it is message.socket, and not among the files
 )
 
 // message is everything that either socket carries: one flat record, so that a daemon of another version still
@@ -103,8 +108,9 @@ type message struct {
 	Version   int    `json:"version,omitempty"` // of the handover that opUpgrade knows
 	Numbers   []int  `json:"numbers,omitempty"` // of the descriptors, in a handover
 
-	files map[slot]*os.File
-	cut   bool // the descriptors did not come
+	files  map[slot]*os.File
+	socket int  // of slotSocket; 0 if none came
+	cut    bool // the descriptors did not come
 }
 
 // take hands a descriptor over to the caller; nil if it did not come.
@@ -118,6 +124,10 @@ func (m *message) take(s slot) *os.File {
 func (m *message) close() {
 	for s := range m.files {
 		_ = m.take(s).Close()
+	}
+	if m.socket > 0 {
+		_ = unix.Close(m.socket)
+		m.socket = 0
 	}
 }
 
@@ -146,6 +156,10 @@ func (m *message) pack() (body, rights []byte, err error) {
 	}
 	fds := make([]int, 0, len(m.Slots))
 	for _, s := range m.Slots {
+		if s == slotSocket {
+			fds = append(fds, m.socket)
+			continue
+		}
 		fds = append(fds, rawFD(m.files[s]))
 	}
 	return body, unix.UnixRights(fds...), nil
@@ -202,6 +216,13 @@ func receive(fd int, room *[]byte) (*message, error) {
 		return m, err
 	}
 	for i, d := range fds {
+		if m.Slots[i] == slotSocket {
+			if m.socket > 0 {
+				_ = unix.Close(m.socket)
+			}
+			m.socket = d
+			continue
+		}
 		if m.files == nil {
 			m.files = make(map[slot]*os.File, len(fds))
 		}

@@ -18,8 +18,12 @@ type sockets struct {
 }
 
 func (s sockets) close() {
-	s.udp.Close()
-	s.tcp.Close()
+	if s.udp != nil {
+		s.udp.Close()
+	}
+	if s.tcp != nil {
+		s.tcp.Close()
+	}
 }
 
 // bind listens on a port of an address, both ways; on any if it is 0.

@@ -35,6 +35,10 @@
 // question that many ask at once is asked once. Answers are kept as long as they allow, within bounds; those of a server
 // on loopback only seconds, since it keeps them itself, and can change its mind (a VPN came up) without our knowing.
 //
+// # The daemon's death
+//
+// The sockets may outlive this process (Lender): what is asked while no daemon lives waits in them for the next one.
+//
 // # Hostile traffic
 //
 // Containers are not trusted: each may ask so many questions a second, have so many under way and hold so many connections

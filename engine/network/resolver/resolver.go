@@ -27,7 +27,9 @@ type Resolver struct {
 
 	gate      sync.Mutex // held while listeners come and go
 	listeners map[netip.Addr]*listener
-	at        uint16 // the port of all of them
+	at        uint16                 // the port of all of them
+	inherited map[netip.Addr]sockets // of an earlier process, until the first Listen
+	lender    Lender
 	closed    bool
 }
 
@@ -36,6 +38,10 @@ type Options struct {
 	Conf   string // the host's resolv.conf; /etc/resolv.conf if empty
 	Port   uint16 // where the servers named there listen; 53 if 0
 	Logger *slog.Logger
+	// Lender has the sockets outlive this process; nil if nobody does. Lent are those that an earlier one has left there, with
+	// descriptors that become the resolver's: questions may be waiting in them, so that who asks is to be known by Put first.
+	Lender Lender
+	Lent   map[string]int
 }
 
 // Network is a network of hull's.
@@ -62,6 +68,7 @@ func New(ctx context.Context, o Options) *Resolver {
 	r := &Resolver{
 		log: o.Logger, names: newDirectory(), conf: &hostConf{path: o.Conf, log: o.Logger}, port: o.Port,
 		servers: forwarder{log: o.Logger, patience: patience, budget: budget}, listeners: map[netip.Addr]*listener{},
+		lender: o.Lender, inherited: inherit(o.Lent),
 	}
 	r.ctx, r.cancel = context.WithCancel(ctx)
 	return r
@@ -86,9 +93,11 @@ func (r *Resolver) Listen(networks []Network) (uint16, error) {
 	for addr, l := range r.listeners {
 		if wanted[addr] != l.network {
 			l.close()
+			r.over(addr)
 			delete(r.listeners, addr)
 		}
 	}
+	defer r.disinherit()
 	for try := 0; ; try++ {
 		// A port that the kernel finds free on one address may be taken on another: the next may not be.
 		err := r.bindMissing(wanted)
@@ -106,7 +115,7 @@ func (r *Resolver) bindMissing(wanted map[netip.Addr]string) error {
 		if r.listeners[addr] != nil {
 			continue
 		}
-		s, port, err := bind(r.ctx, addr, r.at)
+		s, port, err := r.open(addr)
 		if err != nil {
 			err = fmt.Errorf("network %s: names cannot be answered on %s: %w", wanted[addr], addr, err)
 			if errors.Is(err, unix.EADDRINUSE) {
@@ -144,5 +153,9 @@ func (r *Resolver) Close() {
 	r.gate.Lock()
 	defer r.gate.Unlock()
 	r.closed = true
+	for addr := range r.listeners {
+		r.over(addr)
+	}
 	r.closeAll()
+	r.disinherit()
 }

@@ -1,0 +1,85 @@
+package monitor
+
+import (
+	"context"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// Sockets of the daemon's that are to outlive it: what comes to them while none lives waits for the next one, instead of being
+// refused. The monitor reads nothing of them, and does not outlive itself: with another monitor they are made anew.
+//
+// They are numbers and not files, which Go would watch: they do not block, and every packet would wake the monitor.
+
+// mostLent bounds what a daemon lends.
+const mostLent = 4096
+
+// Lend gives a socket to the monitor, under a name, in the place of an earlier one of that name. The descriptor stays the
+// caller's.
+func (c *Client) Lend(ctx context.Context, name string, fd int) error {
+	return c.do(ctx, &message{Op: opLend, Key: name, Slots: []slot{slotSocket}, socket: fd}, nil)
+}
+
+// Return has the monitor let go of a socket. One that it has not is no error.
+func (c *Client) Return(ctx context.Context, name string) error {
+	return c.do(ctx, &message{Op: opReturn, Key: name}, nil)
+}
+
+// Lent gives all that this daemon and earlier ones have lent, by name, with descriptors that are the caller's. They stay lent.
+func (c *Client) Lent(ctx context.Context) (map[string]int, error) {
+	all := map[string]int{}
+	err := c.do(ctx, &message{Op: opLent}, func(m *message) {
+		if m.socket > 0 {
+			all[m.Key], m.socket = m.socket, 0
+		}
+		m.close()
+	})
+	if err != nil {
+		for _, fd := range all {
+			_ = unix.Close(fd)
+		}
+		return nil, err
+	}
+	return all, nil
+}
+
+func (s *server) lend(m *message) *Error {
+	_, again := s.lent[m.Key]
+	if m.Key == "" || m.socket <= 0 || !again && len(s.lent) >= mostLent {
+		return &Error{Op: string(opLend), Kind: Invalid, Sentence: "no socket came, or the monitor has too many"}
+	}
+	s.takeBack(m.Key)
+	s.lent[m.Key], m.socket = m.socket, 0
+	return nil
+}
+
+func (s *server) takeBack(name string) {
+	if fd, ok := s.lent[name]; ok {
+		_ = unix.Close(fd)
+		delete(s.lent, name)
+	}
+}
+
+func (s *server) takeBackAll() {
+	for name := range s.lent {
+		s.takeBack(name)
+	}
+}
+
+func (s *server) tellLent(d *daemon, seq uint64) {
+	names := make([]string, 0, len(s.lent))
+	for name := range s.lent {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		d.peer.send(func() *message {
+			fd, ok := s.lent[name]
+			if !ok {
+				return nil
+			}
+			return &message{Op: opLent, Seq: seq, Key: name, Slots: []slot{slotSocket}, socket: fd}
+		})
+	}
+}
