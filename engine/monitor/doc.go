@@ -15,7 +15,7 @@
 //   - its exit reaped, what is left in its pipes drained, and the exit written to exit.json, before anyone is told; a
 //     moment later it is durable;
 //   - its exit told: to the daemon on Client.Exits, to the next daemon by List if none lives, and to status sockets;
-//   - its descriptors kept for the next daemon;
+//   - its descriptors kept for the next daemon, and with them sockets of the daemon's that are lent (lend.go);
 //   - what attached clients type brought to its terminal, whose master nobody else gets;
 //   - its sessions hung up when those who wait for them go, as a terminal does that goes away.
 //
