@@ -83,9 +83,13 @@ func TestLimitsAreLive(t *testing.T) {
 	w.ok(w.e.Close())
 	w.open()
 	w.wantLimits(all)
-	if w.group().sets == 0 {
-		t.Error("the limits were not set again")
-	}
+	w.until("the limits are set again", func() bool {
+		g := w.group()
+		w.groups.mu.Lock()
+		defer w.groups.mu.Unlock()
+		return g.sets > 0
+	})
+	w.wantLimits(all)
 	w.ok(w.e.Set(ctx, c.ID, AllSettings, `{"image":"box","pids":7}`))
 	w.wantLimits(cgroup.Limits{Pids: 7})
 	w.ok(w.e.Stop(ctx, c.ID, 0))

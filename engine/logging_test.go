@@ -45,6 +45,7 @@ func TestLogBounds(t *testing.T) {
 	w.monitor.forgetBounds()
 	w.ok(w.e.Close())
 	w.open()
+	w.until("the monitor has been told again", func() bool { return w.monitor.boundsOf(c.ID) == logs.Bounds{Files: 2} })
 	told(logs.Bounds{Files: 2})
 
 	w.ok(w.e.Stop(ctx, c.ID, 0))

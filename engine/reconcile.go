@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,13 +38,14 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	}
 	var all []*supervisor
 	var gone []*record // of containers whose removal may not have come to their volumes
+	read := e.readEntries(entries)
 	for _, entry := range entries {
 		if id, ok := strings.CutPrefix(entry.Name(), gonePrefix); ok {
 			if rec, err := readRecord(filepath.Join(e.dir, entry.Name()), id); err == nil {
 				gone = append(gone, rec)
 			}
 		}
-		if s := e.recoverEntry(entry.Name()); s != nil {
+		if s := e.recoverEntry(entry.Name(), read[entry.Name()]); s != nil {
 			all = append(all, s)
 		}
 	}
@@ -93,9 +96,46 @@ func (e *Engine) reconcile(ctx context.Context) error {
 // sweepWithin bounds the wait for cgroups of containers that run no more to be empty.
 const sweepWithin = time.Second
 
+// readEntry is a directory's record, with a supervisor for it that nobody knows yet; or why there is none.
+type readEntry struct {
+	s   *supervisor
+	err error
+}
+
+// readEntries reads the records of all containers, on all processors.
+func (e *Engine) readEntries(entries []os.DirEntry) map[string]readEntry {
+	names := make(chan string)
+	read := map[string]readEntry{}
+	var mu sync.Mutex
+	var work sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		work.Go(func() {
+			for name := range names {
+				var x readEntry
+				rec, err := readRecord(filepath.Join(e.dir, name), name)
+				if err == nil {
+					x.s, err = e.newSupervisor(rec)
+				}
+				x.err = err
+				mu.Lock()
+				read[name] = x
+				mu.Unlock()
+			}
+		})
+	}
+	for _, entry := range entries {
+		if isHex(entry.Name(), 64) {
+			names <- entry.Name()
+		}
+	}
+	close(names)
+	work.Wait()
+	return read
+}
+
 // recoverEntry makes a supervisor of a directory that is a container, and clears away what is not one (yet, or any
 // more).
-func (e *Engine) recoverEntry(name string) *supervisor {
+func (e *Engine) recoverEntry(name string, read readEntry) *supervisor {
 	path := filepath.Join(e.dir, name)
 	switch {
 	case strings.HasPrefix(name, newPrefix), strings.HasPrefix(name, gonePrefix):
@@ -104,16 +144,12 @@ func (e *Engine) recoverEntry(name string) *supervisor {
 	case !isHex(name, 64):
 		return nil // nothing of ours
 	}
-	rec, err := readRecord(path, name)
+	err := read.err
 	if err == nil {
-		var s *supervisor
-		if s, err = e.newSupervisor(rec); err == nil {
-			if !e.index.reserve(rec.Name) {
-				err = errors.New("its name is another container's too")
-			} else {
-				return s
-			}
+		if e.index.reserve(read.s.rec.Name) {
+			return read.s
 		}
+		err = errors.New("its name is another container's too")
 	}
 	if emptyRecord(path) { // the record is complete before a creation is answered: this one was not
 		e.discard(path, name)
@@ -176,12 +212,41 @@ func (e *Engine) endStranger(h *monitor.Held) {
 
 // startRecovered lists the containers and lets their supervisors begin.
 func (e *Engine) startRecovered(all []*supervisor) {
+	var live []*supervisor
 	for _, s := range all {
 		if !s.gone {
+			if s.run != nil {
+				live = append(live, s)
+			}
 			e.index.list(s, s.rec.Name)
 			if !e.spawn(s.supervise) {
 				close(s.done)
 			}
 		}
 	}
+	e.spawn(func() { e.catchUp(live) })
 }
+
+// catchUp has the supervisors of what runs catch up, one after the other: with a thousand containers it takes as long as
+// all else, and the mount is to be back by then.
+func (e *Engine) catchUp(live []*supervisor) {
+	for _, s := range live {
+		done := make(chan struct{})
+		if !s.later(recovery, func() {
+			s.catchUp()
+			close(done)
+		}) {
+			continue
+		}
+		select {
+		case <-done:
+		case <-time.After(catchUpWithin): // it has something to do that hangs
+		case <-s.done:
+		case <-e.ctx.Done():
+			return
+		}
+	}
+}
+
+// catchUpWithin bounds how long a container keeps the next from catching up.
+const catchUpWithin = time.Second

@@ -86,15 +86,10 @@ func (s *supervisor) recoverLive(h *monitor.Held) {
 	}
 	if r.group, err = s.e.parts.groups.Open(s.groupName()); err != nil {
 		s.st.Error = "its cgroup cannot be opened, so it cannot be paused or entered: " + err.Error()
-	} else {
-		s.limitsAgain()
-		s.watchOOM()
-		s.missedOOM()
 	}
 	if !s.undecided && !slices.Equal(s.rec.Endpoints, s.st.Run.Endpoints) { // the old daemon did not come to that
 		s.keepStarted()
 	}
-	s.boundLog() // the old daemon may have died between a change of them and the monitor's hearing of it
 	s.examine()
 	if s.st.Run.Thaw {
 		s.later(recovery, s.thawAgain)
@@ -102,6 +97,21 @@ func (s *supervisor) recoverLive(h *monitor.Held) {
 	if s.st.State == Stopping {
 		s.later(recovery, s.resumeStop)
 	}
+}
+
+// catchUp does what is to be done of a run that another daemon began, and for which nobody who looks at the container has
+// to wait.
+func (s *supervisor) catchUp() {
+	if s.run == nil { // it has ended
+		return
+	}
+	if s.run.group != nil {
+		s.limitsAgain()
+		s.watchOOM()
+		s.missedOOM()
+	}
+	s.boundLog() // the old daemon may have died between a change of them and the monitor's hearing of it
+	s.publish()
 }
 
 // likelyProcess is what the settings make of the image now.
