@@ -68,9 +68,11 @@ func settled(ctx context.Context, c crowd) ([]process, error) {
 		if activityOf(own) == before {
 			break
 		}
-		own, err = c.own()
 	}
-	return own, err
+	if err != nil {
+		return nil, err
+	}
+	return c.own() // there may be more by now
 }
 
 // atRest is an engine that has nothing to do.
@@ -142,15 +144,26 @@ func (i *idle) once(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// What it does once when all is quiet, as to give memory back that the starts have taken, is not what it does all the time.
+	if err := pause(ctx, size.rest); err != nil {
+		return err
+	}
 	before, began := activityOf(own), time.Now()
-	select {
-	case <-time.After(size.watch):
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := pause(ctx, size.watch); err != nil {
+		return err
 	}
 	after := activityOf(own)
 	i.made, i.watched = activity{after.switches - before.switches, after.ran - before.ran}, time.Since(began)
 	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (i *idle) reading() reading {

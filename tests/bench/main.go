@@ -68,8 +68,9 @@
 // for hull the monitor, the daemon, and what is made beforehand, and never the containers' own. Beside each container is
 // what they have more when so many run than when none does, divided by their number; docker and podman have fewer
 // containers, for what each takes does not become less with more of them. At rest and idle is an engine that has made no
-// context switch for a second, or had ten seconds for that, which docker never does. The Go runtime of hull's two
-// processes looks once a minute whether there is something to do.
+// context switch for a second, or had ten seconds for that, which docker never does; one that is watched while it is idle has
+// also had time to give memory back. The Go runtime of hull's two processes looks once a minute whether there is something to
+// do.
 //
 // Listed are containers of `true` that have ended, docker's such as were created and never started.
 package main
