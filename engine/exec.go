@@ -211,10 +211,10 @@ func (s *supervisor) sessionEntered(id string) {
 	s.resumePause()
 }
 
-// spec is Docker's: a session has the container's environment, user and directory, and a terminal's TERM.
+// spec is Docker's: a session has the container's environment, user, groups and directory, and a terminal's TERM.
 func (t *target) spec(o ExecOptions) (launch.ExecSpec, error) {
 	spec := launch.ExecSpec{
-		Args: o.Command, Dir: t.process.Dir, User: t.process.User,
+		Args: o.Command, Dir: t.process.Dir, User: t.process.User, AdditionalGroups: t.process.Groups,
 		TTY: o.TTY, Rows: o.Rows, Cols: o.Cols, Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr,
 	}
 	spec.Limits = rlimits(t.process.Ulimits)

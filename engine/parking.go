@@ -15,7 +15,7 @@ import (
 func (l *launching) park() error {
 	s, p := l.s, l.note.Process
 	l.spec.ID, l.spec.Hostname = s.id, p.Hostname
-	l.spec.Args, l.spec.Env, l.spec.Dir, l.spec.User = p.Args, p.Env, p.Dir, p.User
+	l.spec.Args, l.spec.Env, l.spec.Dir, l.spec.User, l.spec.AdditionalGroups = p.Args, p.Env, p.Dir, p.User, p.Groups
 	l.spec.Init = s.set.flag("init")
 	l.spec.Capabilities, l.spec.NoNewPrivileges = p.Privileges.names(), !p.Privileges.Gains
 	var err error

@@ -26,6 +26,7 @@ type process struct {
 	Env      []string `json:"env"`
 	Dir      string   `json:"dir"`
 	User     string   `json:"user"`
+	Groups   []string `json:"groups,omitempty"` // beside those that the user is in anyhow
 	Hostname string   `json:"hostname"`
 	TTY      bool     `json:"tty"`
 	Stdin    bool     `json:"stdin"`
@@ -128,7 +129,7 @@ func (v values) resolve(id, named string, image *Image) (process, error) {
 	p := process{
 		Args: v.command(image), Dir: v.text("workdir"), User: v.text("user"), Hostname: v.text("hostname"),
 		TTY: v.flag("tty"), Stdin: v.flag("stdin"), Privileges: v.privileges(),
-		Ulimits: v.list("ulimits"),
+		Groups: v.list("groups"), Ulimits: v.list("ulimits"),
 	}
 	if len(p.Args) == 0 {
 		return p, fail("start", id, Invalid,

@@ -90,6 +90,10 @@ func table() []Setting {
 			parse: parseUser, Summary: "the user, by name or number, and :GROUP if not the user's own",
 		},
 		{
+			Name: "groups", Type: Lines, Flag: "group-add", JSON: "groups", parse: parseGroups,
+			Summary: "more groups that the user is in, by name or number",
+		},
+		{
 			Name: "hostname", Type: Text, Default: "the first 12 digits of the container's ID", Flag: "hostname", Short: "h",
 			JSON: "hostname", parse: parseHostname, Summary: "the host name inside",
 		},

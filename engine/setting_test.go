@@ -40,7 +40,7 @@ func TestSettingsTable(t *testing.T) {
 			t.Errorf("%s: takes a value without end", s.Name)
 		}
 	}
-	for _, name := range strings.Fields("image command entrypoint env workdir user hostname tty stdin stop_signal " +
+	for _, name := range strings.Fields("image command entrypoint env workdir user groups hostname tty stdin stop_signal " +
 		"stop_timeout init cap_add cap_drop no_new_privileges privileged devices userns seccomp sysctls labels auto_remove " +
 		"memory memory_swap cpus cpu_shares pids ulimits log_max log_files network ports publish_all expose dns extra_hosts") {
 		if !names[name] {
@@ -102,7 +102,11 @@ func TestParse(t *testing.T) {
 		{"user", "-1", "-1"}, // a name, as far as can be said here; the container has no such user
 		{"user", "a:b:c", nil},
 		{"user", ":b", ":b"},
-		{"user", "a:", nil},
+		{"user", "a:", "a:"},
+		{"groups", "video\n1234\n", words("video", "1234")},
+		{"groups", "65536", nil},
+		{"groups", "a:b", nil},
+		{"groups", "a b", nil},
 		{"user", "a/b", nil},
 		{"user", "a b", nil},
 		{"hostname", "web-1.example.org", "web-1.example.org"},
@@ -272,7 +276,7 @@ func TestFromFlag(t *testing.T) {
 
 func TestSettingsJSON(t *testing.T) {
 	raw := map[string]string{
-		"memory": "512m", "memory_swap": "-1", "cpus": "0.5", "pids": "10", "ulimits": "core=0\nnofile=1:2", "labels": "a=b",
+		"memory": "512m", "memory_swap": "-1", "cpus": "0.5", "pids": "10", "ulimits": "core=0\nnofile=1:2", "labels": "a=b", "groups": "staff\n7",
 		"cpu_shares": "2", "workdir": "/x", "entrypoint": "e", "hostname": "h", "stdin": "no", "stop_signal": "INT", "auto_remove": "1",
 		"image": "redis:7", "seccomp": `{"defaultAction":"SCMP_ACT_ALLOW"}`, "cap_add": "net_raw\nALL", "command": "a 'b c'", "env": "A=1\nB=2", "tty": "yes", "stop_timeout": "3", "user": "7\n",
 	}

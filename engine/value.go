@@ -84,14 +84,11 @@ func parseUser(value string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	user, group, both := strings.Cut(v, ":")
+	user, group, _ := strings.Cut(v, ":") // docker takes a colon with nothing behind it, as an empty variable leaves one
 	for _, part := range []string{user, group} {
 		if strings.ContainsFunc(part, unicode.IsSpace) || strings.ContainsAny(part, ":/") || len(part) > 256 {
 			return nil, fmt.Errorf("%q is not USER or USER:GROUP", v)
 		}
-	}
-	if both && group == "" {
-		return nil, fmt.Errorf("%q is not USER or USER:GROUP", v)
 	}
 	for _, part := range []string{user, group} {
 		if err := plainID(part); err != nil {
@@ -99,6 +96,23 @@ func parseUser(value string) (any, error) {
 		}
 	}
 	return v, nil
+}
+
+// parseGroups takes names and numbers of groups.
+func parseGroups(value string) (any, error) {
+	items, err := parseList(value)
+	if err != nil {
+		return nil, err
+	}
+	for _, item := range items {
+		if item == "" || len(item) > 256 || strings.ContainsFunc(item, unicode.IsSpace) || strings.ContainsAny(item, ":/") {
+			return nil, fmt.Errorf("%q is neither the name nor the number of a group", clip(item))
+		}
+		if err := plainID(item); err != nil {
+			return nil, err
+		}
+	}
+	return items, nil
 }
 
 // plainID refuses numbers that could not be an id in a container; 65536 ids is what each has.

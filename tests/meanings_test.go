@@ -24,6 +24,7 @@ var meantImages = map[string]func(*v1.Config){
 	"number":  func(c *v1.Config) { c.User = "1000" },
 	"pair":    func(c *v1.Config) { c.User = "app:staff" },
 	"numbers": func(c *v1.Config) { c.User = "1234:4321" },
+	"empty":   func(c *v1.Config) { c.User = "1000:" },
 	"ghost":   func(c *v1.Config) { c.User = "ghost" },
 	"work":    func(c *v1.Config) { c.WorkingDir = "/srv/made/for it" },
 	"appwork": func(c *v1.Config) { c.WorkingDir, c.User = "/srv/made", "app" },
@@ -118,6 +119,9 @@ var meanings = []meaning{
 	{name: "group that is not there", line: `run --rm -u app:ghost $R/cmd:1 true`},
 	{name: "user zero", line: `run --rm -u 0:0 $R/app:1 id`},
 	{name: "group without a user", line: `run --rm -u :staff $R/cmd:1 id`},
+	{name: "user with nothing behind the colon", line: `run --rm -u app: $R/cmd:1 id; run --rm $R/empty:1 id`},
+	{name: "more groups", line: `run --rm --group-add staff --group-add 1234 $R/cmd:1 id; run --rm -u app --group-add 7 $R/cmd:1 id; run --rm -u 7:8 --group-add staff $R/cmd:1 id; run --rm --group-add ghost $R/cmd:1 id`},
+	{name: "more groups of a session", line: `detached --name $N --group-add staff $R/cmd:1 sleep 1000; into $N "" id; into $N "-u 7" id`},
 	{name: "umask", line: `run --rm $R/cmd:1 sh -c 'umask; touch /x; stat -c %a /x'`},
 	{name: "what another user may", line: `run --rm -u app $R/cmd:1 sh -c 'touch /x /tmp/x; ls /tmp /root'`},
 

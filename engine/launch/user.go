@@ -24,12 +24,10 @@ type account struct {
 }
 
 // user looks up USER as Docker does: "", "name", "uid", "name:group" or
-// "uid:gid". A number needs no entry.
+// "uid:gid"; nothing behind the colon is as if there were none. A number needs no
+// entry.
 func (t *tree) user(spec string, additional []string) (account, error) {
-	name, group, explicit := strings.Cut(spec, ":")
-	if explicit && group == "" {
-		return account{}, invalid("the user %q names no group after the colon", spec)
-	}
+	name, group, _ := strings.Cut(spec, ":")
 	if name == "" {
 		name = "0"
 	}
