@@ -77,7 +77,7 @@ func endsInWait(path *byte) bool {
 }
 
 // lendable tells whether a descriptor can be given to a container as it is: no device, terminals among them, but the
-// null device, and no file of a FUSE mount.
+// null device, no socket, and no file of a FUSE mount.
 //
 //go:nosplit
 func lendable(fd uintptr) bool {
@@ -85,7 +85,7 @@ func lendable(fd uintptr) bool {
 		return false
 	}
 	switch facts.Mode & unix.S_IFMT {
-	case unix.S_IFIFO, unix.S_IFSOCK:
+	case unix.S_IFIFO:
 		return true
 	case unix.S_IFCHR:
 		return facts.Rdev == 1<<8|3

@@ -256,6 +256,12 @@ func TestLendable(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer plain.Close()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pair[0])
+	defer unix.Close(pair[1])
 	for _, c := range []struct {
 		name string
 		fd   uintptr
@@ -266,6 +272,7 @@ func TestLendable(t *testing.T) {
 		{"/dev/null", null.Fd(), true},
 		{"/dev/zero", zero.Fd(), false},
 		{"a file", plain.Fd(), true},
+		{"a socket", uintptr(pair[0]), false},
 		{"none", 1 << 20, false},
 	} {
 		if got := lendable(c.fd); got != c.want {

@@ -12,7 +12,7 @@ import (
 type lent struct {
 	give []*os.File // what goes to the daemon, in order
 	own  []*os.File // of those, what is closed when it has gone
-	// Where a terminal, or a file of a FUSE mount, must not be given away, a pipe is, and the helper copies.
+	// Where a terminal, a device, a socket, or a file of a FUSE mount must not be given away, a pipe is, and the helper copies.
 	input   *os.File // its writing end, to which the standard input is copied
 	outputs []source // their reading ends, and where what comes from them goes
 }
@@ -65,7 +65,7 @@ func (h *helper) lendSome(r *wire.Request, which ...int) error {
 	for _, i := range which {
 		fd := std[i]
 		give := h.lent.copyOf
-		if isTerminal(fd) || slow(fd) || device(fd) {
+		if isTerminal(fd) || slow(fd) || barred(fd) {
 			give = func(fd int) error { return h.lent.pipe(i, fd) }
 		}
 		if err := give(fd); err != nil {
@@ -88,15 +88,16 @@ func slow(fd int) bool {
 	return unix.Fstatfs(fd, &fs) == nil && fs.Type == unix.FUSE_SUPER_MAGIC
 }
 
-// device tells whether a descriptor is a device, which no container is given: its bytes are copied. The null device goes
-// as it is.
-func device(fd int) bool {
+// barred tells whether a descriptor is of a kind that no container is given, so that its bytes are copied: a device, other
+// than the null device; or a socket, which whoever has it can connect anew, and that in the network in which it was
+// made: to what listens on the host's loopback, for one.
+func barred(fd int) bool {
 	var st unix.Stat_t
 	if unix.Fstat(fd, &st) != nil {
 		return false
 	}
 	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFBLK:
+	case unix.S_IFBLK, unix.S_IFSOCK:
 		return true
 	case unix.S_IFCHR:
 		return st.Rdev != unix.Mkdev(1, 3)
