@@ -190,7 +190,7 @@ func (c containers) Changes(id string) ([]byte, error) {
 	}
 	var b strings.Builder
 	for _, x := range changes {
-		fmt.Fprintf(&b, "%c %s\n", x.Kind, x.Path)
+		fmt.Fprintf(&b, "%c %s\n", x.Kind, printable(x.Path))
 	}
 	return []byte(b.String()), nil
 }

@@ -64,8 +64,8 @@ func terminal(device int64) string {
 	}
 }
 
-// printable keeps a process from writing lines or control sequences of its own
-// into the table: its arguments are a container's to choose.
+// printable keeps a container from writing lines or control sequences of its own
+// into a table: the arguments of processes and the names of files are its to choose.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
