@@ -204,6 +204,13 @@ func unpauseContainer(ctx context.Context, t *Tree, e *entry, _ []string) error 
 }
 
 func recreateContainer(ctx context.Context, t *Tree, e *entry, _ []string) error {
+	c, err := e.container()
+	if err == nil {
+		err = t.mayMake(ctx, c)
+	}
+	if err != nil {
+		return err
+	}
 	return t.Containers.Recreate(ctx, e.obj.id)
 }
 

@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 )
 
@@ -84,6 +85,20 @@ func (t *Tree) mayStart(ctx context.Context, e *entry) error {
 	c, err := e.container()
 	if err != nil || c.ImageID != "" {
 		return err
+	}
+	return t.mayMake(ctx, c)
+}
+
+// mayMake tells why who asks may not have a container made from the image that its name leads to now. Where the container
+// acts on the host with its owner's rights that is a choice of the image, as writing config/image is: the group has the
+// images' names.
+func (t *Tree) mayMake(ctx context.Context, c *Container) error {
+	by, _ := By(ctx)
+	if !by.Root() && c.Reaches {
+		if t.May(by, "containers/"+c.ID+"/config/image", Write) != nil {
+			return fail(Denied, "start", "containers/"+c.Name, fmt.Sprintf(
+				"The container %s acts on this host with its owner's rights, so what its image's name leads to now is for who may write its config/image to choose.", c.Name))
+		}
 	}
 	return t.mayUseImage(ctx, c.Image)
 }

@@ -59,3 +59,29 @@ func TestDelegatedContainer(t *testing.T) {
 		t.Errorf("%d %s", code, out)
 	}
 }
+
+// The group has the names of images, and starts and stops what acts on the host with somebody's rights: it does not have it
+// made from another image.
+func TestGroupChoosesNoImage(t *testing.T) {
+	m := mountWith(t, func(o *fs.Options) { o.Group, o.Upkeep = 5555, keeper{} }, "redis:7", "acme/app:1")
+	open(t, m)
+	m.ok("mkdir -p images/redis:7 images/acme/app:1 && mkdir images/redis:7/containers/web containers/db && echo evil:1 > containers/db/config/image")
+	m.Reach("web")
+	m.Reach("db")
+	if out, code := m.as(4242, 5555, "ln -s images/acme/app:1 images/evil:1 && echo 'tag redis:7' > images/acme/app:1/ctl && echo stop > containers/web/ctl && echo start > containers/web/ctl"); code != 0 {
+		t.Fatalf("%d %s", code, out)
+	}
+	for _, script := range []string{"echo recreate > containers/web/ctl", "echo start > containers/db/ctl", "echo restart > containers/db/ctl"} {
+		if out, code := m.as(4242, 5555, script); code == 0 || !strings.Contains(out, "ermission denied") {
+			t.Errorf("%s: %d %s", script, code, out)
+		}
+	}
+	m.want("cat containers/web/status containers/db/status", "running\ncreated\n")
+	m.ok("echo recreate > containers/web/ctl && echo start > containers/db/ctl") // that is root's to choose
+	// Nor does anybody get to see, by his own container, what he may not look into.
+	m.ok("mkdir containers/his && chown -R 4242 containers/his && echo acme/app:1 > containers/his/config/image && echo start > containers/his/ctl")
+	m.Private("acme/app:1", 0)
+	if out, code := m.as(4242, 4242, "echo recreate > containers/his/ctl"); code == 0 || !strings.Contains(out, "ermission denied") {
+		t.Errorf("%d %s", code, out)
+	}
+}
