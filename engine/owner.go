@@ -191,9 +191,32 @@ func (e *Engine) MayGive(id string, by Owner, setting, value string) error {
 	if err := e.mayNetwork(by, changed); err != nil {
 		return err
 	}
-	if by.UID != c.UID && bindsHost(changed) {
+	if by.UID == c.UID {
+		return nil
+	}
+	if bindsHost(changed) {
 		return fail("set", s.id, NeedsRoot,
 			"only its owner and root may give the container %s files of the host, which it has with the rights of user %d", c.Name, c.UID)
+	}
+	return e.mayLend(by, c, changed)
+}
+
+// mayLend tells why who does not own a container may not give it a volume: it would have it with its owner's rights. One
+// that is not there yet could be anybody's by then. What the container has already is no new gift.
+func (e *Engine) mayLend(by Owner, c *Container, changed values) error {
+	before, err := parseSettings(c.Settings)
+	if err != nil {
+		return err
+	}
+	for _, item := range changed.list("mounts") {
+		m, err := parseMount(item)
+		if err != nil || m.Kind != volumeMount || m.Anonymous || slices.Contains(before.list("mounts"), item) {
+			continue
+		}
+		if v, ok := e.volumes.Find(m.Source); !ok || !v.May(by.UID) {
+			return fail("set", c.ID, NeedsRoot,
+				"the container %s is user %d's, so you may give it volumes of your own, which are there, and no others, and %s is none", c.Name, c.UID, m.Source)
+		}
 	}
 	return nil
 }

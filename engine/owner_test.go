@@ -61,9 +61,14 @@ func TestStartChecksTheOwner(t *testing.T) {
 // TestMayGive: whoever has the controls of another's container has not that owner's rights by it.
 func TestMayGive(t *testing.T) {
 	w := newWorld(t)
-	w.create("roots", "sleep", false)
+	roots := w.create("roots", "sleep", false)
 	w.create("hers", "sleep", false)
 	w.ok(w.e.Chown(t.Context(), "hers", Owner{UID: 1000, GID: 100}))
+	w.ok(w.e.Set(t.Context(), roots.ID, "mounts", "roots:/had\n"))
+	for name, uid := range map[string]uint32{"roots": 0, "ann": 1000, "bob": 1001} {
+		_, err := w.e.CreateVolume(t.Context(), name, Owner{UID: uid})
+		w.ok(err)
+	}
 	for _, tt := range []struct {
 		by             uint32
 		container      string
@@ -76,7 +81,13 @@ func TestMayGive(t *testing.T) {
 		{1000, "roots", "cap_add", "ALL", true},
 		{1000, "roots", "env", "A=1", false},
 		{1000, "roots", "mounts", "/etc:/x", true},
-		{1000, "roots", "mounts", "data:/x", false},
+		{1000, "roots", "mounts", "data:/x", true}, // it could be somebody's when the container starts
+		{1000, "roots", "mounts", "roots:/x", true},
+		{1000, "roots", "mounts", "roots:/had\nann:/x\n/y", false},
+		{1000, "roots", "mounts", "bob:/x", true},
+		{1000, "roots", AllSettings, `{"image": "box", "command": ["sleep"], "mounts": ["roots:/had", "type=volume,src=bob,dst=/x"]}`, true},
+		{0, "roots", "mounts", "bob:/x", false},
+		{1000, "hers", "mounts", "data:/x", false}, // the start looks at whose it is
 		{1000, "roots", AllSettings, `{"image": "box", "command": ["sleep"], "mounts": ["/etc:/x"]}`, true},
 		{1000, "roots", AllSettings, `{"image": "box", "command": ["sleep"], "privileged": true}`, true},
 		{1000, "roots", AllSettings, `{"image": "box", "command": ["sleep"], "env": ["A=1"]}`, false},
