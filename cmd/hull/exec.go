@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
 
 	"hull/engine"
 	"hull/engine/monitor"
+	"hull/fs"
 	"hull/fs/session"
 )
 
@@ -20,6 +22,9 @@ func (v verbs) exec(ctx context.Context, c *session.Call) (*session.Answer, erro
 // enter runs any command in a container, with docker exec's flags.
 func (v verbs) enter(ctx context.Context, c *session.Call) (*session.Answer, error) {
 	o := engine.ExecOptions{Command: c.Args, Privileged: on(c, "privileged")}
+	if o.Privileged && !fs.Credential(c.By).Root() { // the container has to be root's as well, which the engine knows
+		return nil, &fs.Error{Op: "enter", Object: "containers/" + c.Object, Kind: fs.Forbidden, Sentence: fmt.Sprintf("--privileged is for root to use, and you are user %d.", c.By.UID)}
+	}
 	o.User, _ = c.Option("user")
 	o.Dir, _ = c.Option("workdir")
 	for _, x := range c.Options {

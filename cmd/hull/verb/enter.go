@@ -14,7 +14,7 @@ func enterFlags() []Flag {
 		{Name: "env", Short: "e", Setting: "env", Kind: Env, Repeat: true, Summary: "a variable of the environment, added to the container's"},
 		{Name: "env-file", Setting: "env", Kind: EnvFile, Repeat: true, Summary: "variables from a file"},
 		{Name: "interactive", Short: "i", Setting: optionStdin, Kind: Switch, Summary: "give the command the caller's input"},
-		{Name: "privileged", Setting: "privileged", Kind: Switch, Summary: "all capabilities within the container's users, and no seccomp"},
+		{Name: "privileged", Setting: "privileged", Kind: Switch, Summary: "all capabilities within the container's users, and no seccomp; root's only"},
 		{Name: "tty", Short: "t", Setting: optionTTY, Kind: Switch, Summary: "give the command a terminal"},
 		{Name: "user", Short: "u", Setting: "user", Summary: "the user, by name or number, and :GROUP if not the user's own"},
 		{Name: "workdir", Short: "w", Setting: "workdir", Summary: "the working directory"},
