@@ -89,7 +89,7 @@ func (v verbs) mayAlsoSave(by fs.Credential, arg string) (string, error) {
 // load makes images of the archive on the helper's input.
 func (v verbs) load(ctx context.Context, c *session.Call) (*session.Answer, error) {
 	if len(c.Args) > 0 {
-		return nil, errors.New("load takes no arguments: load < FILE")
+		return nil, errors.New("load takes no arguments: load < FILE, or load -i FILE")
 	}
 	if err := v.tree.May(fs.Credential(c.By), "images", fs.Change); err != nil {
 		return nil, err
@@ -119,7 +119,7 @@ func (v verbs) load(ctx context.Context, c *session.Call) (*session.Answer, erro
 // moment.
 func (v verbs) export(ctx context.Context, c *session.Call) (*session.Answer, error) {
 	if len(c.Args) > 0 {
-		return nil, errors.New("export takes no arguments: export > FILE")
+		return nil, errors.New("export takes no arguments: export > FILE, or export -o FILE")
 	}
 	out, done, err := pipe(ctx, c.Stdio[1])
 	if err != nil {
