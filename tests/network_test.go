@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -278,17 +279,29 @@ func TestDatabaseByName(t *testing.T) {
 	if out, err := l.shell("containers/app/enter getent hosts db"); err == nil {
 		t.Errorf("it is still found by its old name: %s", out)
 	}
-	// After the daemon's death as before it; who looks a name up meanwhile waits, and is not told that there is none.
+	// After the daemon's death as before it, and after the monitor's; who looks a name up meanwhile waits, and is not told that there is none.
 	l.run("looker", "--network back -e RES_OPTIONS='timeout:30 attempts:1'", "sh -c 'while getent hosts data > /dev/null; do echo found; sleep 0.02; done; echo lost'")
 	l.await("grep -q found containers/looker/logs")
-	for _, pid := range l.role("daemon") {
-		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+	for _, role := range []string{"daemon", "monitor"} {
+		old := l.role("daemon")
+		for _, pid := range l.role(role) {
+			if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := l.poll(func() error {
+			now := l.role("daemon")
+			if len(now) == 0 || slices.ContainsFunc(now, func(pid int) bool { return slices.Contains(old, pid) }) {
+				return fmt.Errorf("the daemons were %d and are %d", old, now)
+			}
+			return nil
+		}); err != nil {
 			t.Fatal(err)
 		}
-	}
-	l.await("test \"$(containers/app/enter redis-cli -h data ping)\" = PONG")
-	if now := l.ip("data"); now != before {
-		t.Errorf("its address was %s and is %s after the daemon's death", before, now)
+		l.await("test \"$(containers/app/enter redis-cli -h data ping)\" = PONG")
+		if now := l.ip("data"); now != before {
+			t.Errorf("its address was %s and is %s after the death of the %s", before, now, role)
+		}
 	}
 	if out, err := l.shell("grep lost containers/looker/logs"); err == nil {
 		t.Errorf("between two daemons a name is %s", out)

@@ -25,6 +25,8 @@ type handover struct {
 	// Held are the messages that gave containers, sessions and attachments to the monitor, with the Numbers of their
 	// descriptors. A container comes before who is attached to it.
 	Held []*message `json:"held,omitempty"`
+	// Lent are the descriptors of sockets that are lent, by name.
+	Lent map[string]int `json:"lent,omitempty"`
 	// Daemon is a pidfd of the daemon that hands over, which has to be dead before the next one begins; 0 if none does.
 	Daemon int `json:"daemon,omitempty"`
 	// Interim is the write end of a pipe to the process that has the same for as long as no daemon has it, see Interim; 0 if
@@ -132,6 +134,10 @@ func (c *Client) Succeed(cmd *exec.Cmd) error {
 			h.Held = append(h.Held, &m)
 		}
 	}
+	h.Lent = map[string]int{}
+	for name, fd := range c.kept.lent {
+		h.Lent[name] = p.pass(fd)
+	}
 	h.Interim = p.first + len(p.fds)
 	f, err := h.file()
 	if err != nil {
@@ -199,6 +205,10 @@ func (s *server) resume(h *handover) {
 			s.log.Error("what an earlier monitor held cannot be watched any more", "container", m.ID, "kind", m.Op, "err", err)
 		}
 		m.close()
+	}
+	for name, fd := range h.Lent {
+		unix.CloseOnExec(fd)
+		s.lent[name] = fd
 	}
 	for _, p := range h.Peers {
 		s.resumePeer(p)

@@ -8,7 +8,7 @@ import (
 )
 
 // Sockets of the daemon's that are to outlive it: what comes to them while none lives waits for the next one, instead of being
-// refused. The monitor reads nothing of them, and does not outlive itself: with another monitor they are made anew.
+// refused. The monitor reads nothing of them.
 //
 // They are numbers and not files, which Go would watch: they do not block, and every packet would wake the monitor.
 
@@ -18,11 +18,16 @@ const mostLent = 4096
 // Lend gives a socket to the monitor, under a name, in the place of an earlier one of that name. The descriptor stays the
 // caller's.
 func (c *Client) Lend(ctx context.Context, name string, fd int) error {
-	return c.do(ctx, &message{Op: opLend, Key: name, Slots: []slot{slotSocket}, socket: fd}, nil)
+	err := c.do(ctx, &message{Op: opLend, Key: name, Slots: []slot{slotSocket}, socket: fd}, nil)
+	if err == nil {
+		c.kept.lend(name, fd)
+	}
+	return err
 }
 
 // Return has the monitor let go of a socket. One that it has not is no error.
 func (c *Client) Return(ctx context.Context, name string) error {
+	c.kept.takeBack(name)
 	return c.do(ctx, &message{Op: opReturn, Key: name}, nil)
 }
 
@@ -31,6 +36,7 @@ func (c *Client) Lent(ctx context.Context) (map[string]int, error) {
 	all := map[string]int{}
 	err := c.do(ctx, &message{Op: opLent}, func(m *message) {
 		if m.socket > 0 {
+			c.kept.lend(m.Key, m.socket)
 			all[m.Key], m.socket = m.socket, 0
 		}
 		m.close()

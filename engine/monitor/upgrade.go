@@ -129,6 +129,10 @@ func (s *server) handOver(pass func(fd int) int) *handover {
 	for t := range s.sessions {
 		add(t.message(opSession))
 	}
+	h.Lent = map[string]int{}
+	for name, fd := range s.lent {
+		h.Lent[name] = pass(fd)
+	}
 	for p := range s.control.peers {
 		h.Peers = append(h.Peers, handedPeer{Number: pass(p.fd), Owed: p.owed})
 	}
