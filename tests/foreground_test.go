@@ -2,6 +2,8 @@ package tests
 
 import (
 	"bytes"
+	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"testing"
@@ -62,6 +64,12 @@ func TestForeground(t *testing.T) {
 	for range 2 {
 		m.killMonitor(t)
 		m.back(t)
+		for _, role := range []string{"monitor", "daemon"} {
+			name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", m.role(role)[0]))
+			if err != nil || string(name) != "hull\n" {
+				t.Errorf("ps calls the %s %q, %v", role, name, err)
+			}
+		}
 	}
 	if err := front.Process.Signal(unix.SIGTERM); err != nil {
 		t.Fatalf("it has ended with its monitor: %v", err)

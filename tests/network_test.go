@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -284,20 +283,8 @@ func TestDatabaseByName(t *testing.T) {
 	l.await("grep -q found containers/looker/logs")
 	for _, role := range []string{"daemon", "monitor"} {
 		old := l.role("daemon")
-		for _, pid := range l.role(role) {
-			if err := unix.Kill(pid, unix.SIGKILL); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := l.poll(func() error {
-			now := l.role("daemon")
-			if len(now) == 0 || slices.ContainsFunc(now, func(pid int) bool { return slices.Contains(old, pid) }) {
-				return fmt.Errorf("the daemons were %d and are %d", old, now)
-			}
-			return nil
-		}); err != nil {
-			t.Fatal(err)
-		}
+		l.signal(t, role, unix.SIGKILL)
+		l.replaced(t, "daemon", old)
 		l.await("test \"$(containers/app/enter redis-cli -h data ping)\" = PONG")
 		if now := l.ip("data"); now != before {
 			t.Errorf("its address was %s and is %s after the death of the %s", before, now, role)
