@@ -2,13 +2,10 @@ package verb
 
 import (
 	"errors"
-	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"hull/fs/wire"
 )
@@ -38,9 +35,6 @@ type Flag struct {
 	Prefix  string // of a Text: goes before the value, where several flags are one setting's
 	Summary string
 }
-
-// maxEnvFile is the size of the largest file of environment variables.
-const maxEnvFile = 1 << 20
 
 // errHelp is that the caller asked for the flags.
 var errHelp = errors.New("help")
@@ -198,143 +192,6 @@ func (p *parser) take(f Flag, as, value string, given bool) error {
 	}
 	p.options = append(p.options, wire.Option{Name: f.Setting, Value: value})
 	return nil
-}
-
-// mount makes the path of the host absolute in -v's PATH:TARGET and in --mount's type=bind,source=PATH. As docker has it,
-// a path of -v begins with a slash or a dot: else it is a volume's name.
-func (p *parser) mount(value string) (string, error) {
-	if p.here == nil {
-		return value, nil
-	}
-	if strings.HasPrefix(value, ".") {
-		path, rest, more := strings.Cut(value, ":")
-		if !more {
-			return value, nil
-		}
-		path, err := p.here(path)
-		return path + ":" + rest, err
-	}
-	fields := strings.Split(value, ",")
-	if !slices.Contains(fields, "type=bind") {
-		return value, nil
-	}
-	for i, field := range fields {
-		key, path, _ := strings.Cut(field, "=")
-		if (key == "source" || key == "src") && path != "" {
-			path, err := p.here(path)
-			if err != nil {
-				return "", err
-			}
-			fields[i] = key + "=" + path
-		}
-	}
-	return strings.Join(fields, ","), nil
-}
-
-// variable reads NAME=VALUE, or NAME, which is set if it is in the caller's environment.
-func (p *parser) variable(s string) (variable string, set bool, err error) {
-	name, _, given := strings.Cut(s, "=")
-	if name == "" {
-		return "", false, errors.New("an environment variable needs a name: " + strconv.Quote(s))
-	}
-	if given {
-		return s, true, nil
-	}
-	if p.lookup == nil {
-		return "", false, nil
-	}
-	value, ok := p.lookup(name)
-	return name + "=" + value, ok, nil
-}
-
-// security reads docker's --security-opt: each of its options is a setting of hull's.
-func (p *parser) security(s string) (wire.Option, error) {
-	name, value, given := strings.Cut(s, "=")
-	if !given { // docker's older form
-		name, value, given = strings.Cut(s, ":")
-	}
-	switch name {
-	case "no-new-privileges":
-		on, err := strconv.ParseBool(value)
-		if given && err != nil {
-			return wire.Option{}, errors.New("no-new-privileges takes true or false, not " + strconv.Quote(value))
-		}
-		return wire.Option{Name: "no_new_privileges", Value: strconv.FormatBool(on || !given)}, nil
-	case "seccomp":
-		if value == "builtin" {
-			value = ""
-		}
-		if value == "" || value == "unconfined" {
-			return wire.Option{Name: "seccomp", Value: value}, nil
-		}
-		profile, err := p.content(value)
-		return wire.Option{Name: "seccomp", Value: string(profile)}, err
-	}
-	return wire.Option{}, errors.New("there is seccomp=FILE, seccomp=unconfined and no-new-privileges, and not " + strconv.Quote(s))
-}
-
-// logOption reads docker's --log-opt.
-func logOption(s string) (wire.Option, error) {
-	name, value, _ := strings.Cut(s, "=")
-	switch name {
-	case "max-size":
-		return wire.Option{Name: "log_max", Value: value}, nil
-	case "max-file":
-		return wire.Option{Name: "log_files", Value: value}, nil
-	}
-	return wire.Option{}, errors.New("there is max-size=SIZE and max-file=COUNT, and not " + strconv.Quote(s))
-}
-
-// content reads a file of the caller's.
-func (p *parser) content(path string) ([]byte, error) {
-	if p.read == nil {
-		return nil, errors.New(path + " is a file of yours: execute run to have it read")
-	}
-	return p.read(path)
-}
-
-// file reads a file of variables, one a line; empty lines and those that begin with # do not count.
-func (p *parser) file(f Flag, as, path string) error {
-	content, err := p.content(path)
-	if err != nil {
-		return errors.New(as + ": " + err.Error())
-	}
-	number := 0
-	for line := range strings.Lines(strings.TrimPrefix(string(content), "\ufeff")) {
-		number++
-		line = strings.TrimLeftFunc(strings.TrimRight(line, "\r\n"), unicode.IsSpace)
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		variable, set, err := p.variable(line)
-		if name, _, _ := strings.Cut(line, "="); err == nil && strings.ContainsFunc(name, unicode.IsSpace) {
-			err = errors.New("a variable's name has white space: " + strconv.Quote(name))
-		}
-		if err != nil {
-			return errors.New(as + ": " + path + ", line " + strconv.Itoa(number) + ": " + err.Error())
-		}
-		if set {
-			p.first = append(p.first, wire.Option{Name: f.Setting, Value: variable})
-		}
-	}
-	return nil
-}
-
-// readFile reads a file that is not too large. It may be a pipe, as of <(…) in a shell.
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, maxEnvFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(content) > maxEnvFile {
-		return nil, errors.New(path + " is larger than 1 MiB")
-	}
-	return content, nil
 }
 
 // help lists flags.
