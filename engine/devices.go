@@ -116,8 +116,7 @@ func (h *hostDevices) node(host, inside, access string) error {
 
 // plainly leaves out of an error what the sentence around it says already.
 func plainly(err error) error {
-	var p *os.PathError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*os.PathError](err); ok {
 		return p.Err
 	}
 	return err

@@ -36,8 +36,7 @@ func (l *launching) park() error {
 	closeAll(l.spec.Stdin, l.spec.Stdout, l.spec.Stderr) // the monitor waits for their last end to be closed
 	closeAll(l.spec.Cgroups...)
 	if err != nil {
-		var own *Error
-		if errors.As(err, &own) { // the root's: it needs no sentence around it
+		if own, ok := errors.AsType[*Error](err); ok { // the root's: it needs no sentence around it
 			return own
 		}
 		return err

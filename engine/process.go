@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -205,9 +206,7 @@ func (v values) stop(image *Image) stopDocument {
 func (v values) labels(image *Image) map[string]string {
 	labels := map[string]string{}
 	if image != nil {
-		for name, value := range image.Labels {
-			labels[name] = value
-		}
+		maps.Copy(labels, image.Labels)
 	}
 	for _, item := range v.list("labels") {
 		name, value, _ := strings.Cut(item, "=")

@@ -1,5 +1,7 @@
 package fs
 
+import "slices"
+
 import "context"
 
 // Credential is who asks: taken when a file is opened or a path operation is made, never later.
@@ -17,12 +19,7 @@ func (c Credential) In(gid uint32) bool {
 	if c.GID == gid {
 		return true
 	}
-	for _, g := range c.Groups {
-		if g == gid {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(c.Groups, gid)
 }
 
 type callerKey struct{}

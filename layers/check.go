@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -79,9 +80,7 @@ func (in *inspection) flaw(fix func() (string, error), format string, args ...an
 func (in *inspection) allBlobs() error {
 	in.mu.Lock()
 	sizes := make(map[string]int64, len(in.blobs))
-	for digest, size := range in.blobs {
-		sizes[digest] = size
-	}
+	maps.Copy(sizes, in.blobs)
 	in.mu.Unlock()
 	digests := make([]string, 0, len(sizes))
 	for digest := range sizes {

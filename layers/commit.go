@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"maps"
 	"os"
 	"time"
 
@@ -158,9 +159,7 @@ func (s *Store) placeLayers(st *stored, parts []*part) error {
 // change lock.
 func (s *Store) placeBlobs(parts []*part, documents map[string]string) error {
 	arrived := map[string]string{}
-	for digest, path := range documents {
-		arrived[digest] = path
-	}
+	maps.Copy(arrived, documents)
 	for _, pt := range parts {
 		// One that another pull unpacked may have come out of another blob.
 		if pt.from == nil || pt.from.fetch.Load() == nil || pt.from.layer.Digest != pt.layer.Digest {

@@ -19,8 +19,7 @@ import (
 func compareTrees(ctx context.Context, have, want *os.File) (difference string, err error) {
 	c := comparison{ctx: ctx, a: make([]byte, 64<<10), b: make([]byte, 64<<10)}
 	err = c.directory(int(have.Fd()), int(want.Fd()), ".")
-	var d *differs
-	if errors.As(err, &d) {
+	if d, ok := errors.AsType[*differs](err); ok {
 		return fmt.Sprintf("%q %s", d.path, d.how), nil
 	}
 	return "", err

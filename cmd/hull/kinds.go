@@ -107,8 +107,7 @@ func fromEngine(object string, err error) error {
 		return nil
 	case errors.As(err, &e):
 		kind := engineKinds[e.Kind]
-		var l *layers.Error
-		if errors.As(e.Err, &l) {
+		if l, ok := errors.AsType[*layers.Error](e.Err); ok {
 			kind = layersKinds[l.Kind]
 		}
 		if kind == fs.NotExecutable && errors.Is(err, unix.EACCES) {

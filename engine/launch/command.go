@@ -130,8 +130,7 @@ func refuse(name string, err error) error {
 	case errors.Is(err, unix.E2BIG):
 		e.Text = fmt.Sprintf("%q cannot be executed: its arguments and environment are too long", name)
 	default:
-		var errno unix.Errno // without the path, which the name stands for
-		if errors.As(err, &errno) {
+		if errno, ok := errors.AsType[unix.Errno](err); ok { // without the path, which the name stands for
 			err = errno
 		}
 		e.Text = fmt.Sprintf("%q cannot be executed: %v", name, err)

@@ -84,7 +84,6 @@ func (e *stepError) Unwrap() error { return e.err }
 func explain(ctx context.Context, err error, args []string, dir string) error {
 	var known *Error
 	var failed *child.Failure
-	var step *stepError
 	switch {
 	case err == nil:
 		return nil
@@ -98,7 +97,7 @@ func explain(ctx context.Context, err error, args []string, dir string) error {
 		return explainStep(failed, args, dir)
 	}
 	e := &Error{Op: "start", Kind: kindOf(err), Err: err, Text: fmt.Sprintf("the process cannot be started: %v", err)}
-	if errors.As(err, &step) {
+	if step, ok := errors.AsType[*stepError](err); ok {
 		e.Op = step.op
 		e.Text = fmt.Sprintf("hull cannot %s: %v", step.op, step.err)
 	}

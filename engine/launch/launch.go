@@ -91,8 +91,7 @@ func (l *Launcher) spawn(o child.Options) (*Parked, error) {
 	if err == nil {
 		return &Parked{stub: stub, bury: bury}, nil
 	}
-	var dead *child.Stillborn
-	if errors.As(err, &dead) {
+	if dead, ok := errors.AsType[*child.Stillborn](err); ok {
 		bury(dead.Pidfd)
 	}
 	return nil, explainSpawn(err)

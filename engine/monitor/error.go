@@ -54,8 +54,7 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // asError gives an error a form that travels.
 func asError(op string, err error) *Error {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		if e.Err != nil { // only the sentence travels
 			told := *e
 			told.Sentence, told.Err = e.Error(), nil

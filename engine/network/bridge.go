@@ -39,8 +39,7 @@ func (n *Networks) ownBridge(v *Network) (netlink.Link, error) {
 		return nil, nil
 	}
 	link, err := netlink.LinkByName(v.Bridge)
-	var none netlink.LinkNotFoundError
-	if errors.As(err, &none) {
+	if _, ok := errors.AsType[netlink.LinkNotFoundError](err); ok {
 		return nil, nil
 	}
 	if err != nil {

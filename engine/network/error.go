@@ -39,8 +39,7 @@ func fail(op, network string, kind Kind, format string, args ...any) error {
 
 // failed is fail for what a system call said.
 func failed(op, network string, err error, format string, args ...any) error {
-	var e *Error
-	if errors.As(err, &e) {
+	if _, ok := errors.AsType[*Error](err); ok {
 		return err
 	}
 	return fail(op, network, kindOf(err), format+": %w", append(args, err)...)

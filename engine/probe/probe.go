@@ -90,8 +90,7 @@ func (p *prober) spawn(flags uint64) error {
 
 // end buries a process, whether it came to life or not.
 func (p *prober) end(stub *child.Stub, err error) error {
-	var dead *child.Stillborn
-	if errors.As(err, &dead) {
+	if dead, ok := errors.AsType[*child.Stillborn](err); ok {
 		_ = sys.Wait(dead.Pidfd)
 		_ = dead.Pidfd.Close()
 	}

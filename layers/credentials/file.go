@@ -141,8 +141,7 @@ func (c *config) broken(what string, err error) error {
 	case errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP), errors.Is(err, unix.EISDIR), errors.Is(err, os.ErrNotExist):
 		kind = Malformed
 	}
-	var p *os.PathError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*os.PathError](err); ok {
 		err = p.Err
 	}
 	return faultf(kind, "the user cannot %s %s: %v", what, c.path, err)

@@ -42,8 +42,7 @@ func Main(_ []string) int {
 	a, err := o.carryOut(ctx, os.Getenv("HOME"))
 	if err != nil {
 		a = &answer{Kind: System.String(), Reason: printable(err.Error())}
-		var f *fault
-		if errors.As(err, &f) {
+		if f, ok := errors.AsType[*fault](err); ok {
 			a.Kind, a.Reason = f.kind.String(), f.reason
 		}
 	}

@@ -167,8 +167,7 @@ var errChanged = errors.New("it was changed meanwhile")
 // vanished says whether a failure only means that the container has removed or
 // replaced the file since its directory was listed.
 func vanished(err error) bool {
-	var known *Error
-	if errors.As(err, &known) {
+	if _, ok := errors.AsType[*Error](err); ok {
 		return false
 	}
 	for _, gone := range []error{errChanged, unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.ESTALE, unix.ENXIO} {

@@ -98,8 +98,7 @@ func (c *Client) blobOnce(ctx context.Context, r *request, l Layer, w io.Writer,
 	}
 	n, err := copyBlob(ctx, w, body, length)
 	if err != nil {
-		var e *writeError
-		if errors.As(err, &e) {
+		if e, ok := errors.AsType[*writeError](err); ok {
 			return n, r.fail(Write, "it cannot be stored: "+printable(e.err.Error()), e.err)
 		}
 		return n, r.cut(ctx, err, l)

@@ -33,8 +33,7 @@ func (r *request) fail(k Kind, reason string, err error) *Error {
 // broken makes an Error of a request that had no answer.
 func (r *request) broken(ctx context.Context, err error) *Error {
 	// A url.Error tells the address, which may hold a signature.
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
 	if e := r.ended(ctx, err); e != nil {

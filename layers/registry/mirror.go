@@ -93,8 +93,7 @@ type passedOver []string
 
 // add tells of one more.
 func (o *passedOver) add(m *mirror, err error) {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		*o = append(*o, m.host+": "+e.Why())
 	}
 }

@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -84,10 +86,8 @@ func (c *Client) send(ctx context.Context, r *request, ok ...int) (*http.Respons
 			c.tokens.drop(key, auth)
 		}
 	}
-	for _, status := range ok {
-		if resp.StatusCode == status {
-			return resp, nil
-		}
+	if slices.Contains(ok, resp.StatusCode) {
+		return resp, nil
 	}
 	defer resp.Body.Close()
 	e := r.refused(resp)
@@ -164,9 +164,7 @@ func (c *Client) over(ctx context.Context, r *request, scheme, auth string) (*ht
 			return nil, r.fail(Read, "a part of the image cannot be read here: "+printable(err.Error()), err)
 		}
 	}
-	for name, values := range r.header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, r.header)
 	req.Header.Set("User-Agent", c.opt.UserAgent)
 	if auth != "" && u.Host == r.host() {
 		req.Header.Set("Authorization", auth)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -140,9 +141,7 @@ func (c *Client) fetchToken(ctx context.Context, r *request, scheme string, para
 	u := *realm
 	u.User = nil
 	query := u.Query()
-	for name, values := range form {
-		query[name] = values
-	}
+	maps.Copy(query, form)
 	if r.op == opLogin {
 		// Some servers give a token that can be kept in the password's place.
 		query.Set("account", cred.User)

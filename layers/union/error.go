@@ -64,8 +64,7 @@ func failed(op string, err error) error {
 	if err == nil {
 		return nil
 	}
-	var known *Error
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*Error](err); ok {
 		return known
 	}
 	return &Error{Op: op, Kind: kindOf(err), Err: err}

@@ -18,8 +18,7 @@ func asUser(id uint32, fn func() error) error {
 	go func() {
 		runtime.LockOSThread()
 		err := withIDs(id, fn)
-		var lost *lostThread
-		if !errors.As(err, &lost) {
+		if lost, ok := errors.AsType[*lostThread](err); !ok {
 			runtime.UnlockOSThread()
 		} else if err = lost.result; err == nil && lost.before {
 			err = lost.cause

@@ -77,8 +77,7 @@ func failed(path string, err error) error {
 	if err == nil {
 		return nil
 	}
-	var known *Error
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*Error](err); ok {
 		if known.Path == "" && path != "" {
 			return &Error{Path: path, Kind: known.Kind, Err: known.Err}
 		}

@@ -63,8 +63,7 @@ func create(path string) (named, error) {
 }
 
 func because(what, path string, err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		err = p.Err
 	}
 	return fmt.Errorf("cannot %s %s: %w", what, path, err)

@@ -26,8 +26,7 @@ func New[K any](op, of string, kind K, format string, args ...any) error {
 
 // KindOf answers the kind of an error of the package whose kinds are K, and that of a stranger for any other.
 func KindOf[K any](err error, stranger K) K {
-	var e *Error[K]
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error[K]](err); ok {
 		return e.Kind
 	}
 	return stranger
