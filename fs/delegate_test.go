@@ -2,9 +2,12 @@ package fs_test
 
 import (
 	"strings"
+	"syscall"
 	"testing"
 
 	"hull/fs"
+
+	"golang.org/x/sys/unix"
 )
 
 // Who was given one container does all with that, and nothing by it with images.
@@ -84,4 +87,26 @@ func TestGroupChoosesNoImage(t *testing.T) {
 	if out, code := m.as(4242, 4242, "echo recreate > containers/his/ctl"); code == 0 || !strings.Contains(out, "ermission denied") {
 		t.Errorf("%d %s", code, out)
 	}
+}
+
+// A setting that was opened before its container acts on the host is not written to afterwards.
+func TestSettingOpenedBefore(t *testing.T) {
+	m := mountWith(t, func(o *fs.Options) { o.Group = 5555 }, "redis:7")
+	open(t, m)
+	m.ok("mkdir containers/web")
+	var fd int
+	asThread(t, somebody["member"], func() {
+		var err error
+		if fd, err = unix.Open(m.path("containers/web/config/command"), unix.O_WRONLY|unix.O_CLOEXEC, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	defer unix.Close(fd)
+	if _, err := unix.Pwrite(fd, []byte("first\n"), 0); err != nil {
+		t.Error(err)
+	}
+	m.Reach("web")
+	_, err := unix.Pwrite(fd, []byte("second\n"), 0)
+	errno(t, "write", err, syscall.EACCES)
+	m.want("cat containers/web/config/command", "first\n")
 }

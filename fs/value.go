@@ -188,6 +188,12 @@ func (t *Tree) setValue(ctx context.Context, e *entry, b []byte) error {
 	}
 	var err error
 	if e.obj.kind == containerObject {
+		// What was opened while the container was like any other is not written to when it acts on the host.
+		if by, asked := By(ctx); asked && e.reaches() {
+			if err := may(by, e, Write); err != nil {
+				return err
+			}
+		}
 		if err := t.maySet(ctx, e, b); err != nil {
 			return err
 		}
