@@ -40,7 +40,7 @@ type Call struct {
 	Env []string
 	// Options are the flags that were given, in order, one for each time.
 	Options []Option
-	// Stdio are the caller's own pipes and files, to be given to the process as they are; nil where there is
+	// Stdio are the caller's own pipes, sockets and files, to be given to the process as they are; nil where there is
 	// none to give: the helper holds a terminal, or the verb does not use it. They are closed when the Handler returns.
 	Stdio [3]*os.File
 	// Terminal is not nil if the process is to have a terminal.

@@ -12,8 +12,8 @@ import (
 
 // usable tells whether a descriptor of a caller's may be used as it is. Pipes, sockets, regular files and
 // /dev/null may: a directory would lead out of the container (as CVE-2024-21626 did), a device or a terminal would give
-// it the host's. (The helper keeps sockets from a container's process, too, and copies. Those that come here are read
-// and written by the daemon; or a caller of another kind wants it so, and could as well relay what he likes.)
+// it the host's. (The helper keeps sockets of the network from a container's process, too, and copies. Those that come here
+// are read and written by the daemon; or a caller of another kind wants it so, and could as well relay what he likes.)
 //
 // Regular files of FUSE mounts must not, unless they come from root: closing one asks its server, so a caller could keep
 // the daemon, and its end, waiting for ever. The helper copies those, as it does terminals.

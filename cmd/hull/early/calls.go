@@ -23,6 +23,10 @@ var (
 	mask   uint64
 	came   unix.SignalfdSiginfo
 	told   [7]byte
+
+	address      [unix.SizeofSockaddrAny]byte
+	value        int32
+	size, length uint32
 )
 
 // msghdr is the kernel's, with addresses that are numbers.
@@ -77,7 +81,7 @@ func endsInWait(path *byte) bool {
 }
 
 // lendable tells whether a descriptor can be given to a container as it is: no device, terminals among them, but the
-// null device, no socket, and no file of a FUSE mount.
+// null device, no socket that could be connected anew (package verb says why), and no file of a FUSE mount.
 //
 //go:nosplit
 func lendable(fd uintptr) bool {
@@ -87,12 +91,34 @@ func lendable(fd uintptr) bool {
 	switch facts.Mode & unix.S_IFMT {
 	case unix.S_IFIFO:
 		return true
+	case unix.S_IFSOCK:
+		return joined(fd)
 	case unix.S_IFCHR:
 		return facts.Rdev == 1<<8|3
 	case unix.S_IFREG:
 		return call(unix.SYS_FSTATFS, fd, uintptr(unsafe.Pointer(&system)), 0, 0, 0, 0) == 0 && system.Type != unix.FUSE_SUPER_MAGIC
 	}
 	return false
+}
+
+// joined tells whether a socket is one end of a stream of the Unix domain, and so stays that.
+//
+//go:nosplit
+func joined(fd uintptr) bool {
+	size = uint32(len(address))
+	return option(fd, unix.SO_DOMAIN) == unix.AF_UNIX && option(fd, unix.SO_TYPE) == unix.SOCK_STREAM &&
+		call(unix.SYS_GETPEERNAME, fd, uintptr(unsafe.Pointer(&address)), uintptr(unsafe.Pointer(&size)), 0, 0, 0) == 0
+}
+
+// option is a socket's option; -1 if it has none.
+//
+//go:nosplit
+func option(fd, which uintptr) int32 {
+	value, length = -1, 4
+	if call(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, which, uintptr(unsafe.Pointer(&value)), uintptr(unsafe.Pointer(&length)), 0) != 0 {
+		return -1
+	}
+	return value
 }
 
 // open tells whether there is a descriptor, and notes facts of it. Where one of the first three is missing, what is opened

@@ -256,12 +256,22 @@ func TestLendable(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer plain.Close()
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
+	socket := func(domain, kind int) uintptr {
+		fd, err := unix.Socket(domain, kind|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { unix.Close(fd) })
+		return uintptr(fd)
 	}
-	defer unix.Close(pair[0])
-	defer unix.Close(pair[1])
+	pairs := func(kind int) uintptr {
+		p, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { unix.Close(p[0]); unix.Close(p[1]) })
+		return uintptr(p[0])
+	}
 	for _, c := range []struct {
 		name string
 		fd   uintptr
@@ -272,7 +282,10 @@ func TestLendable(t *testing.T) {
 		{"/dev/null", null.Fd(), true},
 		{"/dev/zero", zero.Fd(), false},
 		{"a file", plain.Fd(), true},
-		{"a socket", uintptr(pair[0]), false},
+		{"a socket of two", pairs(unix.SOCK_STREAM), true},
+		{"a socket of two that can be connected anew", pairs(unix.SOCK_DGRAM), false},
+		{"a socket of one", socket(unix.AF_UNIX, unix.SOCK_STREAM), false},
+		{"a socket of the network", socket(unix.AF_INET, unix.SOCK_STREAM), false},
 		{"none", 1 << 20, false},
 	} {
 		if got := lendable(c.fd); got != c.want {

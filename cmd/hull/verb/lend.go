@@ -12,7 +12,7 @@ import (
 type lent struct {
 	give []*os.File // what goes to the daemon, in order
 	own  []*os.File // of those, what is closed when it has gone
-	// Where a terminal, a device, a socket, or a file of a FUSE mount must not be given away, a pipe is, and the helper copies.
+	// Where a terminal, a device, a socket of the network, or a file of a FUSE mount must not be given away, a pipe is, and the helper copies.
 	input   *os.File // its writing end, to which the standard input is copied
 	outputs []source // their reading ends, and where what comes from them goes
 }
@@ -89,20 +89,36 @@ func slow(fd int) bool {
 }
 
 // barred tells whether a descriptor is of a kind that no container is given, so that its bytes are copied: a device, other
-// than the null device; or a socket, which whoever has it can connect anew, and that in the network in which it was
-// made: to what listens on the host's loopback, for one.
+// than the null device; or a socket that whoever has it can connect anew, and that in the network in which it was made:
+// to what listens on the host's loopback, for one.
 func barred(fd int) bool {
 	var st unix.Stat_t
 	if unix.Fstat(fd, &st) != nil {
 		return false
 	}
 	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFBLK, unix.S_IFSOCK:
+	case unix.S_IFBLK:
 		return true
+	case unix.S_IFSOCK:
+		return !joined(fd)
 	case unix.S_IFCHR:
 		return st.Rdev != unix.Mkdev(1, 3)
 	}
 	return false
+}
+
+// joined tells whether a socket is one end of a stream of the Unix domain, as programs make them in the place of pipes: it
+// stays that.
+func joined(fd int) bool {
+	domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	if err != nil || domain != unix.AF_UNIX {
+		return false
+	}
+	if kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err != nil || kind != unix.SOCK_STREAM {
+		return false
+	}
+	_, err = unix.Getpeername(fd)
+	return err == nil
 }
 
 // copyOf gives a descriptor away as it is. The file made of a duplicate may be closed without closing the original.
