@@ -49,7 +49,7 @@ var sameVerb = map[string]string{
 // readers change nothing, or nothing that outlives the daemon.
 var readers = []string{
 	"Changes", "Close", "Commands", "Find", "FindNetwork", "FindVolume", "Get", "Inspect", "KnownVolumeSize", "List", "Logs",
-	"MayGive", "NetworkUsers", "Networks", "NewName", "OwnView", "Processes", "SpareNetwork", "SpareVolume", "Stats", "View", "ViewVolume", "VolumeSize", "Volumes",
+	"MayGive", "NetworkUsers", "Networks", "NewName", "OwnView", "Processes", "SpareNetwork", "SpareVolume", "Stats", "Traffic", "View", "ViewVolume", "VolumeSize", "Volumes",
 	"Wait", "WeighVolume",
 }
 
