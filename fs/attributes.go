@@ -130,12 +130,28 @@ func (e *entry) accessKey() accessKey { return accessKey{e.obj.key(), e.rel} }
 // top is that of the entry's object's directory.
 func (e *entry) top() accessKey { return accessKey{e.obj.key(), ""} }
 
+// permitted is what chown and chmod have set of the entry, permittedTop what they have of its object's directory. Mostly it is
+// nothing at all, and then no key is made to find that out: ls -l asks five times of each container.
+func (e *entry) permitted() permissions {
+	if !e.t.access.any.Load() {
+		return permissions{}
+	}
+	return e.t.access.get(e.accessKey())
+}
+
+func (e *entry) permittedTop() permissions {
+	if !e.t.access.any.Load() {
+		return permissions{}
+	}
+	return e.t.access.get(e.top())
+}
+
 // owner is the uid the entry belongs to.
 func (e *entry) owner() uint32 {
 	if e.row.kind == passthroughRow {
 		return 0 // owners shown inside are the container's ids, and nobody else's business
 	}
-	if p := e.t.access.get(e.accessKey()); p.UID != nil {
+	if p := e.permitted(); p.UID != nil {
 		return *p.UID
 	}
 	if given := e.inherited(); given != 0 {
@@ -149,7 +165,7 @@ func (e *entry) owner() uint32 {
 
 // given is the uid that the entry was given to, or its object.
 func (e *entry) given() uint32 {
-	if p := e.t.access.get(e.accessKey()); p.UID != nil {
+	if p := e.permitted(); p.UID != nil {
 		return *p.UID
 	}
 	return e.inherited()
@@ -171,7 +187,7 @@ func (e *entry) inherited() uint32 {
 			return n.Owner
 		}
 	case imageObject, registryObject, layerObject:
-		if p := e.t.access.get(e.top()); p.UID != nil {
+		if p := e.permittedTop(); p.UID != nil {
 			return *p.UID
 		}
 	case noObject:
@@ -182,11 +198,11 @@ func (e *entry) inherited() uint32 {
 // group is the gid the entry belongs to: the one that it or its object was given, else the one that has the controls.
 func (e *entry) group() uint32 {
 	if e.row.kind != passthroughRow {
-		if p := e.t.access.get(e.accessKey()); p.GID != nil {
+		if p := e.permitted(); p.GID != nil {
 			return *p.GID
 		}
 		if e.obj.kind != noObject {
-			if p := e.t.access.get(e.top()); p.GID != nil {
+			if p := e.permittedTop(); p.GID != nil {
 				return *p.GID
 			}
 		}
@@ -207,7 +223,7 @@ func (e *entry) reaches() bool {
 // login, all that shows something is its puller's, to read and no more; others see its name. Of a container that acts on
 // the host with its owner's rights, the group has not what would give it these.
 func (e *entry) mode() uint32 {
-	if p := e.t.access.get(e.accessKey()); p.Mode != nil && e.row.kind != passthroughRow {
+	if p := e.permitted(); p.Mode != nil && e.row.kind != passthroughRow {
 		return *p.Mode
 	}
 	m := e.row.mode

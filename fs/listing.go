@@ -2,7 +2,8 @@ package fs
 
 import (
 	"context"
-	"sort"
+	"slices"
+	"strings"
 	"syscall"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
@@ -62,7 +63,7 @@ func (l *listing) make(ctx context.Context) syscall.Errno {
 	for _, e := range es {
 		l.list = append(l.list, fuse.DirEntry{Name: e.name, Mode: e.format(), Ino: inode(e.key)})
 	}
-	sort.Slice(l.list[2:], func(i, j int) bool { return l.list[i+2].Name < l.list[j+2].Name })
+	slices.SortFunc(l.list[2:], func(a, b fuse.DirEntry) int { return strings.Compare(a.Name, b.Name) })
 	l.made, l.at = true, 0
 	return 0
 }
@@ -95,7 +96,26 @@ func (l *listing) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (
 		return nil, syscall.ENOENT
 	}
 	p.e.t.listed.note()
-	in := l.d.add(ctx, p.entry(c), out)
+	e := p.entry(c)
+	in := l.d.known(e)
+	if in == nil {
+		in = l.d.add(ctx, e, out)
+	} else {
+		e.attr(ctx, &out.Attr)
+		out.SetAttrTimeout(attrTimeout)
+	}
 	out.SetEntryTimeout(listedFor)
 	return in, 0
+}
+
+// known is the node that a directory in this one has already, nil if it has none: no second one is made to be thrown away.
+func (d *directory) known(e *entry) *fusefs.Inode {
+	in := d.GetChild(e.name)
+	if in == nil {
+		return nil
+	}
+	if x, ok := in.Operations().(*directory); ok && x.e.key == e.key && x.e.row == e.row {
+		return in
+	}
+	return nil
 }
