@@ -17,7 +17,7 @@ func (p *networks) mkdir(ctx context.Context, name string) (*entry, error) {
 		return nil, p.no("mkdir", name, "a network's name begins with a letter or digit")
 	}
 	by, _ := By(ctx)
-	return p.made(p.e.t.Networks.Create(ctx, name, by))
+	return p.make(ctx, name, func(ctx context.Context) (*Network, error) { return p.e.t.Networks.Create(ctx, name, by) })
 }
 
 // rmdir removes a network that no container is on.
@@ -25,7 +25,7 @@ func (p *networks) rmdir(ctx context.Context, name string) error {
 	if err := p.here(name); err != nil {
 		return err
 	}
-	return p.e.t.Networks.Remove(ctx, name)
+	return p.e.t.within(ctx, "rmdir", "networks/"+name, func(ctx context.Context) error { return p.e.t.Networks.Remove(ctx, name) })
 }
 
 // networkPlace is a network's directory.

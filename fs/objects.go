@@ -31,9 +31,14 @@ func (p *objects[T]) find(_ context.Context, name string) (*entry, error) {
 	return p.e.unlisted(name), nil
 }
 
-// made is the entry of one that has just been made.
-func (p *objects[T]) made(x T, err error) (*entry, error) {
-	if err != nil {
+// make makes one, by create, in the time that the kernel may be kept from listing the directory.
+func (p *objects[T]) make(ctx context.Context, name string, create func(context.Context) (T, error)) (*entry, error) {
+	var x T
+	err := p.e.t.within(ctx, "mkdir", p.e.path()+"/"+name, func(ctx context.Context) (err error) {
+		x, err = create(ctx)
+		return err
+	})
+	if err != nil { // x may still be made
 		return nil, err
 	}
 	return p.entry(x), nil

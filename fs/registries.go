@@ -17,7 +17,7 @@ func (p *registries) mkdir(ctx context.Context, name string) (*entry, error) {
 	if dot(name) {
 		return nil, p.no("mkdir", name, "no registry's name begins with a dot")
 	}
-	return p.made(p.e.t.Registries.Add(ctx, name))
+	return p.make(ctx, name, func(ctx context.Context) (*Registry, error) { return p.e.t.Registries.Add(ctx, name) })
 }
 
 // rmdir logs out and forgets.
@@ -25,7 +25,7 @@ func (p *registries) rmdir(ctx context.Context, name string) error {
 	if err := p.here(name); err != nil {
 		return err
 	}
-	return p.e.t.Registries.Remove(ctx, name)
+	return p.e.t.within(ctx, "rmdir", "registries/"+name, func(ctx context.Context) error { return p.e.t.Registries.Remove(ctx, name) })
 }
 
 // registryPlace is a registry's directory.

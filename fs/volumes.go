@@ -22,12 +22,7 @@ func (p *volumes) mkdir(ctx context.Context, name string) (*entry, error) {
 		return nil, p.no("mkdir", name, "a volume's name begins with a letter or digit")
 	}
 	by, _ := By(ctx)
-	var v *Volume
-	err := p.e.t.within(ctx, "mkdir", "volumes/"+name, func(ctx context.Context) (err error) {
-		v, err = p.e.t.Volumes.Create(ctx, name, by)
-		return err
-	})
-	return p.made(v, err)
+	return p.make(ctx, name, func(ctx context.Context) (*Volume, error) { return p.e.t.Volumes.Create(ctx, name, by) })
 }
 
 // rmdir removes a volume that is not used and has nothing in it: rm -rf must not delete databases.

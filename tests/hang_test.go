@@ -20,6 +20,11 @@ var hangs = []struct{ point, line, before string }{
 	{"owner written", "chown 4242 containers/$N", "mkdir containers/$N"},
 	{"volumes named", "echo start > containers/$N/ctl", "mkdir containers/$N; echo $REG/host:1 > containers/$N/config/image; echo /v > containers/$N/config/mounts"},
 	{"start parked", "mkdir images/$REG/host:1/containers/$N", ""},
+	{"start plugged", "echo start > containers/$N/ctl", "mkdir containers/$N; echo $REG/host:1 > containers/$N/config/image; echo backend > containers/$N/config/network"},
+	{"start published", "./run -d --stop-timeout 0 --name $N -p 0:80 $REG/host:1 sleep 1000", ""},
+	{"exit unplugged", "echo kill > containers/$N/ctl", "./run -d --stop-timeout 0 --name $N -p 0:80 $REG/host:1 sleep 1000"},
+	{"network recorded", "mkdir networks/n$N", ""},
+	{"network erased", "rmdir networks/n$N", "mkdir networks/n$N"},
 	{"start adopted", "echo start > containers/$N/ctl", "mkdir containers/$N; echo $REG/host:1 > containers/$N/config/image"},
 	{"exec made", "timeout 60 containers/$N/exec/true", "./run -d --stop-timeout 0 --name $N $REG/host:1 sleep 1000"},
 	{"exec running", "timeout 60 containers/$N/exec/true", "./run -d --stop-timeout 0 --name $N $REG/host:1 sleep 1000"},
@@ -44,11 +49,12 @@ var hangs = []struct{ point, line, before string }{
 
 // atOnce is what answers whatever hangs.
 const atOnce = `set -e
-ls -l containers containers/other volumes > /dev/null
+ls -l containers containers/other volumes networks > /dev/null
 grep -q other containers.txt; grep -q other running.txt; grep -q other containers.json; cat info df > /dev/null
 for c in containers/*; do stat $c/status $c/ctl > /dev/null; cat $c/status $c/error $c/inspect.json > /dev/null; done
 cat containers/other/processes containers/other/stats containers/other/logs > /dev/null
 echo pause > containers/other/ctl; echo unpause > containers/other/ctl; echo B=1 > containers/other/config/env; containers/other/exec/true
+./run --rm $REG/host:1 true
 `
 
 // TestHang lets what is done with a container hang, and looks whether everything else goes on.
@@ -61,7 +67,7 @@ func TestHang(t *testing.T) {
 	if err := m.mountToCrash(); err != nil {
 		t.Fatal(err)
 	}
-	m.must(t, "./run -d --stop-timeout 0 --name other $REG/host:1 sleep 1000")
+	m.must(t, "mkdir networks/backend && ./run -d --stop-timeout 0 --name other $REG/host:1 sleep 1000")
 	for i, h := range hangs {
 		t.Run(strings.ReplaceAll(h.point, " ", "-"), func(t *testing.T) {
 			name := fmt.Sprintf("N=c%d; ", i)
@@ -104,6 +110,7 @@ func TestHang(t *testing.T) {
 func (m *mounted) timed(line string) (string, error) {
 	cmd := exec.Command("timeout", "-k", "1", "45", "sh", "-xc", line)
 	cmd.Dir = m.path("hull")
+	cmd.Env = append(os.Environ(), "REG="+addr)
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
 	return string(out), err
