@@ -248,7 +248,7 @@ func (m *mounted) end() []string {
 		}
 	}
 	deadline := time.Now().Add(patience)
-	for _, role := range []string{"monitor", "daemon"} {
+	for _, role := range []string{"interim", "monitor", "daemon"} {
 		for len(m.role(role)) > 0 {
 			if time.Now().After(deadline) {
 				problems = append(problems, fmt.Sprintf("a %s, pid %v", role, m.role(role)))

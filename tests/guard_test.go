@@ -120,7 +120,7 @@ func (m *mounted) demolish() {
 // killAll kills monitor and daemon at once: each would start the other again; and a systemd that would start both.
 func (m *mounted) killAll() {
 	for {
-		all := slices.Concat(m.role("--system"), m.role("monitor"), m.role("daemon"))
+		all := slices.Concat(m.role("--system"), m.role("interim"), m.role("monitor"), m.role("daemon"))
 		if len(all) == 0 {
 			return
 		}
