@@ -13,8 +13,13 @@ import (
 const pourful = 1 << 20
 
 // pour moves what can be read into a pipe, until the end or until nobody reads it. The kernel does it, without a copy
-// through here, where it can.
+// through here, from pipes and from files of its own. From all else it does not: while it waits for a socket, a terminal
+// or a server it has the pipe locked, and whoever reads the pipe waits for that so that no signal ends him.
 func pour(from, pipe int) {
+	if !spliceable(from) {
+		_ = pump(from, func(b []byte) error { return writeAll(pipe, b) })
+		return
+	}
 	for {
 		n, err := unix.Splice(from, nil, pipe, nil, pourful, unix.SPLICE_F_MOVE)
 		switch {
@@ -32,6 +37,16 @@ func pour(from, pipe int) {
 			return
 		}
 	}
+}
+
+// spliceable tells whether the kernel moves what a descriptor has without that.
+func spliceable(fd int) bool {
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil {
+		return false
+	}
+	kind := st.Mode & unix.S_IFMT
+	return kind == unix.S_IFIFO || kind == unix.S_IFREG && !slow(fd)
 }
 
 // follow prints what there is of the log.
