@@ -22,12 +22,47 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	if err != nil {
 		return fail("open", "", kindOfErrno(err), "the containers cannot be listed: %w", err)
 	}
+	held, sessions, err := e.heldByMonitor(ctx)
+	if err != nil {
+		return err
+	}
+	all := e.recoverEntries(entries)
+	e.fresh = e.isFresh()
+	for _, s := range all { // all of them say which ranges are theirs before any starts
+		h := held[s.id]
+		delete(held, s.id)
+		found := h != nil
+		if !found {
+			h = s.takeOver(ctx)
+		}
+		s.recover(h, sessions[s.id]) //nolint:contextcheck // what it begins outlives the opening
+		if !found && h != nil {
+			s.sayTakenOver()
+		}
+	}
+	for _, h := range held {
+		e.endStranger(h)
+	}
+	e.sweepGroups(ctx, all)
+	e.reconcileNetworks(ctx, all)
+	if e.fresh {
+		for _, s := range all {
+			s.comeBack()
+			s.publish()
+		}
+		e.keepLife()
+	}
+	e.startRecovered(all)
+	return nil
+}
+
+// heldByMonitor asks the monitor for its processes: one of each container's ID, and the sessions in it.
+func (e *Engine) heldByMonitor(ctx context.Context) (held map[string]*monitor.Held, sessions map[string][]*monitor.Held, err error) {
 	list, err := e.o.Monitor.List(ctx)
 	if err != nil {
-		return fail("open", "", System, "hull's monitor does not say which containers it holds: %w", err)
+		return nil, nil, fail("open", "", System, "hull's monitor does not say which containers it holds: %w", err)
 	}
-	held := map[string]*monitor.Held{}
-	sessions := map[string][]*monitor.Held{}
+	held, sessions = map[string]*monitor.Held{}, map[string][]*monitor.Held{}
 	for i := range list {
 		if h := &list[i]; h.Key != "" {
 			closeAll(h.Pidfd)
@@ -36,6 +71,11 @@ func (e *Engine) reconcile(ctx context.Context) error {
 			held[h.ID] = h
 		}
 	}
+	return held, sessions, nil
+}
+
+// recoverEntries makes supervisors of what lies in the directory, and finishes removals.
+func (e *Engine) recoverEntries(entries []os.DirEntry) []*supervisor {
 	var all []*supervisor
 	var gone []*record // of containers whose removal may not have come to their volumes
 	read := e.readEntries(entries)
@@ -55,42 +95,21 @@ func (e *Engine) reconcile(ctx context.Context) error {
 	for _, rec := range gone {
 		e.dropVolumes(recovery, rec)
 	}
-	e.fresh = e.isFresh()
-	for _, s := range all { // all of them say which ranges are theirs before any starts
-		h := held[s.id]
-		delete(held, s.id)
-		found := h != nil
-		if !found {
-			h = s.takeOver(ctx)
-		}
-		s.recover(h, sessions[s.id]) //nolint:contextcheck // what it begins outlives the opening
-		if !found && h != nil {
-			s.sayTakenOver()
-		}
-	}
-	for _, h := range held {
-		e.endStranger(h)
-	}
+	return all
+}
+
+// sweepGroups removes the cgroups of containers that do not run. A process that waits in the kernel must not keep the
+// mount from coming back; what is left is for the next sweep.
+func (e *Engine) sweepGroups(ctx context.Context, all []*supervisor) {
 	keep := map[string]bool{}
 	for _, s := range all {
 		keep[s.groupName()] = s.run != nil
 	}
-	// A process that waits in the kernel must not keep the mount from coming back; what is left is for the next sweep.
 	sweeping, cancel := context.WithTimeout(ctx, sweepWithin)
 	defer cancel()
 	if err := e.parts.groups.Sweep(sweeping, func(id string) bool { return keep[id] }); err != nil {
 		e.o.Logger.Warn("cgroups of earlier containers cannot be removed", "op", "open", "err", err)
 	}
-	e.reconcileNetworks(ctx, all)
-	if e.fresh {
-		for _, s := range all {
-			s.comeBack()
-			s.publish()
-		}
-		e.keepLife()
-	}
-	e.startRecovered(all)
-	return nil
 }
 
 // sweepWithin bounds the wait for cgroups of containers that run no more to be empty.
