@@ -79,6 +79,18 @@ func (v values) mounts(image *Image) ([]mount, error) {
 	return list, nil
 }
 
+// UnnamedVolumes are the targets of those items of the setting mounts that are a target alone, as -v /data. They are a
+// container's as VOLUME is an image's; what names a volume or a path of the host is of this machine.
+func UnnamedVolumes(items []string) []string {
+	var targets []string
+	for _, item := range items {
+		if m, err := parseMount(item); err == nil && m.Anonymous && strings.HasPrefix(item, "/") {
+			targets = append(targets, m.Target)
+		}
+	}
+	return targets
+}
+
 // checkMounts refuses settings whose mounts are at odds with each other.
 func (v values) checkMounts() error {
 	if _, err := v.mounts(&Image{}); err != nil {

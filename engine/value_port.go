@@ -21,7 +21,12 @@ func localhost() netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 0, 1}) }
 
 // published reads the setting, which has been checked, one by one.
 func (v values) published() []network.Port {
-	ports, err := readPorts(v.list("ports"))
+	return PublishedPorts(v.list("ports"))
+}
+
+// PublishedPorts reads the items of the setting ports; those of a later release, which it cannot read, are none.
+func PublishedPorts(items []string) []network.Port {
+	ports, err := readPorts(items)
 	if err != nil {
 		return nil
 	}

@@ -49,7 +49,7 @@ func TestLikeDocker(t *testing.T) {
 	sh := mountHull(t)
 	settings := []string{
 		"-e", "MODE=changed", "-e", "MORE=a b", "-w", "/var", "-u", "0", "-l", "team=others", "-l", "new=1",
-		"--entrypoint", "sh", "--stop-signal", "SIGINT", "--name", "like-docker", base, "-c", changes,
+		"--entrypoint", "sh", "--stop-signal", "SIGINT", "-v", "/volume", "-v", "named:/named", "-p", "7070/udp", "--expose", "7071", "--name", "like-docker", base, "-c", changes,
 	}
 	docker("pull", "-q", base)
 	docker(append([]string{"run", "--network", "none"}, settings...)...)

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"hull/engine"
+	"hull/engine/network"
 	"hull/fs"
 	"hull/layers"
 )
@@ -52,7 +53,7 @@ func (c containers) Commit(ctx context.Context, id, ref string) error {
 }
 
 // edit puts a container's settings into the config of its image: what was set
-// replaces, variables and labels are added.
+// replaces, variables, labels, ports and the volumes of -v that have no name are added.
 func edit(x *engine.Container) func(*v1.Config) {
 	set := map[string]any{}
 	for _, row := range engine.Settings() {
@@ -78,15 +79,10 @@ func edit(x *engine.Container) func(*v1.Config) {
 		if env, ok := set["env"].([]string); ok {
 			c.Env = withVariables(env, c.Env)
 		}
-		if own, ok := set["expose"].([]string); ok {
-			c.ExposedPorts = maps.Clone(c.ExposedPorts)
-			if c.ExposedPorts == nil {
-				c.ExposedPorts = map[string]struct{}{}
-			}
-			for _, p := range engine.ExposedPorts(own) {
-				c.ExposedPorts[fmt.Sprintf("%d/%s", p.Port, p.Proto)] = struct{}{}
-			}
-		}
+		list := func(name string) []string { l, _ := set[name].([]string); return l }
+		c.ExposedPorts = withNames(c.ExposedPorts, portNames(slices.Concat(
+			engine.ExposedPorts(list("expose")), engine.PublishedPorts(list("ports")))))
+		c.Volumes = withNames(c.Volumes, engine.UnnamedVolumes(list("mounts")))
 		if own, ok := set["labels"].([]string); ok {
 			labels := maps.Clone(c.Labels)
 			if labels == nil {
@@ -99,6 +95,28 @@ func edit(x *engine.Container) func(*v1.Config) {
 			c.Labels = labels
 		}
 	}
+}
+
+// portNames are ports as the config of an image names them.
+func portNames(ports []network.Port) []string {
+	var names []string
+	for _, p := range ports {
+		names = append(names, fmt.Sprintf("%d/%s", p.Port, p.Proto))
+	}
+	return names
+}
+
+// withNames is a set of an image with names more; what the image has is not changed.
+func withNames(set map[string]struct{}, names []string) map[string]struct{} {
+	if len(names) == 0 {
+		return set
+	}
+	all := make(map[string]struct{}, len(set)+len(names))
+	maps.Copy(all, set)
+	for _, name := range names {
+		all[name] = struct{}{}
+	}
+	return all
 }
 
 // withVariables are a container's own variables and then those of its image that it
