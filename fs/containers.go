@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// containers is containers/: each container by its name, and unlisted by its ID.
+// containers is containers/: each container by its name, and unlisted by its ID and the beginning of that.
 type containers struct {
 	refusing
 	each *row
@@ -35,6 +35,12 @@ func (p *containers) find(_ context.Context, name string) (*entry, error) {
 	}
 	c, ok := p.e.t.Containers.Find(name)
 	if !ok {
+		var err error
+		if c, err = p.byDigits(name); err != nil {
+			return nil, err
+		}
+	}
+	if c == nil {
 		return p.e.unlisted(name), nil
 	}
 	e := p.entry(c)
@@ -96,6 +102,9 @@ func (p *containers) mkdir(ctx context.Context, name string) (*entry, error) {
 func (p *containers) named(op, name string) (*Container, error) {
 	if c, ok := p.e.t.Containers.Find(name); ok && !dot(name) {
 		return c, nil
+	}
+	if c, err := p.byDigits(name); c != nil || err != nil {
+		return c, err
 	}
 	return nil, fail(NotFound, op, "containers/"+name, fmt.Sprintf("There is no container %s.", name))
 }

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"syscall"
 	"time"
 
@@ -89,13 +90,17 @@ func (d *directory) Setattr(ctx context.Context, _ fusefs.FileHandle, in *fuse.S
 	return 0
 }
 
-// Lookup answers ENOENT without a sentence: shells and file managers ask for many names that are not there.
+// Lookup answers ENOENT without a sentence: shells and file managers ask for many names that are not there. One that is
+// the beginning of several IDs is said.
 func (d *directory) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fusefs.Inode, syscall.Errno) {
 	if d.e.alive() != nil {
 		return nil, syscall.ESTALE
 	}
 	ctx = d.e.t.caller(ctx)
 	e, err := d.place.find(ctx, name)
+	if f := (*Error)(nil); errors.As(err, &f) && f.Op == opLookup {
+		return nil, d.failed(ctx, opLookup, name, err)
+	}
 	if err != nil {
 		return nil, Errno(err)
 	}

@@ -164,19 +164,19 @@ func TestAliases(t *testing.T) {
 	hex := strings.TrimPrefix(id, "sha256:")
 	for _, alias := range []string{
 		"docker.io/library/ubuntu:18.04", "library/ubuntu:18.04", "docker.io/ubuntu:18.04", "index.docker.io/library/ubuntu:18.04",
-		hex, hex[:12], id, "sha256:" + hex[:12],
+		hex, hex[:12], hex[:6], id, "sha256:" + hex[:12],
 	} {
 		m.want("cat images/"+alias+"/id && readlink images/"+alias+"/rootfs | grep -c images/"+hex+" && cd images/"+alias+"/rootfs", id+"\n1\n")
 	}
 	m.want("cat images/docker.io/oscarwin/hello-world:3.0/status; ls images images/docker.io images/library images/docker.io/oscarwin", "ready\nimages:\noscarwin\nubuntu:18.04\n\nimages/docker.io:\nlibrary\noscarwin\n\nimages/docker.io/oscarwin:\nhello-world:3.0\n\nimages/library:\nubuntu:18.04\n")
-	for _, none := range []string{"ubuntu", hex[:11], strings.Repeat("0", 64), "ubuntu:nope", "sha256:" + hex[:5]} {
+	for _, none := range []string{"ubuntu", hex[:5], "x" + hex[1:8], strings.Repeat("0", 64), "ubuntu:nope", "sha256:" + hex[:5]} {
 		if _, err := os.Stat(m.path("images/" + none)); !os.IsNotExist(err) {
 			t.Errorf("images/%s: %v", none, err)
 		}
 	}
 	m.ok("ln -s images/ubuntu:18.04 images/mine:1")
 	errno(t, "rmdir by ID of an image with two names", os.Remove(m.path("images/"+hex)), syscall.EBUSY)
-	m.ok("rmdir images/docker.io/library/ubuntu:18.04; rmdir images/" + hex[:12])
+	m.ok("rmdir images/docker.io/library/ubuntu:18.04; rmdir images/" + hex[:8])
 	m.want("ls images", "oscarwin\n")
 }
 
@@ -249,7 +249,10 @@ func TestContainersAreRenamed(t *testing.T) {
 	errno(t, "a dot name", os.Mkdir(m.path("containers/.x"), 0o755), syscall.EPERM)
 	id := strings.TrimSpace(m.read("containers/web/id"))
 	m.want("cat containers/"+id+"/status containers/"+id[:12]+"/status; ls containers", "running\nrunning\ndb\nweb\n")
-	m.ok("echo kill > containers/" + id[:12] + "/ctl; rmdir containers/" + id)
+	m.want("cat containers/"+id[:6]+"/status containers/"+id[:11]+"/id; test ! -e containers/"+id[:5], "running\n"+id+"\n")
+	m.ok("echo rename " + id[:7] + " > containers/db/ctl") // a name goes before what is only the beginning of an ID
+	m.want("cat containers/"+id[:7]+"/status; mv containers/"+id[:7]+" containers/db; cat containers/"+id[:7]+"/status", "created\nrunning\n")
+	m.ok("echo kill > containers/" + id[:12] + "/ctl; rmdir containers/" + id[:9])
 	m.want("ls containers", "db\n")
 }
 

@@ -172,7 +172,7 @@ func (p *images) list(context.Context) ([]*entry, error) {
 func base(ref string) string { return ref[strings.LastIndexByte(ref, '/')+1:] }
 
 // find knows what is listed, and the aliases: bare names, docker.io/ and library/, IDs.
-func (p *images) find(_ context.Context, name string) (*entry, error) {
+func (p *images) find(ctx context.Context, name string) (*entry, error) {
 	if dot(name) {
 		return nil, nil
 	}
@@ -197,6 +197,12 @@ func (p *images) find(_ context.Context, name string) (*entry, error) {
 		return p.below(name), nil
 	}
 	if i, ok := t.Images.Find(name); ok && p.top() && i.ID != "" && strings.HasPrefix(strings.TrimPrefix(i.ID, "sha256:"), name) {
+		return p.entry(i, name), nil
+	}
+	if i, err := p.byDigits(ctx, name); i != nil || err != nil {
+		if err != nil {
+			return nil, err
+		}
 		return p.entry(i, name), nil
 	}
 	return p.e.unlisted(name), nil

@@ -15,6 +15,11 @@ func (p *images) rmdir(ctx context.Context, name string) error {
 	}
 	if e.obj.kind == imageObject && e.row == p.each {
 		if name != base(e.obj.id) && !strings.Contains(name, ":") {
+			if i, err := p.byDigits(ctx, name); err != nil {
+				return err
+			} else if i != nil {
+				name = i.ID
+			}
 			return t.Images.Untag(ctx, name) // an ID: Busy while several tags lead to it
 		}
 		if strings.HasPrefix(name, "sha256:") {
