@@ -18,6 +18,9 @@ func (v verbs) follow(ctx context.Context, c *session.Call) (*session.Answer, er
 	if len(c.Args) > 0 {
 		return nil, errors.New("follow takes flags only; see --help")
 	}
+	if follow, given := c.Option("follow"); given && follow == "false" {
+		return v.printLog(c)
+	}
 	near, far, err := monitor.NewStatus()
 	if err != nil {
 		return nil, err
@@ -43,7 +46,7 @@ func (v verbs) follow(ctx context.Context, c *session.Call) (*session.Answer, er
 	return answer, nil
 }
 
-// printLog answers with the log of a container that does not run.
+// printLog answers with what there is of a log, of a container that does not run all of it.
 func (v verbs) printLog(c *session.Call) (*session.Answer, error) {
 	dir, err := v.engine.Logs(c.Object)
 	if err != nil {

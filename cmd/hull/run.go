@@ -110,7 +110,7 @@ func (v verbs) runAttached(ctx context.Context, c *session.Call, n engine.New) (
 			v.log.Debug("input was not closed", "container", made.ID, "err", err)
 		}
 	}
-	if !made.TTY { // else the terminal sends them
+	if proxy, given := c.Option("sig-proxy"); !made.TTY && (!given || proxy == "true") { // a terminal sends them itself
 		answer.Signal = v.signal(made.ID)
 	}
 	if made.TTY && interactive {
@@ -142,6 +142,9 @@ func (v verbs) newContainer(c *session.Call) (engine.New, error) {
 	if len(args) > 0 {
 		n.Settings["command"] = engine.FormatWords(args)
 	}
+	if err := streamsOf(c, n.Settings); err != nil {
+		return n, err
+	}
 	if on(c, "no-healthcheck") {
 		for name := range n.Settings {
 			if strings.HasPrefix(name, "health_") {
@@ -151,6 +154,30 @@ func (v verbs) newContainer(c *session.Call) (engine.New, error) {
 		n.Settings["health_cmd"] = "none"
 	}
 	return n, nil
+}
+
+// streamsOf checks docker's -a, which may say what is so anyway.
+func streamsOf(c *session.Call, settings map[string]string) error {
+	asked := map[string]bool{}
+	for _, o := range c.Options {
+		if o.Name == "attach" {
+			asked[strings.ToLower(o.Value)] = true
+		}
+	}
+	for name := range asked {
+		if name != "stdin" && name != "stdout" && name != "stderr" {
+			return fmt.Errorf("-a takes stdin, stdout or stderr, not %q", name)
+		}
+	}
+	switch interactive := strings.TrimSpace(settings["stdin"]) == "true"; {
+	case len(asked) == 0:
+		return nil
+	case on(c, "detach"):
+		return errors.New("-a and -d exclude each other")
+	case !asked["stdout"] || !asked["stderr"] || asked["stdin"] != interactive:
+		return errors.New("run attaches stdout and stderr, and with -i stdin, and -a cannot say otherwise: send what is not wanted to /dev/null")
+	}
+	return nil
 }
 
 // settingsOf are the settings that run's flags make. What is wrong with a value is told before an image is pulled for it.

@@ -26,9 +26,18 @@ func runFlags() []verb.Flag {
 		Name: "no-healthcheck", Setting: "no-healthcheck", Kind: verb.Switch, Summary: "do not look at its health, whatever the image says",
 	}, verb.Flag{
 		Name: "security-opt", Kind: verb.Security, Repeat: true,
-		Summary: "seccomp=FILE, a profile; seccomp=unconfined; no-new-privileges=false",
+		Summary: "seccomp=FILE, a profile; seccomp=unconfined; no-new-privileges=false; label=disable and apparmor=unconfined, as it is anyway",
 	}, verb.Flag{
 		Name: "log-opt", Kind: verb.Log, Repeat: true, Summary: "max-size=20m, most of each file of its log; max-file=5, how many are kept",
+	})
+	flags = append(flags, verb.Flag{
+		Name: "log-driver", Kind: verb.LogDriver, Summary: "json-file or local: files, as it is anyway",
+	}, verb.Flag{
+		Name: "label-file", Setting: "labels", Kind: verb.LabelFile, Repeat: true, Summary: "labels from a file",
+	}, verb.Flag{
+		Name: "attach", Short: "a", Setting: "attach", Repeat: true, Summary: "stdout and stderr, and stdin with -i: as it is anyway",
+	}, verb.Flag{
+		Name: "sig-proxy", Setting: "sig-proxy", Kind: verb.Switch, Summary: "hand signals on to a container without a terminal; true if not given",
 	})
 	flags = append(flags, networkFlags()...)
 	for _, s := range engine.Settings() {

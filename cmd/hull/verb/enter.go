@@ -31,6 +31,7 @@ func attachFlags() []Flag {
 
 func followFlags() []Flag {
 	return []Flag{
+		{Name: "follow", Short: "f", Setting: "follow", Kind: Switch, Summary: "wait for the container's end, true if not given; false: print what there is"},
 		{Name: "tail", Short: "n", Setting: "tail", Summary: "begin with so many lines before the end; all if not given"},
 		{Name: "since", Setting: "since", Summary: "begin with what came at a time (2006-01-02T15:04:05Z, or seconds since 1970), or a while ago (10m)"},
 		{Name: "timestamps", Short: "t", Setting: "timestamps", Kind: Switch, Summary: "begin each line with its time"},

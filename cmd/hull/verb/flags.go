@@ -15,13 +15,15 @@ type Kind byte
 
 // The kinds of flags.
 const (
-	Text     Kind = iota // takes a value
-	Switch               // takes none, or =true or =false
-	Env                  // takes NAME=VALUE, or NAME for the caller's own value
-	EnvFile              // takes the path of a file of such lines
-	Security             // takes NAME=VALUE, each of which is a setting of its own
-	Log                  // takes NAME=VALUE as docker's log drivers do, each of which is a setting of its own
-	Mount                // takes docker's -v or --mount, whose path of the host may be relative to the caller's directory
+	Text      Kind = iota // takes a value
+	Switch                // takes none, or =true or =false
+	Env                   // takes NAME=VALUE, or NAME for the caller's own value
+	EnvFile               // takes the path of a file of such lines
+	Security              // takes NAME=VALUE, each of which is a setting of its own
+	Log                   // takes NAME=VALUE as docker's log drivers do, each of which is a setting of its own
+	LogDriver             // takes one of docker's log drivers that keep files, as hull does anyway
+	LabelFile             // takes the path of a file of labels, NAME=VALUE a line
+	Mount                 // takes docker's -v or --mount, whose path of the host may be relative to the caller's directory
 )
 
 // Flag is one row of a verb's flags.
@@ -79,10 +81,13 @@ func (p *parser) parse() ([]wire.Option, []string, error) {
 }
 
 // later are docker run's flags for what hull does not do yet.
-const later = " --volumes-from --volume-driver --log-driver -a --attach "
+const later = " --volume-driver "
 
 func noFlag(flag string) error {
-	if flag == "--link" {
+	switch flag {
+	case "--volumes-from":
+		return errors.New("hull has no --volumes-from: give both containers the same -v")
+	case "--link":
 		return errors.New("hull has no --link: containers of one network (--network NAME) find each other by name, and --network-alias NAME gives one another name")
 	}
 	if strings.Contains(later, " "+flag+" ") {
@@ -175,8 +180,14 @@ func (p *parser) take(f Flag, as, value string, given bool) error {
 		if err != nil {
 			return errors.New(as + ": " + err.Error())
 		}
-		p.options = append(p.options, o)
+		if o.Name != "" { // else it is so anyway
+			p.options = append(p.options, o)
+		}
 		return nil
+	case LogDriver:
+		return logDriver(as, value)
+	case LabelFile:
+		return p.labels(f, as, value)
 	case Log:
 		o, err := logOption(value)
 		if err != nil {
@@ -209,8 +220,10 @@ func help(usage string, flags []Flag) string {
 			value = " VALUE"
 		case Env:
 			value = " NAME[=VALUE]"
-		case EnvFile:
+		case EnvFile, LabelFile:
 			value = " FILE"
+		case LogDriver:
+			value = " DRIVER"
 		case Security, Log:
 			value = " OPTION"
 		case Mount:

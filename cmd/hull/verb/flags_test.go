@@ -50,11 +50,20 @@ func TestFlags(t *testing.T) {
 		{"--security-opt seccomp=/nonexistent", "", "", "no such file"},
 		{"--security-opt seccomp=" + huge, "", "", "larger than 1 MiB"},
 		{"--security-opt no-new-privileges=maybe", "", "", "takes true or false"},
-		{"--security-opt apparmor=x", "", "", "seccomp=FILE"},
+		{"--security-opt apparmor=unconfined --security-opt label=disable --security-opt label:disable image", "", "image", ""},
+		{"--security-opt apparmor=x", "", "", "confines no container"},
+		{"--security-opt label=type:x", "", "", "confines no container"},
+		{"--security-opt systempaths=unconfined", "", "", "seccomp=FILE"},
 		{"--security-opt", "", "", "needs a value"},
 		{"--log-opt max-size=10m --log-opt=max-file=3 image", "log_max=10m log_files=3", "image", ""},
 		{"--log-opt mode=non-blocking image", "", "", "there is max-size=SIZE and max-file=COUNT"},
-		{"--log-driver syslog image", "", "", "hull has no --log-driver yet"},
+		{"--log-driver json-file --log-driver=local image", "", "image", ""},
+		{"--log-driver syslog image", "", "", "has no driver \"syslog\""},
+		{"--log-driver", "", "", "needs a value"},
+		{"-l a=1 --label-file " + file + " image", "labels=A=from file  labels=HERE= labels=ABSENT= labels=B=x=y labels=a=1", "image", ""},
+		{"--label-file " + bad, "", "", bad + ", line 2: a label's name has white space"},
+		{"--label-file /nonexistent", "", "", "no such file"},
+		{"--volumes-from db image", "", "", "give both containers the same -v"},
 		{"--dns-search example.org --dns-search=. image", "dns=search example.org dns=search .", "image", ""},
 		{"--link db image", "", "", "find each other by name"},
 		{"--nonsense image", "", "", "there is no flag --nonsense"},
@@ -119,7 +128,7 @@ func FuzzFlags(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line string) {
 		args := strings.Split(line, "\x00")
 		for _, a := range args {
-			if strings.Contains(a, "env-file") || strings.Contains(a, "security-opt") {
+			if strings.Contains(a, "env-file") || strings.Contains(a, "label-file") || strings.Contains(a, "security-opt") {
 				t.Skip("reads files")
 			}
 		}
@@ -134,7 +143,7 @@ func FuzzFlags(f *testing.F) {
 func TestParse(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	check(t, os.WriteFile(file, []byte("SECRET=1"), 0o600))
-	for _, args := range [][]string{{"--env-file", file}, {"--security-opt", "seccomp=" + file}} {
+	for _, args := range [][]string{{"--env-file", file}, {"--label-file", file}, {"--security-opt", "seccomp=" + file}} {
 		if o, _, err := Parse(append(args, "image"), testFlags()); err == nil {
 			t.Errorf("%q gives %v", args, o)
 		}

@@ -77,6 +77,11 @@ func (p *parser) security(s string) (wire.Option, error) {
 			return wire.Option{}, errors.New("no-new-privileges takes true or false, not " + strconv.Quote(value))
 		}
 		return wire.Option{Name: "no_new_privileges", Value: strconv.FormatBool(on || !given)}, nil
+	case "label", "apparmor":
+		if value == map[string]string{"label": "disable", "apparmor": "unconfined"}[name] {
+			return wire.Option{}, nil
+		}
+		return wire.Option{}, errors.New("hull confines no container by SELinux or AppArmor, so there is label=disable and apparmor=unconfined, and not " + strconv.Quote(s))
 	case "seccomp":
 		if value == "builtin" {
 			value = ""
@@ -102,6 +107,14 @@ func logOption(s string) (wire.Option, error) {
 	return wire.Option{}, errors.New("there is max-size=SIZE and max-file=COUNT, and not " + strconv.Quote(s))
 }
 
+// logDriver reads docker's --log-driver.
+func logDriver(as, name string) error {
+	if name == "json-file" || name == "local" {
+		return nil
+	}
+	return errors.New(as + ": hull keeps logs in files of its own, as json-file and local do, and has no driver " + strconv.Quote(name))
+}
+
 // content reads a file of the caller's.
 func (p *parser) content(path string) ([]byte, error) {
 	if p.read == nil {
@@ -110,8 +123,31 @@ func (p *parser) content(path string) ([]byte, error) {
 	return p.read(path)
 }
 
-// file reads a file of variables, one a line; empty lines and those that begin with # do not count.
+// file reads a file of variables.
 func (p *parser) file(f Flag, as, path string) error {
+	return p.lines(as, path, "a variable", func(line string) error {
+		variable, set, err := p.variable(line)
+		if err == nil && set {
+			p.first = append(p.first, wire.Option{Name: f.Setting, Value: variable})
+		}
+		return err
+	})
+}
+
+// labels reads a file of labels.
+func (p *parser) labels(f Flag, as, path string) error {
+	return p.lines(as, path, "a label", func(line string) error {
+		name, value, _ := strings.Cut(line, "=")
+		if name == "" {
+			return errors.New("a label needs a name: " + strconv.Quote(line))
+		}
+		p.first = append(p.first, wire.Option{Name: f.Setting, Value: name + "=" + value})
+		return nil
+	})
+}
+
+// lines reads a file of NAME=VALUE, one a line; empty lines and those that begin with # do not count.
+func (p *parser) lines(as, path, what string, take func(string) error) error {
 	content, err := p.content(path)
 	if err != nil {
 		return errors.New(as + ": " + err.Error())
@@ -123,15 +159,13 @@ func (p *parser) file(f Flag, as, path string) error {
 		if line == "" || line[0] == '#' {
 			continue
 		}
-		variable, set, err := p.variable(line)
-		if name, _, _ := strings.Cut(line, "="); err == nil && strings.ContainsFunc(name, unicode.IsSpace) {
-			err = errors.New("a variable's name has white space: " + strconv.Quote(name))
+		if name, _, _ := strings.Cut(line, "="); strings.ContainsFunc(name, unicode.IsSpace) {
+			err = errors.New(what + "'s name has white space: " + strconv.Quote(name))
+		} else {
+			err = take(line)
 		}
 		if err != nil {
 			return errors.New(as + ": " + path + ", line " + strconv.Itoa(number) + ": " + err.Error())
-		}
-		if set {
-			p.first = append(p.first, wire.Option{Name: f.Setting, Value: variable})
 		}
 	}
 	return nil

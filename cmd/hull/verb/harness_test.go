@@ -49,6 +49,9 @@ func testFlags() []Flag {
 		{Name: "security-opt", Kind: Security, Repeat: true},
 		{Name: "dns-search", Setting: "dns", Repeat: true, Prefix: "search "},
 		{Name: "log-opt", Kind: Log, Repeat: true},
+		{Name: "log-driver", Kind: LogDriver},
+		{Name: "label", Short: "l", Setting: "labels", Repeat: true},
+		{Name: "label-file", Setting: "labels", Kind: LabelFile, Repeat: true},
 	}
 }
 
