@@ -105,6 +105,9 @@ func (v verbs) runAttached(ctx context.Context, c *session.Call, n engine.New) (
 		return nil, err
 	}
 	answer := attached(a, near)
+	if _, wanted := c.Option("cidfile"); wanted {
+		answer.Text = made.ID + "\n"
+	}
 	answer.Ended = func(ctx context.Context) {
 		if err := v.monitor.CloseStdin(ctx, made.ID); err != nil {
 			v.log.Debug("input was not closed", "container", made.ID, "err", err)

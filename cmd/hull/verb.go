@@ -17,6 +17,7 @@ func runFlags() []verb.Flag {
 	flags := []verb.Flag{
 		{Name: "detach", Short: "d", Setting: "detach", Kind: verb.Switch, Summary: "return at once and print the container's ID"},
 		{Name: "name", Setting: "name", Summary: "the container's name; one is made up if there is none"},
+		{Name: "cidfile", Setting: "cidfile", Kind: verb.OwnFile, Summary: "write the container's ID to a file, which must not be there yet"},
 		{Name: "pull", Setting: "pull", Summary: "pull the image if it is missing, always, or never"},
 		{Name: "quiet", Short: "q", Setting: "quiet", Kind: verb.Switch, Summary: "do not show how pulling the image goes"},
 		{Name: "env-file", Setting: "env", Kind: verb.EnvFile, Repeat: true, Summary: "environment variables from a file"},

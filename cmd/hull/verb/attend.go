@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -39,6 +40,9 @@ func (h *helper) attend(a *wire.Answer, files []*os.File) int {
 			_ = f.Close()
 		}
 	}()
+	if a.Text != "" && a.Code == 0 {
+		a.Text = h.keepID(a.Text, !slices.Contains(a.Roles, wire.RoleStatus))
+	}
 	if a.Text != "" {
 		if err := writeAll(h.out, []byte(a.Text)); err != nil && a.Code == 0 {
 			a.Code = h.unwritten(err)

@@ -23,6 +23,7 @@ const (
 	Log                   // takes NAME=VALUE as docker's log drivers do, each of which is a setting of its own
 	LogDriver             // takes one of docker's log drivers that keep files, as hull does anyway
 	LabelFile             // takes the path of a file of labels, NAME=VALUE a line
+	OwnFile               // takes the path of a file that the helper itself writes
 	Mount                 // takes docker's -v or --mount, whose path of the host may be relative to the caller's directory
 )
 
@@ -195,6 +196,10 @@ func (p *parser) take(f Flag, as, value string, given bool) error {
 		}
 		p.options = append(p.options, o)
 		return nil
+	case OwnFile:
+		if p.read == nil {
+			return errors.New(as + ": " + value + " is a file of yours: execute run to have it written")
+		}
 	case Mount:
 		var err error
 		if value, err = p.mount(value); err != nil {
@@ -220,7 +225,7 @@ func help(usage string, flags []Flag) string {
 			value = " VALUE"
 		case Env:
 			value = " NAME[=VALUE]"
-		case EnvFile, LabelFile:
+		case EnvFile, LabelFile, OwnFile:
 			value = " FILE"
 		case LogDriver:
 			value = " DRIVER"

@@ -143,7 +143,7 @@ func FuzzFlags(f *testing.F) {
 func TestParse(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	check(t, os.WriteFile(file, []byte("SECRET=1"), 0o600))
-	for _, args := range [][]string{{"--env-file", file}, {"--label-file", file}, {"--security-opt", "seccomp=" + file}} {
+	for _, args := range [][]string{{"--env-file", file}, {"--label-file", file}, {"--cidfile", file}, {"--security-opt", "seccomp=" + file}} {
 		if o, _, err := Parse(append(args, "image"), testFlags()); err == nil {
 			t.Errorf("%q gives %v", args, o)
 		}

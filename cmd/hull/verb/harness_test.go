@@ -50,6 +50,7 @@ func testFlags() []Flag {
 		{Name: "dns-search", Setting: "dns", Repeat: true, Prefix: "search "},
 		{Name: "log-opt", Kind: Log, Repeat: true},
 		{Name: "log-driver", Kind: LogDriver},
+		{Name: "cidfile", Setting: optionID, Kind: OwnFile},
 		{Name: "label", Short: "l", Setting: "labels", Repeat: true},
 		{Name: "label-file", Setting: "labels", Kind: LabelFile, Repeat: true},
 	}

@@ -127,6 +127,7 @@ type helper struct {
 	path        string         // of the file, absolute; empty on a descriptor
 	segments    []logs.Segment // of the log to follow, those before the answer's
 	named       named          // of an archive: the file in the place of its input or output
+	id          *os.File       // of a run: where the container's ID is to be written; nil if nowhere
 
 	telling sync.Mutex
 	conn    *wire.Conn
@@ -183,6 +184,7 @@ func (h *helper) attempt(path string, args []string) (status int, again bool) {
 	}
 	defer file.Close()
 	status, again = h.redeem(file, ticket, args)
+	h.leaveID()
 	return h.deliver(status), again
 }
 

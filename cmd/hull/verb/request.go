@@ -51,8 +51,15 @@ func (h *helper) platform(verb string, r *wire.Request) {
 	r.Options = append(r.Options, wire.Option{Name: optionPlatform, Value: name})
 }
 
-// window tells the size of the caller's terminal for a container that is to have one.
+// window tells the size of the caller's terminal for a container that is to have one, and makes the file for its ID.
 func (h *helper) window(r *wire.Request) error {
+	if err := h.terminalFor(r); err != nil {
+		return err
+	}
+	return h.takeID(r)
+}
+
+func (h *helper) terminalFor(r *wire.Request) error {
 	if last(r.Options, optionDetach) == "true" {
 		return nil
 	}
