@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,7 +34,30 @@ func takeLock(path string) (*os.File, error) {
 			continue // let go between the two calls
 		}
 		_ = f.Close()
-		return nil, failf("open", path, Busy,
-			"another hull (process %d) uses this store; a store has one daemon, so unmount the other or choose another --store", holder.Pid)
+		return nil, heldBy(path, holder.Pid)
 	}
 }
+
+func heldBy(path string, by int32) error {
+	return failf("open", path, Busy,
+		"another hull (process %d) uses this store; a store has one daemon, so unmount the other or choose another --store", by)
+}
+
+// InUse fails if another process has the store in a directory open now. Who wants to open it asks before he prepares
+// anything for that; the lock itself is taken by Open. It must not be called where a store is open.
+func InUse(dir string) error {
+	path := filepath.Join(dir, lockName)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil { // there is none, or Open says what is wrong with it
+		return nil
+	}
+	defer f.Close()
+	holder := unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_GETLK, &holder); err != nil || holder.Type == unix.F_UNLCK {
+		return nil
+	}
+	return heldBy(path, holder.Pid)
+}
+
+// lockName is in the directory of the store.
+const lockName = "lock"

@@ -180,7 +180,7 @@ func (s *Store) open() error {
 	if err := s.makeDirs(); err != nil {
 		return wrap("open", s.dir, err)
 	}
-	lock, err := takeLock(s.path("lock"))
+	lock, err := takeLock(s.path(lockName))
 	s.lock = lock
 	if err != nil {
 		return wrap("open", s.dir, err)

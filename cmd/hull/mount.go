@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hull/engine/monitor"
+	"hull/layers"
 )
 
 // mount starts a monitor in a session of its own, or asks one that was left
@@ -27,11 +28,14 @@ func mount(ctx context.Context, o options, background bool) (err error) {
 	if err := ownDirectory(o.Store, 0o700); err != nil {
 		return err
 	}
-	// Everybody may come by the sessions' socket: only a token opens anything there.
-	if err := ownDirectory(o.Run, 0o755); err != nil {
+	if err := vacant(o); err != nil {
 		return err
 	}
 	if err := mountDirectory(o.Dir); err != nil {
+		return err
+	}
+	// Everybody may come by the sessions' socket: only a token opens anything there.
+	if err := ownDirectory(o.Run, 0o755); err != nil {
 		return err
 	}
 	control, err := monitorFor(ctx, o, background)
@@ -43,6 +47,15 @@ func mount(ctx context.Context, o options, background bool) (err error) {
 		_ = ended.Close()
 	}
 	return err
+}
+
+// vacant refuses a store that another mount has, before a run directory and a mount point are made for nothing. Where
+// the run directory is there, the other mount may be this one.
+func vacant(o options) error {
+	if _, err := os.Lstat(o.Run); !errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return layers.InUse(o.Store)
 }
 
 // serveMount waits for the tree, and in the foreground for its end. It gives the connection it has at last.
