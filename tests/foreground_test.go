@@ -33,8 +33,8 @@ func (m *mounted) replaced(t *testing.T, role string, before []int) {
 	}
 }
 
-// killMonitor kills the monitor, and waits until its daemon has given its place to another: as long as that lasts, nobody
-// lives who would have outlived the next monitor.
+// killMonitor kills the monitor, and waits until its daemon has given its place to another: until then, what is asked is
+// answered by a tree that is about to go.
 func (m *mounted) killMonitor(t *testing.T) {
 	t.Helper()
 	monitors, daemons := m.role("monitor"), m.role("daemon")

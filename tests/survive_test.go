@@ -86,11 +86,11 @@ type blow struct {
 
 var blows = []blow{
 	{"the daemon killed", func(t *testing.T, m *mounted) { m.signal(t, "daemon", unix.SIGKILL); m.back(t) }},
-	{"the monitor killed", func(t *testing.T, m *mounted) { m.signal(t, "monitor", unix.SIGKILL); m.back(t) }},
+	{"the monitor killed", func(t *testing.T, m *mounted) { m.killMonitor(t); m.back(t) }},
 	{"the daemon stopped for a while", func(t *testing.T, m *mounted) { m.pauseRole(t, "daemon") }},
 	{"the monitor stopped for a while", func(t *testing.T, m *mounted) { m.pauseRole(t, "monitor") }},
 	{"another program in its place", func(t *testing.T, m *mounted) { m.upgrade(t) }},
-	{"the monitor killed, whose children they are not", func(t *testing.T, m *mounted) { m.signal(t, "monitor", unix.SIGKILL); m.back(t) }},
+	{"the monitor killed, whose children they are not", func(t *testing.T, m *mounted) { m.killMonitor(t); m.back(t) }},
 }
 
 // signal sends a signal to hull's process of a role, which is there or comes.
