@@ -119,8 +119,11 @@ func flow(b *testing.B, from, to *os.File, addr string) cost {
 	var c net.Conn
 	// How fast one sends is the way's to say, and not a clock's, as with the machine's own choice perhaps.
 	dialer := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
-		var err error
-		return errors.Join(raw.Control(func(fd uintptr) { err = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, "reno") }), err)
+		var refused error
+		err := raw.Control(func(fd uintptr) {
+			refused = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, "reno")
+		})
+		return errors.Join(err, refused)
 	}}
 	check(b, within(from, func() (err error) {
 		c, err = dialer.DialContext(b.Context(), "tcp", l.Addr().String())

@@ -89,10 +89,11 @@ func (r *Resolver) lend(addr netip.Addr, s sockets) {
 	}
 	for way, c := range map[string]syscall.Conn{"udp": s.udp, "tcp": s.tcp} {
 		raw, err := c.SyscallConn()
+		var refused error
 		if err == nil {
-			err = errors.Join(raw.Control(func(fd uintptr) { err = r.lender.Lend(lentName(way, addr), int(fd)) }), err)
+			err = raw.Control(func(fd uintptr) { refused = r.lender.Lend(lentName(way, addr), int(fd)) })
 		}
-		if err != nil {
+		if err = errors.Join(err, refused); err != nil {
 			r.log.Debug("questions for names will not wait while no daemon lives", "address", addr, "err", err)
 		}
 	}
