@@ -33,7 +33,7 @@ echo 100 > containers/d/config/pids
 echo pause > containers/d/ctl
 echo unpause > containers/d/ctl
 timeout 60 containers/d/exec/true
-rm -f $T/left; { timeout 60 containers/d/attach --no-stdin; echo $? > $T/left; } & until test -s $T/left || grep -qs running containers/d/sessions/*/status; do sleep 0.05; done; for s in containers/d/sessions/*/ctl; do echo hang-up > $s; done; wait; grep -qx 0 $T/left
+rm -f $T/left; { timeout -s KILL 60 containers/d/attach --no-stdin; echo $? > $T/left; } & until test -s $T/left; do for s in containers/d/sessions/*/ctl; do echo hang-up > $s; done; sleep 0.05; done; wait; grep -qx 0 $T/left
 containers/d/enter -d sleep 1000
 for s in containers/d/sessions/*/ctl; do echo kill > $s; done; ! grep -q running containers/d/sessions/*/status
 echo 'kill WINCH' > containers/d/ctl

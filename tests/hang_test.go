@@ -28,7 +28,7 @@ var hangs = []struct{ point, line, before string }{
 	{"start adopted", "echo start > containers/$N/ctl", "mkdir containers/$N; echo $REG/host:1 > containers/$N/config/image"},
 	{"exec made", "timeout 60 containers/$N/exec/true", "./run -d --stop-timeout 0 --name $N $REG/host:1 sleep 1000"},
 	{"exec running", "timeout 60 containers/$N/exec/true", "./run -d --stop-timeout 0 --name $N $REG/host:1 sleep 1000"},
-	{"attach taken", "timeout 60 containers/$N/attach --no-stdin & until grep -qs running containers/$N/sessions/*/status; do sleep 0.05; done; echo hang-up > containers/$N/sessions/1/ctl; wait", "./run -d --stop-timeout 0 --name $N $REG/host:1 sleep 1000"},
+	{"attach taken", "timeout -s KILL 60 containers/$N/attach --no-stdin & until grep -qs running containers/$N/sessions/*/status; do sleep 0.05; done; echo hang-up > containers/$N/sessions/1/ctl; wait", "./run -d --stop-timeout 0 --name $N $REG/host:1 sleep 1000"},
 	{"session told", "echo kill > containers/$N/sessions/1/ctl", "./run -d --stop-timeout 0 --name $N $REG/host:1 sleep 1000; containers/$N/enter -d sleep 1000"},
 	{"pause noted", "echo pause > containers/$N/ctl", "./run -d --stop-timeout 0 --name $N $REG/host:1 sleep 1000"},
 	{"pause frozen", "echo pause > containers/$N/ctl; echo unpause > containers/$N/ctl", "./run -d --stop-timeout 0 --name $N $REG/host:1 sleep 1000"},
