@@ -292,15 +292,18 @@ func (m *mounted) leaveBytes(free int64) error {
 		return err
 	}
 	defer f.Close()
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
-		return err
-	}
-	n := int64(st.Bavail)*st.Bsize - free
-	if n <= 0 {
-		return fmt.Errorf("only %d bytes are free", int64(st.Bavail)*st.Bsize)
-	}
-	return unix.Fallocate(int(f.Fd()), 0, 0, n)
+	// The daemon may write something beside, an event or where a pull's file ends, so that less is free than a moment ago.
+	return m.poll(func() error {
+		var st unix.Statfs_t
+		if err := unix.Fstatfs(int(f.Fd()), &st); err != nil {
+			return &final{err}
+		}
+		n := int64(st.Bavail)*st.Bsize - free
+		if n <= 0 {
+			return &final{fmt.Errorf("only %d bytes are free", int64(st.Bavail)*st.Bsize)}
+		}
+		return unix.Fallocate(int(f.Fd()), 0, 0, n)
+	})
 }
 
 // leaveInodes makes empty files until so many inodes are free.
