@@ -208,3 +208,23 @@ func TestABridgeThatWentWithTheDaemonIsMadeAgain(t *testing.T) {
 		})
 	}
 }
+
+// What goes through a place is counted at the link that it has, whatever that had to be called.
+func TestTrafficOfALinkOfAnotherName(t *testing.T) {
+	w := newWorld(t, "counted")
+	e, err := w.Lease(t.Context(), "a", Endpoint{Network: Default})
+	check(t, err)
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = e.Link
+	taken := &netlink.Bridge{LinkAttrs: attrs}
+	check(t, netlink.LinkAdd(taken)) // as an earlier run's, which the kernel has not cleared away
+	t.Cleanup(func() { _ = netlink.LinkDel(taken) })
+	ns := namespace(t)
+	check(t, w.Plug(t.Context(), ns, []Endpoint{e}))
+	reaches(t, nil, netip.AddrPortFrom(e.Addr, serve(t, ns, ":80", "a").Port()), "a")
+	got, err := w.Traffic([]Endpoint{e})
+	check(t, err)
+	if got.ReceivedBytes == 0 || got.SentBytes == 0 || got.ReceivedPackets == 0 || got.SentPackets == 0 {
+		t.Errorf("%+v", got)
+	}
+}

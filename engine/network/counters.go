@@ -14,15 +14,21 @@ type Traffic struct {
 
 // Traffic sums up what has gone through some places. One that is not plugged in counts nothing.
 func (n *Networks) Traffic(endpoints []Endpoint) (Traffic, error) {
-	var t Traffic
+	var names []string
+	n.mu.Lock()
 	for _, e := range endpoints {
-		link, err := netlink.LinkByName(e.Link)
+		names = append(names, n.plugged[e.Link]...)
+	}
+	n.mu.Unlock()
+	var t Traffic
+	for _, name := range names {
+		link, err := netlink.LinkByName(name)
 		var none netlink.LinkNotFoundError
 		switch {
 		case errors.As(err, &none):
 			continue
 		case err != nil:
-			return Traffic{}, fail("stats", e.Network, System, "the counters of the link %s cannot be read: %w", e.Link, err)
+			return Traffic{}, fail("stats", "", System, "the counters of the link %s cannot be read: %w", name, err)
 		}
 		if s := link.Attrs().Statistics; s != nil { // of the host's end: what that has received the other has sent
 			t.ReceivedBytes += int64(s.TxBytes)
