@@ -17,10 +17,10 @@ func begins(name string) bool {
 	return len(name) >= leastDigits && strings.Trim(name, "0123456789abcdef") == ""
 }
 
-// beginning is the one of some IDs that begins with a name; empty if none does. If several do it is none, which is said.
-func beginning(name, collection, what string, ids []string) (string, error) {
+// only is the one ID of those that begin with a name; empty if there is none. If there are several it is none, which is said.
+func only(name, collection string, ids []string) (string, error) {
 	slices.Sort(ids)
-	ids = slices.Compact(slices.DeleteFunc(ids, func(id string) bool { return !strings.HasPrefix(id, name) }))
+	ids = slices.Compact(ids) // an image is there once for each of its names
 	switch len(ids) {
 	case 0:
 		return "", nil
@@ -28,7 +28,7 @@ func beginning(name, collection, what string, ids []string) (string, error) {
 		return ids[0], nil
 	}
 	return "", fail(NotFound, opLookup, collection+"/"+name,
-		fmt.Sprintf("The IDs of %d %s begin with %s, as %s and %s: write more digits.", len(ids), what, name, short(ids[0]), short(ids[1])))
+		fmt.Sprintf("The IDs of %d %s begin with %s, as %s and %s: write more digits.", len(ids), collection, name, short(ids[0]), short(ids[1])))
 }
 
 // opLookup is the operation of a look-up whose failure is kept, unlike that of a name that is nothing.
@@ -41,9 +41,11 @@ func (p *containers) byDigits(name string) (*Container, error) {
 	}
 	var ids []string
 	for _, c := range p.e.t.Containers.List() {
-		ids = append(ids, c.ID)
+		if strings.HasPrefix(c.ID, name) {
+			ids = append(ids, c.ID)
+		}
 	}
-	id, err := beginning(name, "containers", "containers", ids)
+	id, err := only(name, "containers", ids)
 	if err != nil || id == "" {
 		return nil, err
 	}
@@ -60,11 +62,11 @@ func (p *images) byDigits(ctx context.Context, name string) (*Image, error) {
 	by, _ := By(ctx)
 	var ids []string
 	for _, i := range p.e.t.Images.List() {
-		if i.ID != "" && p.e.t.seen(by, i) {
-			ids = append(ids, strings.TrimPrefix(i.ID, "sha256:"))
+		if id := strings.TrimPrefix(i.ID, "sha256:"); strings.HasPrefix(id, name) && p.e.t.seen(by, i) {
+			ids = append(ids, id)
 		}
 	}
-	id, err := beginning(name, "images", "images", ids)
+	id, err := only(name, "images", ids)
 	if err != nil || id == "" {
 		return nil, err
 	}
