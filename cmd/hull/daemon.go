@@ -29,14 +29,8 @@ import (
 // runDaemon serves the tree. It may be killed at any instant: the monitor
 // starts another, which finds everything again.
 func runDaemon(args []string) int {
-	sealDescriptors()
-	if len(args) != 1 {
-		fmt.Fprintln(os.Stderr, "hull: the daemon is started by hull's monitor")
-		return 1
-	}
-	o, err := decodeOptions([]byte(args[0]))
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "hull:", err)
+	o, _, ok := given(args, 1, 1, "the daemon is started by hull's monitor")
+	if !ok {
 		return 1
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)

@@ -16,19 +16,8 @@ import (
 
 // runMonitor is the process that owns the containers of a mount.
 func runMonitor(args []string) int {
-	sealDescriptors()
-	if len(args) != 1 && len(args) != 2 {
-		fmt.Fprintln(os.Stderr, "hull: the monitor is started by hull mount")
-		return 1
-	}
-	o, err := decodeOptions([]byte(args[0]))
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "hull:", err)
-		return 1
-	}
-	handover, err := inheritance(args[1:])
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "hull:", err)
+	o, handover, ok := given(args, 1, 2, "the monitor is started by hull mount")
+	if !ok {
 		return 1
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"math"
 	"os"
 
@@ -55,4 +57,20 @@ func callOneself() { _ = os.WriteFile("/proc/self/comm", []byte("hull"), 0) } //
 // every program that this process starts.
 func sealDescriptors() {
 	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) // Linux 5.11, which hull needs anyway
+}
+
+// given is what a process of hull's own is started with: the mount's options and, where it goes on from what an earlier
+// monitor held, the number of a descriptor. It says what is wrong, and by whom the role is started.
+func given(args []string, least, most int, by string) (o options, handover *os.File, ok bool) {
+	sealDescriptors()
+	err := errors.New(by)
+	if least <= len(args) && len(args) <= most {
+		if o, err = decodeOptions([]byte(args[0])); err == nil {
+			handover, err = inheritance(args[1:])
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "hull:", err)
+	}
+	return o, handover, err == nil
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 
@@ -50,24 +49,15 @@ func (d *daemon) newMonitor() error {
 
 // runInterim starts the next monitor, and holds what that goes on from until a daemon has it.
 func runInterim(args []string) int {
-	sealDescriptors()
-	if len(args) != 2 {
-		fmt.Fprintln(os.Stderr, "hull: an interim is started by hull's daemon")
+	o, handover, ok := given(args, 2, 2, "an interim is started by hull's daemon")
+	if !ok {
 		return 1
 	}
-	o, err := decodeOptions([]byte(args[0]))
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "hull:", err)
-		return 1
-	}
-	handover, err := inheritance(args[1:])
-	if err == nil {
-		err = monitor.Interim(handover, func() *exec.Cmd {
-			cmd := self(roleMonitor, o)
-			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-			return cmd
-		})
-	}
+	err := monitor.Interim(handover, func() *exec.Cmd {
+		cmd := self(roleMonitor, o)
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		return cmd
+	})
 	if err != nil {
 		o.logger(os.Stderr).With("role", roleInterim).Error("no other monitor can be started: the containers go on, and what they write waits for the next hull mount", "err", err)
 		return 1

@@ -235,7 +235,7 @@ func (s *server) fromDaemon(d *daemon, m *message) {
 	case opLend:
 		err = s.lend(m)
 	case opReturn:
-		s.takeBack(m.Key)
+		s.lent.drop(m.Key)
 	case opLent:
 		s.tellLent(d, m.Seq)
 	case opReady:

@@ -23,9 +23,9 @@ type keep struct {
 	others     map[string]*kept // sessions and attachments, by message.Hold
 	interim    *os.File         // leads to who else has all that is held; nil if there is nobody, or this has it too
 	left       bool             // the monitor's death was left to the interim
-	lent       map[string]int   // sockets, by name
-	ready      bool             // this daemon was
-	ending     Ending           // it has been asked for this one, and has not refused; empty if it was not
+	lent       lent
+	ready      bool   // this daemon was
+	ending     Ending // it has been asked for this one, and has not refused; empty if it was not
 }
 
 // kept is one of them. Descriptors are numbers and not files: Go would watch those that do not block.
@@ -35,7 +35,7 @@ type kept struct {
 }
 
 func newKeep() *keep {
-	return &keep{containers: map[string]*kept{}, others: map[string]*kept{}, lent: map[string]int{}}
+	return &keep{containers: map[string]*kept{}, others: map[string]*kept{}, lent: lent{}}
 }
 
 // newHold makes the name under which a session or attachment is kept.
@@ -149,31 +149,25 @@ func (k *keep) asked(mode Ending) {
 // lend keeps a socket that is lent, or not, if there are no descriptors left.
 func (k *keep) lend(name string, fd int) {
 	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
-	k.takeBack(name)
-	if err != nil {
-		return
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.lent[name] = own
+	if err != nil {
+		k.lent.drop(name)
+		return
+	}
+	k.lent.put(name, own)
 }
 
 func (k *keep) takeBack(name string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if fd, ok := k.lent[name]; ok {
-		_ = unix.Close(fd)
-		delete(k.lent, name)
-	}
+	k.lent.drop(name)
 }
 
 func (k *keep) close() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for name, fd := range k.lent {
-		_ = unix.Close(fd)
-		delete(k.lent, name)
-	}
+	k.lent.close()
 	k.interim = closed(k.interim)
 	for _, all := range []map[string]*kept{k.containers, k.others} {
 		for name, one := range all {

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -33,7 +34,7 @@ func (c *Client) Return(ctx context.Context, name string) error {
 
 // Lent gives all that this daemon and earlier ones have lent, by name, with descriptors that are the caller's. They stay lent.
 func (c *Client) Lent(ctx context.Context) (map[string]int, error) {
-	all := map[string]int{}
+	all := lent{}
 	err := c.do(ctx, &message{Op: opLent}, func(m *message) {
 		if m.socket > 0 {
 			c.kept.lend(m.Key, m.socket)
@@ -42,9 +43,7 @@ func (c *Client) Lent(ctx context.Context) (map[string]int, error) {
 		m.close()
 	})
 	if err != nil {
-		for _, fd := range all {
-			_ = unix.Close(fd)
-		}
+		all.close()
 		return nil, err
 	}
 	return all, nil
@@ -55,31 +54,35 @@ func (s *server) lend(m *message) *Error {
 	if m.Key == "" || m.socket <= 0 || !again && len(s.lent) >= mostLent {
 		return &Error{Op: string(opLend), Kind: Invalid, Sentence: "no socket came, or the monitor has too many"}
 	}
-	s.takeBack(m.Key)
-	s.lent[m.Key], m.socket = m.socket, 0
+	s.lent.put(m.Key, m.socket)
+	m.socket = 0
 	return nil
 }
 
-func (s *server) takeBack(name string) {
-	if fd, ok := s.lent[name]; ok {
+// lent are sockets by their names. A nil one has none.
+type lent map[string]int
+
+// put has a descriptor in the place of an earlier one of that name.
+func (l lent) put(name string, fd int) {
+	l.drop(name)
+	l[name] = fd
+}
+
+func (l lent) drop(name string) {
+	if fd, ok := l[name]; ok {
 		_ = unix.Close(fd)
-		delete(s.lent, name)
+		delete(l, name)
 	}
 }
 
-func (s *server) takeBackAll() {
-	for name := range s.lent {
-		s.takeBack(name)
+func (l lent) close() {
+	for name := range l {
+		l.drop(name)
 	}
 }
 
 func (s *server) tellLent(d *daemon, seq uint64) {
-	names := make([]string, 0, len(s.lent))
-	for name := range s.lent {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(s.lent)) {
 		d.peer.send(func() *message {
 			fd, ok := s.lent[name]
 			if !ok {

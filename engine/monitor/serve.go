@@ -85,7 +85,7 @@ type server struct {
 	trims      map[string]*logs.Bounds // logs that are being trimmed, by directory, and to what they are to be next
 	trimming   sync.WaitGroup
 	timers     map[*time.Timer]bool
-	lent       map[string]int // sockets of the daemon's, by name: see Client.Lend
+	lent       lent // sockets of the daemon's, by name: see Client.Lend
 
 	handover  *handover // what it goes on from; nil if it is the first
 	interim   *os.File  // leads to who has all that is held until a daemon has it; nil if there is nobody
@@ -106,7 +106,7 @@ type server struct {
 func Serve(ctx context.Context, o Options) error {
 	s := &server{
 		o: o.filled(), containers: map[string]*container{}, sessions: map[*session]bool{},
-		journals: map[string]*journal{}, timers: map[*time.Timer]bool{}, trims: map[string]*logs.Bounds{}, lent: map[string]int{},
+		journals: map[string]*journal{}, timers: map[*time.Timer]bool{}, trims: map[string]*logs.Bounds{}, lent: lent{},
 	}
 	s.log = s.o.Logger
 	defer s.close()
@@ -192,7 +192,7 @@ func (s *server) close() {
 			s.log.Error("a container's exit may not survive a power failure", "dir", dir, "err", err)
 		}
 	}
-	s.takeBackAll()
+	s.lent.close()
 	for _, c := range s.containers {
 		c.drop()
 	}
