@@ -71,6 +71,8 @@ type Engine struct {
 	work    sync.WaitGroup
 	trash   *mailbox[string] // directories to delete
 	syncs   *mailbox[string] // directories whose records are to be made durable
+	remains *mailbox[remains]
+	quiet   quiet
 }
 
 // Open reads every record, finds the containers that run, and finishes or undoes what was half done. ctx bounds the
@@ -91,7 +93,7 @@ func newEngine(ctx context.Context, o Options) *Engine {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{o: o, dir: filepath.Join(o.Dir, "containers"), trash: newMailbox[string](), syncs: newMailbox[string](), turns: make(chan struct{}, startsAtOnce), endWithin: endWithin, fillWithin: fillPatience}
+	e := &Engine{o: o, dir: filepath.Join(o.Dir, "containers"), trash: newMailbox[string](), syncs: newMailbox[string](), remains: newMailbox[remains](), turns: make(chan struct{}, startsAtOnce), endWithin: endWithin, fillWithin: fillPatience, quiet: quiet{after: quietAfter, most: restless}}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	seed := fnv.New32a()
 	seed.Write([]byte(o.Tree))
@@ -121,6 +123,7 @@ func (e *Engine) open(ctx context.Context, p parts) (*Engine, error) {
 	e.pool.begin()
 	e.spawn(e.hearMonitor)
 	e.spawn(e.emptyTrash)
+	e.spawn(e.clearRemains)
 	e.spawn(e.syncRecords)
 	return e, nil
 }

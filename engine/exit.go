@@ -137,16 +137,15 @@ func (s *supervisor) startAgain(answers []func(error)) {
 
 // tidy gives back what the run had. A start that follows finds all of it done: it is the same goroutine.
 func (s *supervisor) tidy() {
+	s.e.quiet.stir()
 	r := s.run
 	s.run = nil
 	if r == nil {
 		return
 	}
 	s.unmountSoon(r)
+	s.leaveRemains(r)
 	r.close()
-	if r.group != nil {
-		s.removeGroup(r.group)
-	}
 	s.view.runEnded()
 	s.leaveNetworks()
 	if p := s.st.Run.Process; p != nil {

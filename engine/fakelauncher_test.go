@@ -23,6 +23,7 @@ type testLauncher struct {
 	gate     chan struct{} // if not nil, Park takes one from it, and waits for a second
 	execGate chan struct{} // if not nil, Exec takes one from it, and waits for a second
 	listed   atomic.Int32  // how often Commands was called
+	network  *os.File      // every process's network namespace
 
 	mu     sync.Mutex
 	staged map[*testStaged]bool // those that wait
@@ -221,10 +222,11 @@ func (l *testLauncher) start(args, env []string, stdin, stdout, stderr *os.File)
 	return &testParked{l: l, pid: pid, pidfd: os.NewFile(uintptr(fd), "pidfd"), gate: write, args: args}, nil
 }
 
-func (p *testParked) PID() int        { return p.pid }
-func (p *testParked) Pidfd() *os.File { return p.pidfd }
-func (p *testParked) Pty() *os.File   { return nil }
-func (p *testParked) Root() *os.File  { return nil }
+func (p *testParked) PID() int          { return p.pid }
+func (p *testParked) Pidfd() *os.File   { return p.pidfd }
+func (p *testParked) Pty() *os.File     { return nil }
+func (p *testParked) Root() *os.File    { return nil }
+func (p *testParked) Network() *os.File { return p.l.network }
 
 func (p *testParked) Release(context.Context) error {
 	p.released = true

@@ -93,17 +93,18 @@ func obey(args []string) int {
 
 // world is an engine on fakes, with everything a test looks at.
 type world struct {
-	t       *testing.T
-	e       *Engine
-	dir     string
-	roots   *testRoots
-	monitor *testMonitor
-	launch  *testLauncher
-	groups  *testGroups
-	links   *testLinks
-	names   *testNames
-	warm    int
-	life    string
+	t        *testing.T
+	e        *Engine
+	dir      string
+	roots    *testRoots
+	monitor  *testMonitor
+	launch   *testLauncher
+	groups   *testGroups
+	links    *testLinks
+	names    *testNames
+	warm     int
+	restless bool // it is never quiet
+	life     string
 
 	mu     sync.Mutex
 	events []string
@@ -147,9 +148,13 @@ func samePid(a, b *os.File) bool {
 // open opens the engine (again: what it finds is what the last one left).
 func (w *world) open() {
 	w.t.Helper()
-	e, err := newEngine(w.t.Context(), Options{
+	e := newEngine(w.t.Context(), Options{
 		Dir: w.dir, Tree: "test", Roots: w.roots, Monitor: w.monitor, Notify: w.hear, Caller: callerOf, Warm: w.warm, Life: w.life,
-	}).open(w.t.Context(), parts{launcher: w.launch, groups: w.groups, first: first, released: testReleased, links: w.links, names: w.names})
+	})
+	if w.restless {
+		e.quiet.after, e.quiet.most = time.Hour, time.Hour
+	}
+	e, err := e.open(w.t.Context(), parts{launcher: w.launch, groups: w.groups, first: first, released: testReleased, links: w.links, names: w.names})
 	if err != nil {
 		w.t.Fatal(err)
 	}

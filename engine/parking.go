@@ -80,7 +80,7 @@ func (l *launching) startAgain() error {
 	}
 	closeAll(l.spec.Stdin, l.spec.Stdout, l.spec.Stderr)
 	l.unhand()
-	closeAll(l.run.pidfd, l.run.pty, l.run.root, l.run.stdin, l.adopt.Stdout, l.adopt.Stderr)
+	closeAll(l.run.pidfd, l.run.pty, l.run.root, l.run.netns, l.run.stdin, l.adopt.Stdout, l.adopt.Stderr)
 	return l.makeStdio()
 }
 
@@ -92,6 +92,9 @@ func (l *launching) keepFiles(p launch.Begun) (err error) {
 	}
 	if err == nil {
 		l.run.root, err = dup(p.Root())
+	}
+	if err == nil {
+		l.run.netns, err = dup(p.Network())
 	}
 	if err != nil {
 		return fail("start", l.s.id, kindOfErrno(err), "a descriptor of the container's process cannot be kept: %w", err)
@@ -142,7 +145,7 @@ const unmountPatience = 10 * time.Second
 func (l *launching) handOver(p launch.Begun) error {
 	s := l.s
 	s.e.crash(startParked)
-	l.onFailure(func() { closeAll(l.run.pidfd, l.run.pty, l.run.root) })
+	l.onFailure(func() { closeAll(l.run.pidfd, l.run.pty, l.run.root, l.run.netns) })
 	if err := l.keepFiles(p); err != nil {
 		return err
 	}

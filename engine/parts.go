@@ -76,6 +76,7 @@ type parked interface {
 	Pidfd() *os.File
 	Pty() *os.File
 	Root() *os.File
+	Network() *os.File
 	Run(ctx context.Context) error
 	Abort()
 	Close() error

@@ -46,18 +46,17 @@ func (s *supervisor) remove() error {
 // endTrash is how long the end of an engine may wait for deletions; the next Open goes on where they stopped.
 const endTrash = 5 * time.Second
 
-// emptyTrash deletes what removals left, and what is left when the engine ends.
+// emptyTrash deletes what removals left when all is quiet, and what is left when the engine ends.
 func (e *Engine) emptyTrash() {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(e.ctx))
 	defer cancel()
 	defer context.AfterFunc(e.ctx, func() { time.AfterFunc(endTrash, cancel) })()
 	for ending := false; ; {
-		if path, ok := e.trash.take(); ok {
+		for path, ok := e.trash.take(); ok; path, ok = e.trash.take() {
 			if err := deleteTree(ctx, path); err != nil && ctx.Err() == nil {
 				e.o.Logger.Error("the files of a removed container cannot be deleted", "op", "remove", "path", path, "err", err)
 			}
 			e.crash(removeDeleted)
-			continue
 		}
 		if ending {
 			return
@@ -66,6 +65,7 @@ func (e *Engine) emptyTrash() {
 		case <-e.ctx.Done():
 			ending = true
 		case <-e.trash.ready:
+			e.quiet.wait(e.ctx, nil)
 		}
 	}
 }

@@ -80,6 +80,7 @@ func (s *supervisor) findImage() (*Image, error) {
 // taken back, the attempt shows in the state.
 func (s *supervisor) launch(image *Image, b *boarding) error {
 	l := &launching{s: s, image: image, board: b}
+	s.e.quiet.stir()
 	s.starting.Store(true)
 	defer s.starting.Store(false)
 	defer s.e.pool.refill()

@@ -61,6 +61,9 @@ type run struct {
 	// root keeps the overlay from being unmounted by the end of the process itself, which would write out a whole file
 	// system before anybody could know of the end. nil after a restart of the daemon.
 	root *os.File
+	// netns keeps the network namespace, where it is the run's own, until it is cleared away. nil after a restart of the
+	// daemon, too.
+	netns *os.File
 }
 
 // groupName is the name of the cgroup of the run under way.
@@ -72,7 +75,7 @@ func (s *supervisor) groupName() string {
 }
 
 // close gives back the descriptors.
-func (r *run) close() { closeAll(r.pidfd, r.pty, r.stdin, r.root, r.oom) }
+func (r *run) close() { closeAll(r.pidfd, r.pty, r.stdin, r.root, r.netns, r.oom) }
 
 // closeDescriptors gives back what a supervisor, whose goroutine has ended, still has.
 func (s *supervisor) closeDescriptors() {

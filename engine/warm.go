@@ -13,8 +13,8 @@ import (
 
 // pool makes containers' first processes before they are needed, with their id range, cgroup, namespaces and all that
 // comes from the kernel in them, so that a start does only what cannot be done before. A start takes one that serves it,
-// and makes its own if there is none; the pool is filled up again in the background when the start is over, and when
-// somebody has killed one. On their own the processes sleep: nothing in the daemon wakes up for them.
+// and makes its own if there is none; the pool is filled up again in the background, when all is quiet or there are few
+// left, and when somebody has killed one. On their own the processes sleep: nothing in the daemon wakes up for them.
 //
 // Most have a place on the default network. From the first start on that can do nothing with such a place, as many are kept
 // without: they serve all others, and get places, if any, when they are taken.
@@ -95,6 +95,9 @@ func (p *pool) fill() {
 			return
 		case <-p.short:
 		}
+		for !p.low() && p.e.quiet.wait(p.ctx, p.short) {
+			// another has been taken
+		}
 		p.throwAway()
 		var err error
 		for kind := range networkings {
@@ -152,6 +155,18 @@ func (p *pool) wants(kind warmNetworking) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.ctx.Err() == nil && p.wanted[kind] && len(p.ready[kind]) < p.size
+}
+
+// low tells whether there are so few of a kind that filling up cannot wait until all is quiet.
+func (p *pool) low() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for kind, wanted := range p.wanted {
+		if wanted && len(p.ready[kind]) < (p.size+1)/2 {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *pool) put(kind warmNetworking, w *warmInit) {

@@ -11,25 +11,26 @@ import (
 	"hull/engine/internal/sys"
 )
 
-// bringUp begins to bring the process's own network to life, beside what else
-// becomes of the process.
-func (s *Staged) bringUp(ctx context.Context, plug func(ctx context.Context, netns *os.File) error) error {
-	if plug == nil {
-		return nil
-	}
-	netns, err := os.Open(s.p.proc("ns/net"))
+// openNetwork opens the process's own network namespace.
+func (p *Parked) openNetwork() (err error) {
+	p.network, err = os.Open(p.proc("ns/net"))
 	if errors.Is(err, os.ErrNotExist) {
 		return child.ErrGone
 	}
 	if err != nil {
 		return &stepError{op: "open the network namespace", err: err}
 	}
-	s.up, s.plug = true, make(chan error, 1)
-	go func() {
-		defer netns.Close()
-		s.plug <- plug(ctx, netns)
-	}()
 	return nil
+}
+
+// bringUp begins to bring the process's own network to life, beside what else
+// becomes of the process.
+func (s *Staged) bringUp(ctx context.Context, plug func(ctx context.Context, netns *os.File) error) {
+	if plug == nil {
+		return
+	}
+	s.up, s.plug = true, make(chan error, 1)
+	go func() { s.plug <- plug(ctx, s.p.network) }()
 }
 
 // plugged waits until that is done.

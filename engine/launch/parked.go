@@ -14,6 +14,7 @@ type Parked struct {
 	stub     *child.Stub
 	users    *os.File
 	root     *os.File
+	network  *os.File
 	pty      *os.File
 	args     []string
 	dir      string
@@ -29,6 +30,7 @@ type Begun interface {
 	Pidfd() *os.File
 	Pty() *os.File
 	Root() *os.File
+	Network() *os.File
 	Release(ctx context.Context) error
 }
 
@@ -60,6 +62,10 @@ func (p *Parked) Users() *os.File { return p.users }
 // Root is the mount that Spec.Root returned, nil for an Exec. It belongs to
 // the Parked, until Close.
 func (p *Parked) Root() *os.File { return p.root }
+
+// Network is the process's own network namespace, nil if that is another's, and
+// for an Exec. It belongs to the Parked, until Close.
+func (p *Parked) Network() *os.File { return p.network }
 
 // Run releases the process. It returns nil once the command runs. An *Error
 // of kind NotFound or NotExecutable says why it could not be executed; the
@@ -102,7 +108,7 @@ func (p *Parked) Close() error {
 	if !p.buried {
 		err = errors.Join(err, p.stub.Pidfd.Close())
 	}
-	for _, f := range []*os.File{p.users, p.root, p.pty} {
+	for _, f := range []*os.File{p.users, p.root, p.network, p.pty} {
 		if f != nil {
 			err = errors.Join(err, f.Close())
 		}

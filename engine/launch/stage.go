@@ -76,7 +76,7 @@ func (s *Staged) Park(ctx context.Context, spec Spec) (*Parked, error) {
 		err = errors.New("the process was made for another kind of container")
 	}
 	if err == nil && !s.up {
-		err = s.bringUp(ctx, spec.Plug)
+		s.bringUp(ctx, spec.Plug)
 	}
 	if err != nil {
 		s.Abort()
@@ -127,8 +127,11 @@ func (s *Staged) begin(ctx context.Context, l *Launcher, spec Spec, joins []*os.
 	if err := s.p.expose(); err != nil {
 		return err
 	}
-	if err := s.bringUp(ctx, spec.Plug); err != nil {
-		return err
+	if spec.Network == plan.OwnNetwork {
+		if err := s.p.openNetwork(); err != nil {
+			return err
+		}
+		s.bringUp(ctx, spec.Plug)
 	}
 	mounts, err := l.stages.hierarchies(spec.Cgroups)
 	if err != nil {
