@@ -157,12 +157,13 @@ func (p *pool) wants(kind warmNetworking) bool {
 	return p.ctx.Err() == nil && p.wanted[kind] && len(p.ready[kind]) < p.size
 }
 
-// low tells whether there are so few of a kind that filling up cannot wait until all is quiet.
+// low tells whether there are so few of a kind that filling up cannot wait until all is quiet: one is made in less time than a
+// start takes.
 func (p *pool) low() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for kind, wanted := range p.wanted {
-		if wanted && len(p.ready[kind]) < (p.size+1)/2 {
+		if wanted && len(p.ready[kind]) <= p.size/8 {
 			return true
 		}
 	}

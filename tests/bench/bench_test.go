@@ -62,7 +62,7 @@ func TestRows(t *testing.T) {
 		}
 	}()
 	for _, r := range rows() {
-		r.cold, r.settle, r.pause = false, 0, 0 // others' tests want the page cache
+		r.cold, r.settle, r.pause, r.after, r.again = false, 0, 0, 0, 0 // others' tests want the page cache
 		var want []string
 		for i, c := range r.field {
 			if p, ok := c.(puller); ok {

@@ -11,8 +11,9 @@
 // A start is `true` in a container, from nothing until nothing is left of it. hull
 // does it by mkdir, reads of status, and rmdir in its tree, or by run --rm; "cold" is
 // a mount that makes nothing beforehand (hull mount --warm 0). What the warm one makes
-// beforehand it makes in the same time, beside the contestants that follow, and the
-// machine's processor time of the sustained rows has all of it. The C loop makes the
+// beforehand, and what hull clears up, it does beside the starts of a turn as far as it
+// cannot wait, and else right after, when nobody else has a turn yet; the processor time
+// of a turn, and of the sustained rows, has all of it. The C loop makes the
 // kernel calls of a start and no others (loop/loop.c), those for an address on a bridge
 // among them, if it is not said that it has no network. crun and runc run a bare bundle,
 // without image, network, or log, in a mount namespace with version 1 cgroups alone,
@@ -202,17 +203,20 @@ func (r *row) leave(names string) error {
 	return nil
 }
 
+// clearing is longer than hull, and the kernel, wait before they clear up after a turn.
+const clearing = 300 * time.Millisecond
+
 // starting makes the rows of containers' starts.
 func starting() []row {
 	const title = "`true` in a container: started, its exit known, removed"
 	loop := &cLoop{network: true}
 	return []row{
 		{
-			name: "start", title: title, rounds: 20,
+			name: "start", title: title, rounds: 8, again: 4, after: clearing,
 			field: []contestant{&byTree{}, &byTree{cold: true}, loop, &cLoop{}, &byRun{}, &bundle{program: "crun"}, &bundle{program: "runc"}, &podmanRun{}, &dockerRun{}},
 		},
 		{
-			name: "start-paused", title: title + ", after a pause", rounds: 20, pause: 300 * time.Millisecond,
+			name: "start-paused", title: title + ", after a pause", rounds: 20, pause: 300 * time.Millisecond, after: clearing,
 			field: []contestant{&byTree{}, &byTree{cold: true}, loop, &cLoop{}, &byRun{}, &bundle{program: "crun"}, &bundle{program: "runc"}},
 		},
 		{
@@ -224,14 +228,14 @@ func starting() []row {
 			field: []contestant{&hullExec{}, &bundleExec{bundle: bundle{program: "crun"}}, &bundleExec{bundle: bundle{program: "runc"}}},
 		},
 		{
-			name: "burst", title: title + ", many at once", rounds: 3,
+			name: "burst", title: title + ", many at once", rounds: 3, after: clearing,
 			field: []contestant{
 				&atOnce{contestant: &byTree{}}, &atOnce{contestant: &byRun{}}, &atOnce{contestant: &bundle{program: "crun"}},
 				&atOnce{contestant: &podmanRun{}}, &atOnce{contestant: &dockerRun{}},
 			},
 		},
 		{
-			name: "growth", title: title + ", while others run", rounds: 3,
+			name: "growth", title: title + ", while others run", rounds: 3, after: clearing,
 			field: []contestant{
 				&among{contestant: &byTree{}, step: 0}, &among{contestant: loop, step: 0},
 				&among{contestant: &byTree{}, step: 1}, &among{contestant: loop, step: 1},
@@ -239,11 +243,11 @@ func starting() []row {
 			},
 		},
 		{
-			name: "start-network", title: title + ", with each one's default network", rounds: 10,
+			name: "start-network", title: title + ", with each one's default network", rounds: 4, again: 4, after: clearing,
 			field: []contestant{&byTree{}, &byRun{}, &byRun{network: "none"}, &podmanRun{}, &dockerRun{network: "bridge"}},
 		},
 		{
-			name: "burst-network", title: title + ", with each one's default network, many at once", rounds: 3,
+			name: "burst-network", title: title + ", with each one's default network, many at once", rounds: 3, after: clearing,
 			field: []contestant{
 				&atOnce{contestant: &byRun{}}, &atOnce{contestant: &byRun{network: "none"}}, &atOnce{contestant: &podmanRun{}},
 				&atOnce{contestant: &dockerRun{network: "bridge"}},

@@ -48,6 +48,8 @@ type row struct {
 	cold        bool          // with nothing in the page cache, and a sync in the time
 	settle      time.Duration // between the removal of what the last round left and the next
 	pause       time.Duration // before each turn, in which the machine falls asleep
+	again       int           // how often it is done once more in a turn, one after the other; the times are of one
+	after       time.Duration // after each turn, for what is to be cleared up then: its processor time is the turn's
 	field       []contestant
 }
 
@@ -140,17 +142,22 @@ func (t *table) round(ctx context.Context, c contestant) (one sample, err error)
 		t.warm = os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0)
 	}
 	before, began := busy(), time.Now()
-	if err := c.once(ctx); err != nil {
-		return one, err
+	for range 1 + t.again {
+		if err := c.once(ctx); err != nil {
+			return one, err
+		}
 	}
 	if t.cold {
 		unix.Sync()
 	}
-	one.wall, one.cpu = time.Since(began), busy()-before
+	one.wall = time.Since(began)
+	time.Sleep(t.after)
+	one.cpu = busy() - before
+	n := time.Duration(1 + t.again)
 	if r, ok := c.(repeater); ok {
-		n := time.Duration(max(1, r.times()))
-		one.wall, one.cpu = one.wall/n, one.cpu/n
+		n *= time.Duration(max(1, r.times()))
 	}
+	one.wall, one.cpu = one.wall/n, one.cpu/n
 	if e, ok := c.(eater); ok {
 		one.peak = e.peak()
 	}
