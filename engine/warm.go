@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"hull/engine/launch"
 	"hull/engine/network"
@@ -14,7 +15,8 @@ import (
 // pool makes containers' first processes before they are needed, with their id range, cgroup, namespaces and all that
 // comes from the kernel in them, so that a start does only what cannot be done before. A start takes one that serves it,
 // and makes its own if there is none; the pool is filled up again in the background, when all is quiet or there are few
-// left, and when somebody has killed one. On their own the processes sleep: nothing in the daemon wakes up for them.
+// left, and when somebody has killed one. After many starts in a row there are more for a while, for as many again. On their own
+// the processes sleep: nothing in the daemon wakes up for them.
 //
 // Most have a place on the default network. From the first start on that can do nothing with such a place, as many are kept
 // without: they serve all others, and get places, if any, when they are taken.
@@ -23,7 +25,7 @@ import (
 // them, and the next daemon sweeps their cgroups away.
 type pool struct {
 	e      *Engine
-	size   int
+	size   int             // how many are kept of each kind, when not more are
 	ctx    context.Context //nolint:containedctx // the pool's own life
 	cancel context.CancelFunc
 	done   chan struct{}  // closed when nothing fills the pool any more
@@ -34,7 +36,14 @@ type pool struct {
 	mu     sync.Mutex
 	wanted [networkings]bool // which are kept
 	ready  [networkings][]*warmInit
+	taken  [networkings]int // how many were asked for since all was quiet
 }
+
+const (
+	// surplus is how many are kept after starts in a row, at most, and surplusFor for how long.
+	surplus    = 32
+	surplusFor = 10 * time.Second
+)
 
 // warmNetworking is what a process made beforehand has of networks.
 type warmNetworking int
@@ -90,18 +99,28 @@ func (p *pool) fill() {
 	defer close(p.done)
 	failed := false
 	for {
+		var rest <-chan time.Time
+		if p.more() {
+			rest = time.After(surplusFor)
+		}
 		select {
 		case <-p.ctx.Done():
 			return
+		case <-rest:
+			for _, w := range p.takeSurplus() {
+				p.discard(w)
+			}
+			continue
 		case <-p.short:
 		}
 		for !p.low() && p.e.quiet.wait(p.ctx, p.short) {
 			// another has been taken
 		}
 		p.throwAway()
+		counts, again := p.counts()
 		var err error
 		for kind := range networkings {
-			for one := error(nil); one == nil && p.wants(kind); {
+			for one := error(nil); one == nil && p.wants(kind, counts[kind]); {
 				one = p.add(kind)
 				err = errors.Join(err, one)
 			}
@@ -110,6 +129,9 @@ func (p *pool) fill() {
 			p.e.o.Logger.Warn("no process can be made for a container beforehand: starts take longer", "op", "refill", "err", err)
 		}
 		failed = err != nil
+		if again && !failed {
+			p.refill()
+		}
 	}
 }
 
@@ -151,10 +173,10 @@ func (p *pool) takeAll() []*warmInit {
 }
 
 // wants tells whether there are too few of a kind.
-func (p *pool) wants(kind warmNetworking) bool {
+func (p *pool) wants(kind warmNetworking, count int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.ctx.Err() == nil && p.wanted[kind] && len(p.ready[kind]) < p.size
+	return p.ctx.Err() == nil && p.wanted[kind] && len(p.ready[kind]) < count
 }
 
 // low tells whether there are so few of a kind that filling up cannot wait until all is quiet: one is made in less time than a
@@ -168,6 +190,40 @@ func (p *pool) low() bool {
 		}
 	}
 	return false
+}
+
+// counts are how many of each kind are to be ready now. Those beyond the usual can wait until all is quiet; again tells that it is
+// not.
+func (p *pool) counts() (counts [networkings]int, again bool) {
+	low := p.low()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for kind := range counts {
+		counts[kind] = p.size
+		if !low {
+			counts[kind] = max(p.size, min(p.taken[kind], surplus))
+			p.taken[kind] = 0
+		}
+	}
+	return counts, low
+}
+
+// more tells whether there are more than usual of a kind.
+func (p *pool) more() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(p.ready[:], func(ready []*warmInit) bool { return len(ready) > p.size })
+}
+
+func (p *pool) takeSurplus() (list []*warmInit) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for kind, ready := range p.ready {
+		n := max(0, len(ready)-p.size)
+		list = append(list, ready[:n]...)
+		p.ready[kind] = slices.Clone(ready[n:])
+	}
+	return list
 }
 
 func (p *pool) put(kind warmNetworking, w *warmInit) {
@@ -256,7 +312,10 @@ func (p *pool) take(spec launch.Spec, kinds ...warmNetworking) *warmInit {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for n, kind := range kinds {
-		p.wanted[kind] = p.wanted[kind] || n == 0
+		if n == 0 {
+			p.wanted[kind] = true
+			p.taken[kind]++
+		}
 		for i, w := range slices.Backward(p.ready[kind]) {
 			if w.staged.Alive() && w.staged.Serves(spec) {
 				p.ready[kind] = slices.Delete(p.ready[kind], i, i+1)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -239,4 +240,53 @@ func TestWarmOtherNetworks(t *testing.T) {
 		t.Errorf("it has %+v", alone.Endpoints)
 	}
 	w.found(2, 2, 0)
+}
+
+// After starts in a row as many are made as there were, up to a bound, when all is quiet and not before; and those that are more
+// than usual do not stay.
+func TestWarmSurplus(t *testing.T) {
+	w := newWorld(t)
+	w.ok(w.e.Close())
+	w.warm, w.restless = 1, true
+	w.open()
+	w.filled()
+	p := w.e.pool
+	for i := range 5 {
+		w.create("web"+strconv.Itoa(i), "sleep", true)
+	}
+	w.until("it is filled as usual", func() bool { return len(w.launch.waiting()) == 1 })
+	if more, again := p.counts(); more[onDefault] != 5 || more[onNone] != 1 || again {
+		t.Errorf("%v are to be ready, %v", more, again)
+	}
+	if usual, again := p.counts(); usual[onDefault] != 1 || again {
+		t.Errorf("%v are to be ready afterwards, %v", usual, again)
+	}
+	p.mu.Lock()
+	p.taken[onDefault] = 1000
+	p.mu.Unlock()
+	if most, _ := p.counts(); most[onDefault] != surplus {
+		t.Errorf("%v are to be ready at most", most)
+	}
+	if p.more() {
+		t.Error("there are more than usual already")
+	}
+	for range 3 {
+		w.ok(p.add(onDefault))
+	}
+	if !p.more() {
+		t.Error("there are no more than usual")
+	}
+	for _, one := range p.takeSurplus() {
+		p.discard(one)
+	}
+	if n := len(w.launch.waiting()); n != 1 || p.more() {
+		t.Errorf("%d are left, %v", n, p.more())
+	}
+	p.takeAll() // nobody's now
+	p.mu.Lock()
+	p.taken[onDefault] = 7
+	p.mu.Unlock()
+	if few, again := p.counts(); few[onDefault] != 1 || !again {
+		t.Errorf("%v are to be ready where there are none, %v", few, again)
+	}
 }

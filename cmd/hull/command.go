@@ -113,7 +113,7 @@ with hull umount.`,
 	f.StringVar(&o.LogFormat, "log-format", "text", "log as `FORMAT`: text or json")
 	f.DurationVar(&o.ResolveBudget, "resolve-budget", 500*time.Millisecond, "how long mkdir waits for a registry's answer; 0 keeps it off the network")
 	f.DurationVar(&o.Stall, "stall", 30*time.Second, "how long a registry may send nothing before it is asked again")
-	f.IntVar(&o.Warm, "warm", defaultWarm, "keep `N` processes ready for containers to come, so that a start takes less time; 0 keeps none")
+	f.IntVar(&o.Warm, "warm", defaultWarm, "keep `N` processes ready for containers to come, so that a start takes less time, and more for a while after many starts; 0 keeps none")
 	f.StringVar(&o.ResolvConf, "resolv-conf", defaultResolvConf, "ask the servers that `FILE` lists for containers' names of the world")
 	f.BoolVar(&background, "background", false, "return when the mount answers")
 	return c

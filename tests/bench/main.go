@@ -19,7 +19,8 @@
 // without image, network, or log, in a mount namespace with version 1 cgroups alone,
 // because crun refuses a machine that has both. After a pause, the kernel's grace
 // periods take longer. While others run, which are hull's, the numbers of those take
-// turns, and the containers are started and removed again before each; how the C loop
+// turns, and the containers are started and removed again before each, and so are as many of the contestant's as are measured
+// then; how the C loop
 // grows among them is what the kernel itself takes longer.
 //
 // hull and podman start with their default networks in all rows, docker in those of networks alone, the C loop with a bridge; the others

@@ -100,9 +100,17 @@ func (a *among) prepare(ctx context.Context, s *setting) error {
 	return a.contestant.prepare(ctx, s)
 }
 
-// ready brings the number of running containers to what it is to be.
+// ready brings the number of running containers to what it is to be, and then the contestant to what it is after as many starts
+// as there will be.
 func (a *among) ready(ctx context.Context) error {
-	return a.s.run(ctx, a.s.size.running[a.step])
+	if err := a.s.run(ctx, a.s.size.running[a.step]); err != nil {
+		return err
+	}
+	if err := a.once(ctx); err != nil {
+		return err
+	}
+	time.Sleep(clearing)
+	return nil
 }
 
 func (a *among) once(ctx context.Context) error {
