@@ -35,6 +35,12 @@
 // Two contexts: a caller's, which only bounds how long the caller waits, and the engine's, in which accepted work goes
 // on until it is done.
 //
+// # What can wait
+//
+// Who starts containers one after the other needs the whole machine for that. So what runs leave to the kernel (remains.go), the
+// files of what was removed (remove.go), and the making of what later starts find ready (warm.go) wait until nothing has
+// begun or ended for a moment, or for half a second if that does not come (quiet.go).
+//
 // # Limits
 //
 // Limits act on the run under way: first the kernel is asked, which may refuse, then the record is written; what was half

@@ -26,7 +26,7 @@ func (s *supervisor) leaveRemains(r *run) {
 	}
 }
 
-// clearRemains takes away what runs have left. At the end of the engine all cgroups are swept.
+// clearRemains takes away what runs have left when all is quiet, and the rest when the engine ends.
 func (e *Engine) clearRemains() {
 	for e.ctx.Err() == nil {
 		select {
@@ -42,9 +42,7 @@ func (e *Engine) clearRemains() {
 			}
 		}
 		for _, left := range groups {
-			if e.ctx.Err() == nil {
-				left.of.removeGroup(left.group)
-			}
+			left.of.removeGroup(left.group)
 		}
 	}
 	e.remains.close()
