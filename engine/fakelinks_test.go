@@ -22,6 +22,7 @@ type testLinks struct {
 	last    int
 	known   []string // names of networks beside the default one
 	broken  error    // of every lease
+	room    int      // how many places there are, if it is not 0
 	cleared bool
 	before  func() // called by Reconcile, if not nil
 }
@@ -76,6 +77,9 @@ func (l *testLinks) Lease(_ context.Context, holder string, want network.Endpoin
 				return want, &network.Error{Kind: network.Taken, Err: errors.New("somebody has the address")}
 			}
 		}
+	}
+	if l.room > 0 && len(l.held) >= l.room {
+		return want, &network.Error{Kind: network.Full, Err: errors.New("all addresses are taken")}
 	}
 	if !want.Addr.IsValid() {
 		l.last++

@@ -70,8 +70,11 @@ func (l *launching) leaseAll() error {
 				s.e.links.Release(s.id, a.Network)
 			}
 		}
-		got, err := s.e.links.Lease(s.e.ctx, s.id, want)
-		if err != nil {
+		var got network.Endpoint
+		if err := s.e.pool.giving(func() (err error) {
+			got, err = s.e.links.Lease(s.e.ctx, s.id, want)
+			return err
+		}); err != nil {
 			if had && want != before {
 				_, _ = s.e.links.Lease(s.e.ctx, s.id, before) // as far as it is free
 			}
@@ -140,13 +143,16 @@ func without(places []network.Endpoint, networks []string) []network.Endpoint {
 // plug brings the links into the process's network.
 func (l *launching) plug(ctx context.Context, netns *os.File) error {
 	s := l.s
-	var err error
-	if l.again { // the links of the process in whose place this one comes may be there still
-		err = s.e.links.Unplug(ctx, l.note.Endpoints)
-	}
-	if err == nil {
-		err = s.e.links.Plug(ctx, netns, l.note.Endpoints)
-	}
+	again := l.again // the links of the process in whose place this one comes may be there still
+	err := s.e.pool.giving(func() error {
+		if again {
+			if err := s.e.links.Unplug(ctx, l.note.Endpoints); err != nil {
+				return err
+			}
+		}
+		again = true
+		return s.e.links.Plug(ctx, netns, l.note.Endpoints)
+	})
 	if err != nil {
 		return s.mark("start", err)
 	}

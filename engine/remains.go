@@ -41,9 +41,17 @@ func (e *Engine) clearRemains() {
 				groups = append(groups, left)
 			}
 		}
-		for _, left := range groups {
-			left.of.removeGroup(left.group)
+		remove := func() {
+			for _, left := range groups {
+				left.of.removeGroup(left.group)
+			}
+		}
+		if len(groups) > 0 && !e.spawn(remove) { // beside what comes next: it waits for a group in which somebody has put a process
+			remove()
 		}
 	}
 	e.remains.close()
+	for left, ok := e.remains.take(); ok; left, ok = e.remains.take() {
+		closeAll(left.netns)
+	}
 }

@@ -132,7 +132,7 @@ func (s *supervisor) abandon() {
 // leftover is what a removed container has left running. A daemon that ends forgets it: the next one's sweep of cgroups
 // finds what is left.
 type leftover struct {
-	s      *supervisor // whose goroutine has ended, or is about to
+	s      *supervisor // whose goroutine is about to end
 	run    *run
 	mounts []mount
 }
@@ -147,6 +147,8 @@ func (e *Engine) leave(x *leftover) {
 		if x.run.group != nil {
 			x.s.removeGroup(x.run.group)
 		}
+		<-x.s.done
+		x.s.leaveNetworks()
 		x.s.giveVolumes(x.mounts)
 		x.run.lease.drop()
 	}) {

@@ -79,6 +79,11 @@ func TestStuckRemoved(t *testing.T) {
 		t.Errorf("%d images are held", n)
 	}
 	release()
+	w.until("their places are given back", func() bool {
+		w.links.mu.Lock()
+		defer w.links.mu.Unlock()
+		return len(w.links.held) == 0
+	})
 	w.create("web", "sleep", true)
 	w.ok(w.e.Remove(ctx, "web", true))
 }

@@ -40,8 +40,8 @@ type pool struct {
 }
 
 const (
-	// surplus is how many are kept after starts in a row, at most, and surplusFor for how long.
-	surplus    = 32
+	// mostWarm is how many of a kind are kept after starts in a row, if that is more than usual, and surplusFor for how long.
+	mostWarm   = 32
 	surplusFor = 10 * time.Second
 )
 
@@ -98,25 +98,25 @@ func (p *pool) refill() {
 func (p *pool) fill() {
 	defer close(p.done)
 	failed := false
+	var rest <-chan time.Time // until when there may be more than usual; nil if there are not
 	for {
-		var rest <-chan time.Time
-		if p.more() {
+		switch more := p.more(); {
+		case !more:
+			rest = nil
+		case rest == nil:
 			rest = time.After(surplusFor)
 		}
 		select {
 		case <-p.ctx.Done():
 			return
 		case <-rest:
-			for _, w := range p.takeSurplus() {
-				p.discard(w)
-			}
+			p.throwAway(p.surplus)
 			continue
 		case <-p.short:
 		}
-		for !p.low() && p.e.quiet.wait(p.ctx, p.short) {
-			// another has been taken
+		for p.throwAway(p.dead); !p.low() && p.e.quiet.wait(p.ctx, p.short); p.throwAway(p.dead) {
+			// another has been taken, or killed
 		}
-		p.throwAway()
 		counts, again := p.counts()
 		var err error
 		for kind := range networkings {
@@ -164,6 +164,15 @@ func (p *pool) without(do func() error) error {
 	return do()
 }
 
+// giving does something that needs room on networks, and once more without such processes if there is none.
+func (p *pool) giving(do func() error) error {
+	err := do()
+	if network.KindOf(err) == network.Full {
+		err = p.without(do)
+	}
+	return err
+}
+
 func (p *pool) takeAll() []*warmInit {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -179,13 +188,16 @@ func (p *pool) wants(kind warmNetworking, count int) bool {
 	return p.ctx.Err() == nil && p.wanted[kind] && len(p.ready[kind]) < count
 }
 
+// few is how many are too few to wait until all is quiet, where size is usual.
+func few(size int) int { return size / 8 }
+
 // low tells whether there are so few of a kind that filling up cannot wait until all is quiet: one is made in less time than a
 // start takes.
 func (p *pool) low() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for kind, wanted := range p.wanted {
-		if wanted && len(p.ready[kind]) <= p.size/8 {
+		if wanted && len(p.ready[kind]) <= few(p.size) {
 			return true
 		}
 	}
@@ -199,9 +211,9 @@ func (p *pool) counts() (counts [networkings]int, again bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for kind := range counts {
-		counts[kind] = p.size
+		counts[kind] = min(p.size, few(p.size)+4)
 		if !low {
-			counts[kind] = max(p.size, min(p.taken[kind], surplus))
+			counts[kind] = max(p.size, min(p.taken[kind], mostWarm))
 			p.taken[kind] = 0
 		}
 	}
@@ -213,17 +225,6 @@ func (p *pool) more() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.ContainsFunc(p.ready[:], func(ready []*warmInit) bool { return len(ready) > p.size })
-}
-
-func (p *pool) takeSurplus() (list []*warmInit) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for kind, ready := range p.ready {
-		n := max(0, len(ready)-p.size)
-		list = append(list, ready[:n]...)
-		p.ready[kind] = slices.Clone(ready[n:])
-	}
-	return list
 }
 
 func (p *pool) put(kind warmNetworking, w *warmInit) {
@@ -239,23 +240,39 @@ func (p *pool) put(kind warmNetworking, w *warmInit) {
 	p.ready[kind] = append(p.ready[kind], w)
 }
 
-// throwAway takes back those that somebody has killed.
-func (p *pool) throwAway() {
+// throwAway takes back some of the processes.
+func (p *pool) throwAway(which func(ready []*warmInit) (keep, drop []*warmInit)) {
+	p.making.Lock() // what has a place on the default network is ready, or given back
+	defer p.making.Unlock()
 	p.mu.Lock()
-	var dead []*warmInit
+	var all []*warmInit
 	for kind, ready := range p.ready {
-		p.ready[kind] = slices.DeleteFunc(ready, func(w *warmInit) bool {
-			if w.staged.Alive() {
-				return false
-			}
-			dead = append(dead, w)
-			return true
-		})
+		var drop []*warmInit
+		p.ready[kind], drop = which(ready)
+		all = append(all, drop...)
 	}
 	p.mu.Unlock()
-	for _, w := range dead {
+	for _, w := range all {
 		p.discard(w)
 	}
+}
+
+// dead picks those that somebody has killed.
+func (p *pool) dead(ready []*warmInit) (keep, drop []*warmInit) {
+	for _, w := range ready {
+		if w.staged.Alive() {
+			keep = append(keep, w)
+		} else {
+			drop = append(drop, w)
+		}
+	}
+	return keep, drop
+}
+
+// surplus picks those that are more than usual.
+func (p *pool) surplus(ready []*warmInit) (keep, drop []*warmInit) {
+	n := max(0, len(ready)-p.size)
+	return slices.Clone(ready[n:]), ready[:n]
 }
 
 // make makes a process for a container with no settings but, maybe, its network.

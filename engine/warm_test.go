@@ -242,6 +242,26 @@ func TestWarmOtherNetworks(t *testing.T) {
 	w.found(2, 2, 0)
 }
 
+// Places of processes that are no container's yet are nobody's who needs one.
+func TestWarmGivesRoom(t *testing.T) {
+	w := warmWorld(t, 1)
+	w.links.mu.Lock()
+	w.links.room, w.links.known = 1, append(w.links.known, "back")
+	w.links.mu.Unlock()
+	w.create("web", "sleep", false)
+	w.ok(w.e.Set(t.Context(), "web", "network", "back"))
+	w.ok(w.e.Start(t.Context(), "web"))
+	w.links.mu.Lock()
+	places := len(w.links.held[w.find("web").ID])
+	w.links.mu.Unlock()
+	if places != 1 {
+		t.Errorf("it has %d places", places)
+	}
+	w.create("full", "sleep", false)
+	w.ok(w.e.Set(t.Context(), "full", "network", "back"))
+	w.want(w.e.Start(t.Context(), "full"), Space)
+}
+
 // After starts in a row as many are made as there were, up to a bound, when all is quiet and not before; and those that are more
 // than usual do not stay.
 func TestWarmSurplus(t *testing.T) {
@@ -264,7 +284,7 @@ func TestWarmSurplus(t *testing.T) {
 	p.mu.Lock()
 	p.taken[onDefault] = 1000
 	p.mu.Unlock()
-	if most, _ := p.counts(); most[onDefault] != surplus {
+	if most, _ := p.counts(); most[onDefault] != mostWarm {
 		t.Errorf("%v are to be ready at most", most)
 	}
 	if p.more() {
@@ -276,9 +296,7 @@ func TestWarmSurplus(t *testing.T) {
 	if !p.more() {
 		t.Error("there are no more than usual")
 	}
-	for _, one := range p.takeSurplus() {
-		p.discard(one)
-	}
+	p.throwAway(p.surplus)
 	if n := len(w.launch.waiting()); n != 1 || p.more() {
 		t.Errorf("%d are left, %v", n, p.more())
 	}

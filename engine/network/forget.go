@@ -1,33 +1,41 @@
 package network
 
 import (
-	"maps"
+	"context"
 	"net"
 	"net/netip"
-	"slices"
 	"time"
 )
 
 // leaving are places whose connections are to be forgotten, and whose links are to be gone. All is guarded by Networks.mu.
 type leaving struct {
-	addresses map[netip.Addr]bool // given back, and not to be given again before
-	links     map[string]Endpoint // by name: to be taken down, with what the bridge knows of them
-	forget    map[netip.Addr]bool
-	forgotten map[netip.Addr]bool // just now
-	done      chan struct{}       // closed when what waits now is done; nil if nothing does
-	under     chan struct{}       // closed when what is under way is done; nil if nothing is
+	addresses map[netip.Addr]bool      // given back, and not to be given again before
+	links     map[string]parting       // by name: to be taken down, with what the bridge knows of them
+	forget    map[netip.Addr]time.Time // since when
+	forgotten map[netip.Addr]bool      // just now
+	done      chan struct{}            // closed when what waits now is done; nil if nothing does
+	under     chan struct{}            // closed when what is under way is done; nil if nothing is
 	wake      chan struct{}
 	hurry     chan struct{}
 	ended     bool
+}
+
+// parting is a place that was left, and when.
+type parting struct {
+	Endpoint
+	since time.Time
 }
 
 // linger is how long what is left of places is left alone. A link goes with its namespace, which the kernel clears away for
 // itself and many at a time; to remove one costs far more, and so does it to look through all connections for each.
 const linger = time.Second
 
+// keptFor is how long a namespace may be kept by who had it. Places that were left later wait for the next time.
+const keptFor = 600 * time.Millisecond
+
 func newLeaving() leaving {
 	return leaving{
-		addresses: map[netip.Addr]bool{}, links: map[string]Endpoint{}, forget: map[netip.Addr]bool{},
+		addresses: map[netip.Addr]bool{}, links: map[string]parting{}, forget: map[netip.Addr]time.Time{},
 		wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
 	}
 }
@@ -35,18 +43,18 @@ func newLeaving() leaving {
 // leave has the links of a place gone, and its connections forgotten; with forever, nobody has the place any more. The caller
 // holds mu.
 func (n *Networks) leave(e Endpoint, forever bool) {
-	l := &n.leaving
+	l, now := &n.leaving, time.Now()
 	for _, a := range []netip.Addr{e.Addr, e.Addr6} {
 		if !a.IsValid() {
 			continue
 		}
-		l.forget[a] = true
+		l.forget[a] = now
 		if forever {
 			l.addresses[a] = true
 		}
 	}
 	for _, name := range n.plugged[e.Link] {
-		l.links[name] = e
+		l.links[name] = parting{e, now}
 	}
 	delete(n.plugged, e.Link)
 	l.soon()
@@ -61,7 +69,10 @@ func (l *leaving) soon() {
 }
 
 // remembers tells whether the connections of an address are still to be forgotten.
-func (l *leaving) remembers(a netip.Addr) bool { return l.forget[a] || l.forgotten[a] }
+func (l *leaving) remembers(a netip.Addr) bool {
+	_, waits := l.forget[a]
+	return waits || l.forgotten[a]
+}
 
 // next is closed when some of what is left has been cleared away; nil if nothing is left.
 func (l *leaving) next() chan struct{} {
@@ -69,6 +80,17 @@ func (l *leaving) next() chan struct{} {
 		return l.under
 	}
 	return l.done
+}
+
+// await has what is left cleared away at once, and waits for that: again is what next gave.
+func (l *leaving) await(ctx context.Context, again chan struct{}) error {
+	poke(l.hurry)
+	select {
+	case <-again:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // poke wakes whoever waits for a channel, once.
@@ -85,7 +107,7 @@ func (n *Networks) forget(e Endpoint) {
 	defer n.mu.Unlock()
 	for _, a := range []netip.Addr{e.Addr, e.Addr6} {
 		if a.IsValid() {
-			n.leaving.forget[a] = true
+			n.leaving.forget[a] = time.Time{}
 		}
 	}
 	n.leaving.soon()
@@ -99,21 +121,20 @@ func (n *Networks) endLeaving() {
 	poke(n.leaving.hurry)
 }
 
-// forgetting does what waits in leaving, all of it at once.
+// forgetting does what waits in leaving, all of it at once if somebody is in a hurry.
 func (n *Networks) forgetting() {
 	for range n.leaving.wake {
 		later := time.NewTimer(linger)
+		before := time.Now().Add(linger - keptFor)
 		select {
 		case <-later.C:
 		case <-n.leaving.hurry:
 			later.Stop()
+			before = time.Now()
 		}
 		n.mu.Lock()
-		l := &n.leaving
-		links, forget, done, ended := maps.Clone(l.links), l.forget, l.done, l.ended
-		l.under = done
-		given := slices.Collect(maps.Keys(l.addresses))
-		l.forget, l.forgotten, l.done = map[netip.Addr]bool{}, forget, nil
+		links, forget, given, done := n.leaving.begin(before)
+		ended := n.leaving.ended
 		n.mu.Unlock()
 		if len(links) > 0 {
 			n.unlink(links)
@@ -124,6 +145,7 @@ func (n *Networks) forgetting() {
 			}
 		}
 		n.mu.Lock()
+		l := &n.leaving
 		for name := range links {
 			delete(l.links, name)
 		}
@@ -139,6 +161,33 @@ func (n *Networks) forgetting() {
 			return
 		}
 	}
+}
+
+// begin takes what was left before a time; the rest waits for the next. The caller holds mu.
+func (l *leaving) begin(before time.Time) (links map[string]Endpoint, forget map[netip.Addr]bool, given []netip.Addr, done chan struct{}) {
+	links, forget = map[string]Endpoint{}, map[netip.Addr]bool{}
+	for name, p := range l.links {
+		if l.ended || !p.since.After(before) {
+			links[name] = p.Endpoint
+		}
+	}
+	for a, since := range l.forget {
+		if l.ended || !since.After(before) {
+			forget[a] = true
+			delete(l.forget, a)
+		}
+	}
+	for a := range l.addresses {
+		if forget[a] {
+			given = append(given, a)
+		}
+	}
+	done = l.done
+	l.under, l.forgotten, l.done = done, forget, nil
+	if len(l.forget) > 0 || len(l.links) > len(links) {
+		l.soon()
+	}
+	return links, forget, given, done
 }
 
 // unlink takes links down that are there still, and lets nothing more through from them.

@@ -241,7 +241,7 @@ func TestWhatACrashLeftIsSwept(t *testing.T) {
 
 func TestABridgeIsFull(t *testing.T) {
 	w := newWorld(t, "full")
-	w.box("a", Default)
+	a := w.box("a", Default)
 	bridge, err := netlink.LinkByName("hull0")
 	check(t, err)
 	ns := namespace(t)
@@ -257,6 +257,11 @@ func TestABridgeIsFull(t *testing.T) {
 	other := namespace(t)
 	if err := w.Plug(t.Context(), other, []Endpoint{e}); KindOf(err) != Full || !strings.Contains(err.Error(), "1,023") {
 		t.Errorf("the 1,024th link: %v", err)
+	}
+	// What was left a moment ago is room, though its namespace is held.
+	check(t, w.Unplug(t.Context(), a.at))
+	if err := w.Plug(t.Context(), other, []Endpoint{e}); err != nil {
+		t.Errorf("where another was left: %v", err)
 	}
 }
 

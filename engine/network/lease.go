@@ -62,11 +62,8 @@ func (n *Networks) Lease(ctx context.Context, holder string, want Endpoint) (End
 			return e, err
 		}
 		// What others have given back a moment ago is free as soon as the connections over it are forgotten.
-		poke(n.leaving.hurry)
-		select {
-		case <-again:
-		case <-ctx.Done():
-			return Endpoint{}, failed("lease", want.Network, ctx.Err(), "no address is free yet")
+		if err := n.leaving.await(ctx, again); err != nil {
+			return Endpoint{}, failed("lease", want.Network, err, "no address is free yet")
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -156,6 +157,37 @@ func TestWhatIsUnderWayIsWaitedForFirst(t *testing.T) {
 		if got := c.left.next(); got != c.want {
 			t.Errorf("%+v: %v", c.left, got)
 		}
+	}
+}
+
+// What was left lately waits for the next time, unless somebody is in a hurry; whoever waits for it is told in between.
+func TestWhatWasLeftLatelyIsCleared(t *testing.T) {
+	now := time.Now()
+	old, late := netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3")
+	l := newLeaving()
+	first := make(chan struct{})
+	l.done = first
+	l.links["a"], l.links["b"] = parting{Endpoint{Link: "a"}, now.Add(-time.Second)}, parting{Endpoint{Link: "b"}, now}
+	l.forget[old], l.forget[late] = now.Add(-time.Second), now
+	l.addresses[old], l.addresses[late] = true, true
+
+	links, forget, given, done := l.begin(now.Add(-keptFor))
+	if len(links) != 1 || links["a"].Link != "a" || len(forget) != 1 || !forget[old] || !slices.Equal(given, []netip.Addr{old}) || done != first {
+		t.Errorf("%v, %v and %v are cleared away", links, forget, given)
+	}
+	if !l.remembers(old) || !l.remembers(late) || l.next() != first || l.done == nil || l.done == first || len(l.wake) != 1 {
+		t.Errorf("what waits is %+v", l)
+	}
+	delete(l.links, "a") // as forgetting does
+	delete(l.addresses, old)
+	l.under, l.forgotten = nil, nil
+	if l.remembers(old) || !l.remembers(late) {
+		t.Errorf("what is remembered is %+v", l)
+	}
+	<-l.wake
+	links, forget, given, _ = l.begin(now)
+	if len(links) != 1 || links["b"].Link != "b" || !forget[late] || !slices.Equal(given, []netip.Addr{late}) || l.done != nil || len(l.wake) != 0 {
+		t.Errorf("%v, %v and %v are cleared away in a hurry; what waits is %+v", links, forget, given, l)
 	}
 }
 

@@ -47,7 +47,7 @@ func (n *Networks) Plug(ctx context.Context, netns *os.File, endpoints []Endpoin
 	}
 	var ports []netlink.Message
 	for _, u := range ups {
-		index, err := u.link(host, netns)
+		index, err := n.linked(ctx, host, netns, u)
 		if err != nil {
 			return err
 		}
@@ -111,11 +111,24 @@ func (n *Networks) nameLink(ctx context.Context, host *kernelConn, e Endpoint) (
 		if again == nil {
 			return "", fail("plug", e.Network, Full, "the kernel has not cleared away yet what earlier runs had of the network %s; try again", e.Network)
 		}
-		poke(n.leaving.hurry)
-		select {
-		case <-again:
-		case <-ctx.Done():
-			return "", failed("plug", e.Network, ctx.Err(), "the wait for what earlier runs had of the network %s was interrupted", e.Network)
+		if err := n.leaving.await(ctx, again); err != nil {
+			return "", failed("plug", e.Network, err, "the wait for what earlier runs had of the network %s was interrupted", e.Network)
+		}
+	}
+}
+
+// linked makes the link to a place. Where the bridge takes no more, it waits for links of earlier runs to be cleared away.
+func (n *Networks) linked(ctx context.Context, host *kernelConn, netns *os.File, u upNetwork) (index uint32, err error) {
+	for {
+		n.mu.Lock()
+		again := n.leaving.next()
+		n.mu.Unlock()
+		index, err = u.link(host, netns)
+		if KindOf(err) != Full || again == nil {
+			return index, err
+		}
+		if err := n.leaving.await(ctx, again); err != nil {
+			return 0, failed("plug", u.Network, err, "the wait for what earlier runs had of the network %s was interrupted", u.Network)
 		}
 	}
 }
