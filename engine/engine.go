@@ -12,6 +12,7 @@ import (
 
 	"hull/engine/network"
 	"hull/engine/volume"
+	"hull/internal/spread"
 )
 
 // Options are what an engine is made of.
@@ -131,6 +132,9 @@ func (e *Engine) open(ctx context.Context, p parts) (*Engine, error) {
 func (e *Engine) prepare() error {
 	if err := os.MkdirAll(e.dir, 0o700); err != nil {
 		return fail("open", "", kindOfErrno(err), "the directory for containers cannot be made: %w", err)
+	}
+	if err := spread.Subdirectories(e.dir); err != nil {
+		e.o.Logger.Debug("the file system cannot be asked to keep containers apart", "op", "open", "err", err)
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"hull/layers/internal/sys"
+	"hull/internal/spread"
 	"hull/layers/reference"
 	"hull/layers/registry"
 )
@@ -209,14 +209,9 @@ func (s *Store) makeDirs() error {
 }
 
 // spreadLayers keeps layers apart from each other on the disk, and from where others
-// have just been removed: see [sys.Spread].
+// have just been removed: see [spread.Subdirectories].
 func (s *Store) spreadLayers() {
-	staging, err := os.Open(s.path("staging"))
-	if err == nil {
-		err = sys.Spread(staging)
-		_ = staging.Close() // it was only asked
-	}
-	if err != nil {
+	if err := spread.Subdirectories(s.path("staging")); err != nil {
 		s.log.Debug("the file system cannot be asked to keep layers apart", "err", err)
 	}
 }

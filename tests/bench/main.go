@@ -43,7 +43,7 @@
 // with many files a minute passes: ext4 without a journal takes no inode that was freed
 // within one to five, and searches long for others, which would be in the time of whoever
 // comes first. (It stays in that of contestants whose new files come to lie where the old
-// ones were. Hull's do not, see sys.Spread in layers.) The floor is curl into tar, for all layers at once, each
+// ones were. Hull's do not, see hull/internal/spread.) The floor is curl into tar, for all layers at once, each
 // into a directory of its own: nothing is verified or kept there. The memory shown is
 // the peak of hull's and of docker's daemon (its children not counted), and of
 // podman's, skopeo's and umoci's largest process. The slow link is a relay in this
