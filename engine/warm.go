@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hull/engine/launch"
@@ -31,6 +32,7 @@ type pool struct {
 	done   chan struct{}  // closed when nothing fills the pool any more
 	short  chan struct{}  // has a token when it should be looked after
 	eyes   sync.WaitGroup // each waits for the death of a process that is ready
+	killed atomic.Bool    // one of them has seen it
 
 	making sync.Mutex // held while one is made, and while none may be; taken before mu
 	mu     sync.Mutex
@@ -114,7 +116,7 @@ func (p *pool) fill() {
 			continue
 		case <-p.short:
 		}
-		for p.throwAway(p.dead); !p.low() && p.e.quiet.wait(p.ctx, p.short); p.throwAway(p.dead) {
+		for p.bury(); !p.low() && p.e.quiet.wait(p.ctx, p.short); p.bury() {
 			// another has been taken, or killed
 		}
 		counts, again := p.counts()
@@ -232,6 +234,7 @@ func (p *pool) put(kind warmNetworking, w *warmInit) {
 	w.ignore = cancel
 	p.eyes.Go(func() {
 		if w.staged.Died(ctx) {
+			p.killed.Store(true)
 			p.refill()
 		}
 	})
@@ -257,16 +260,21 @@ func (p *pool) throwAway(which func(ready []*warmInit) (keep, drop []*warmInit))
 	}
 }
 
-// dead picks those that somebody has killed.
-func (p *pool) dead(ready []*warmInit) (keep, drop []*warmInit) {
-	for _, w := range ready {
-		if w.staged.Alive() {
-			keep = append(keep, w)
-		} else {
-			drop = append(drop, w)
-		}
+// bury takes back those that somebody has killed.
+func (p *pool) bury() {
+	if !p.killed.Swap(false) {
+		return
 	}
-	return keep, drop
+	p.throwAway(func(ready []*warmInit) (keep, drop []*warmInit) {
+		for _, w := range ready {
+			if w.staged.Alive() {
+				keep = append(keep, w)
+			} else {
+				drop = append(drop, w)
+			}
+		}
+		return keep, drop
+	})
 }
 
 // surplus picks those that are more than usual.
