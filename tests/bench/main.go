@@ -9,7 +9,8 @@
 // not installed, or that cannot run here, are left out by name, with the reason.
 //
 // A start is `true` in a container, from nothing until nothing is left of it. hull
-// does it by mkdir, reads of status, and rmdir in its tree, or by run --rm; "cold" is
+// does it by mkdir, reads of status, and rmdir in its tree, or by run --rm; without a pause
+// five follow each other in a turn, and the times are of one. "Cold" is
 // a mount that makes nothing beforehand (hull mount --warm 0). What the warm one makes
 // beforehand, and what hull clears up, it does beside the starts of a turn as far as it
 // cannot wait, and else right after, when nobody else has a turn yet; the processor time
