@@ -10,9 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"hull/engine/internal/sys"
 	"hull/engine/network"
 	"hull/engine/volume"
-	"hull/internal/spread"
 )
 
 // Options are what an engine is made of.
@@ -133,7 +133,7 @@ func (e *Engine) prepare() error {
 	if err := os.MkdirAll(e.dir, 0o700); err != nil {
 		return fail("open", "", kindOfErrno(err), "the directory for containers cannot be made: %w", err)
 	}
-	if err := spread.Subdirectories(e.dir); err != nil {
+	if err := sys.Spread(e.dir); err != nil {
 		e.o.Logger.Debug("the file system cannot be asked to keep containers apart", "op", "open", "err", err)
 	}
 	return nil

@@ -66,7 +66,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"hull/internal/spread"
+	"hull/layers/internal/sys"
 	"hull/layers/reference"
 	"hull/layers/registry"
 )
@@ -209,9 +209,14 @@ func (s *Store) makeDirs() error {
 }
 
 // spreadLayers keeps layers apart from each other on the disk, and from where others
-// have just been removed: see [spread.Subdirectories].
+// have just been removed: see [sys.Spread].
 func (s *Store) spreadLayers() {
-	if err := spread.Subdirectories(s.path("staging")); err != nil {
+	staging, err := os.Open(s.path("staging"))
+	if err == nil {
+		err = sys.Spread(staging)
+		_ = staging.Close() // it was only asked
+	}
+	if err != nil {
 		s.log.Debug("the file system cannot be asked to keep layers apart", "err", err)
 	}
 }

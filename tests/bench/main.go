@@ -38,7 +38,7 @@
 // that is not in the time of starts that follow each other but in what is made before and cleared away after them, as far
 // as there is a moment for it; the sustained rows have none, and there starts wait for it.
 // On ext4 without a journal those rows were twice as long after a minute, by the search for inodes, before containers'
-// directories were laid far from each other (hull/internal/spread). Descriptors are not copied for a child, however many
+// directories were laid far from each other (sys.Spread in engine). Descriptors are not copied for a child, however many
 // the daemon has (child.Spawner).
 //
 // Pulls come from a registry in this process that serves files and nothing else.
@@ -48,7 +48,7 @@
 // with many files a minute passes: ext4 without a journal takes no inode that was freed
 // within one to five, and searches long for others, which would be in the time of whoever
 // comes first. (It stays in that of contestants whose new files come to lie where the old
-// ones were. Hull's do not, see hull/internal/spread.) The floor is curl into tar, for all layers at once, each
+// ones were. Hull's do not, see sys.Spread in layers.) The floor is curl into tar, for all layers at once, each
 // into a directory of its own: nothing is verified or kept there. The memory shown is
 // the peak of hull's and of docker's daemon (its children not counted), and of
 // podman's, skopeo's and umoci's largest process. The slow link is a relay in this

@@ -172,3 +172,26 @@ func TestRename(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestSpread: where the file system knows the flag it is set, and the others stay.
+func TestSpread(t *testing.T) {
+	dir := temp(t)
+	read := func() (flags int) {
+		if err := Using(dir, func(fd FD) (err error) {
+			flags, err = unix.IoctlGetInt(int(fd), unix.FS_IOC_GETFLAGS)
+			return err
+		}); err != nil {
+			t.Skip("the file system has no flags:", err)
+		}
+		return flags
+	}
+	before := read()
+	for range 2 {
+		if err := Spread(dir); err != nil {
+			t.Skip("the file system does not know this flag:", err)
+		}
+		if got := read(); got != before|topDir {
+			t.Fatalf("flags %x, want %x", got, before|topDir)
+		}
+	}
+}

@@ -1,4 +1,4 @@
-package spread
+package sys
 
 import (
 	"os"
@@ -8,7 +8,7 @@ import (
 )
 
 // Where the file system knows the flag it is set, and the others stay.
-func TestSubdirectories(t *testing.T) {
+func TestSpread(t *testing.T) {
 	path := t.TempDir()
 	dir, err := os.Open(path)
 	if err != nil {
@@ -24,14 +24,14 @@ func TestSubdirectories(t *testing.T) {
 	}
 	before := read()
 	for range 2 {
-		if err := Subdirectories(path); err != nil {
+		if err := Spread(path); err != nil {
 			t.Skip("the file system does not know this flag:", err)
 		}
 		if got := read(); got != before|topDir {
 			t.Fatalf("flags %x, want %x", got, before|topDir)
 		}
 	}
-	if err := Subdirectories(path + "/nosuch"); !os.IsNotExist(err) {
+	if err := Spread(path + "/nosuch"); !os.IsNotExist(err) {
 		t.Errorf("what is not there: %v", err)
 	}
 }
