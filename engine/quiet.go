@@ -9,13 +9,10 @@ import (
 // quiet knows when a run has last begun or ended. Who clears up after runs, or makes something for later ones, waits until
 // that is some time ago, so that those who wait for a start have the machine to themselves.
 type quiet struct {
-	stirred atomic.Int64 // ns since loaded
+	stirred atomic.Pointer[time.Time] // nil if none has yet
 	// after is how long nothing may have happened; most is how long that is waited for.
 	after, most time.Duration
 }
-
-// loaded is what times of quiet are counted from, by a clock that nobody sets.
-var loaded = time.Now()
 
 const (
 	quietAfter = 50 * time.Millisecond
@@ -24,14 +21,20 @@ const (
 )
 
 // stir says that a run begins or ends.
-func (q *quiet) stir() { q.stirred.Store(int64(time.Since(loaded))) }
+func (q *quiet) stir() {
+	now := time.Now()
+	q.stirred.Store(&now)
+}
 
 // wait waits until all is quiet, or has not been for too long, or ctx ends. It is true if there was something on hurry before.
 func (q *quiet) wait(ctx context.Context, hurry <-chan struct{}) bool {
 	most := time.Now().Add(q.most)
 	for {
-		last := loaded.Add(time.Duration(q.stirred.Load()))
-		left := min(q.after-time.Since(last), time.Until(most))
+		last := q.stirred.Load()
+		if last == nil {
+			return false
+		}
+		left := min(q.after-time.Since(*last), time.Until(most))
 		if left <= 0 {
 			return false
 		}

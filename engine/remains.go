@@ -21,6 +21,9 @@ func (s *supervisor) leaveRemains(r *run) {
 		s.removeGroup(left.group)
 		left.group = nil
 	}
+	if left.group == nil && left.netns == nil {
+		return
+	}
 	if !s.e.remains.put(left) {
 		closeAll(left.netns) // the engine ends, and sweeps
 	}

@@ -40,11 +40,7 @@ func TestRemains(t *testing.T) {
 
 // It stays as long as there is no quiet, but for what the next run needs; the end of the engine takes all.
 func TestRemainsWithoutQuiet(t *testing.T) {
-	w := newWorld(t)
-	w.ok(w.e.Close())
-	w.warm, w.restless = 1, true
-	w.open()
-	w.filled()
+	w := restlessWorld(t, 1)
 	has := namespace(t, w)
 	w.create("web", "sleep", true)
 	w.launch.network.Close()

@@ -119,7 +119,8 @@ func (p *pool) fill() {
 		for p.bury(); !p.low() && p.e.quiet.wait(p.ctx, p.short); p.bury() {
 			// another has been taken, or killed
 		}
-		counts, again := p.counts()
+		low := p.low()
+		counts := p.counts(low)
 		var err error
 		for kind := range networkings {
 			for one := error(nil); one == nil && p.wants(kind, counts[kind]); {
@@ -131,7 +132,7 @@ func (p *pool) fill() {
 			p.e.o.Logger.Warn("no process can be made for a container beforehand: starts take longer", "op", "refill", "err", err)
 		}
 		failed = err != nil
-		if again && !failed {
+		if low && !failed { // the rest when all is quiet
 			p.refill()
 		}
 	}
@@ -206,10 +207,9 @@ func (p *pool) low() bool {
 	return false
 }
 
-// counts are how many of each kind are to be ready now. Those beyond the usual can wait until all is quiet; again tells that it is
-// not.
-func (p *pool) counts() (counts [networkings]int, again bool) {
-	low := p.low()
+// counts are how many of each kind are to be ready now: if there are too few that can wait, some; else as many as usual, or as
+// were taken lately.
+func (p *pool) counts(low bool) (counts [networkings]int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for kind := range counts {
@@ -219,7 +219,7 @@ func (p *pool) counts() (counts [networkings]int, again bool) {
 			p.taken[kind] = 0
 		}
 	}
-	return counts, low
+	return counts
 }
 
 // more tells whether there are more than usual of a kind.

@@ -12,11 +12,16 @@ import (
 )
 
 // warmWorld is a world whose engine keeps so many processes ready, and has them.
-func warmWorld(t *testing.T, count int) *world {
+func warmWorld(t *testing.T, count int) *world { return keepingWarm(t, count, false) }
+
+// restlessWorld is one in which it is never quiet.
+func restlessWorld(t *testing.T, count int) *world { return keepingWarm(t, count, true) }
+
+func keepingWarm(t *testing.T, count int, restless bool) *world {
 	t.Helper()
 	w := newWorld(t)
 	w.ok(w.e.Close())
-	w.warm = count
+	w.warm, w.restless = count, restless
 	w.open()
 	w.filled()
 	return w
@@ -265,26 +270,22 @@ func TestWarmGivesRoom(t *testing.T) {
 // After starts in a row as many are made as there were, up to a bound, when all is quiet and not before; and those that are more
 // than usual do not stay.
 func TestWarmSurplus(t *testing.T) {
-	w := newWorld(t)
-	w.ok(w.e.Close())
-	w.warm, w.restless = 1, true
-	w.open()
-	w.filled()
+	w := restlessWorld(t, 1)
 	p := w.e.pool
 	for i := range 5 {
 		w.create("web"+strconv.Itoa(i), "sleep", true)
 	}
 	w.until("it is filled as usual", func() bool { return len(w.launch.waiting()) == 1 })
-	if more, again := p.counts(); more[onDefault] != 5 || more[onNone] != 1 || again {
-		t.Errorf("%v are to be ready, %v", more, again)
+	if more := p.counts(p.low()); more[onDefault] != 5 || more[onNone] != 1 {
+		t.Errorf("%v are to be ready", more)
 	}
-	if usual, again := p.counts(); usual[onDefault] != 1 || again {
-		t.Errorf("%v are to be ready afterwards, %v", usual, again)
+	if usual := p.counts(p.low()); usual[onDefault] != 1 {
+		t.Errorf("%v are to be ready afterwards", usual)
 	}
 	p.mu.Lock()
 	p.taken[onDefault] = 1000
 	p.mu.Unlock()
-	if most, _ := p.counts(); most[onDefault] != mostWarm {
+	if most := p.counts(p.low()); most[onDefault] != mostWarm {
 		t.Errorf("%v are to be ready at most", most)
 	}
 	if p.more() {
@@ -304,7 +305,7 @@ func TestWarmSurplus(t *testing.T) {
 	p.mu.Lock()
 	p.taken[onDefault] = 7
 	p.mu.Unlock()
-	if few, again := p.counts(); few[onDefault] != 1 || !again {
-		t.Errorf("%v are to be ready where there are none, %v", few, again)
+	if some := p.counts(p.low()); some[onDefault] != 1 || !p.low() {
+		t.Errorf("%v are to be ready where there are none", some)
 	}
 }
